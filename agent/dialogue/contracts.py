@@ -1,0 +1,133 @@
+"""What a call tells its dialogue, and what the dialogue answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from models.contracts import Tone, UnderstandingContext, Understood, VoiceEmotion
+
+Profile = Literal["open", "yes_no", "digits", "spelling", "email", "address"]
+"""What kind of answer was asked for; it sets how long the floor waits for the end of the caller's turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTurn:
+    """One committed turn of the caller.
+
+    `dtmf` holds keys pressed instead of words; `silence` counts how often in a row the caller said nothing (0 for a
+    spoken turn). `confident` is False where the recognizer was unsure of the words.
+    """
+
+    number: int
+    text: str
+    understood: Understood
+    voice: VoiceEmotion | None = None
+    dtmf: str | None = None
+    silence: int = 0
+    confident: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A sentence to speak. `must_hear`: it does not yield to barge-in (disclosures)."""
+
+    text: str
+    tone: Tone = "neutral"
+    must_hear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What kind of answer the sentences before ask for."""
+
+    profile: Profile
+    context: UnderstandingContext = UnderstandingContext()
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """Why this answer: stored on the turn and shown to operators. JSON-ready."""
+
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """An action ran. `result` and `arguments` are JSON-ready; `replayed` is True where an idempotency key matched."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    ok: bool
+    result: Mapping[str, Any]
+    idempotency_key: str
+    replayed: bool = False
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandOff:
+    """Give the call to a person once the sentences before were heard."""
+
+    reason: str
+    rule: str
+    priority: int = 0
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call once the sentences before were heard."""
+
+    reason: str
+
+
+Part = Say | Expect | Because | Acted | HandOff | HangUp
+
+HandoffOutcome = Literal["accepted", "declined", "unavailable", "failed"]
+
+
+class Dialogue(Protocol):
+    """One call's dialogue. Sentences stream: the first is spoken while later ones are still being made."""
+
+    @property
+    def context(self) -> UnderstandingContext:
+        """What the dialogue waits for now; given to understanding."""
+        ...
+
+    def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
+        """Greet, disclose, offer help."""
+        ...
+
+    def respond(self, turn: CallerTurn) -> AsyncIterator[Part]:
+        """Answer one turn. Cancelling the iterator leaves an action with side effects running; its result is kept."""
+        ...
+
+    def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
+        """Words for the caller once the handoff was tried and did not take the call away."""
+        ...
+
+    def apology(self) -> AsyncIterator[Part]:
+        """Words for the caller when a part of the agent failed, then a person; uses no model and no action."""
+        ...
+
+    def snapshot(self) -> Any:
+        """The state as it is now, for `restore`."""
+        ...
+
+    def restore(self, snapshot: Any) -> None:
+        """Take back a turn that nobody heard the answer of: the caller had only paused. Action results are kept."""
+        ...
+
+    def heard(self, text: str, complete: bool) -> None:
+        """What of the last answer the caller really heard."""
+        ...
+
+    def summary(self) -> Mapping[str, Any]:
+        """For handoff and records: reason, paragraph, intent, slots with verified flags, emotion series, actions."""
+        ...
+
+    def fixed_phrases(self) -> list[tuple[str, Tone]]:
+        """Every sentence of the domain without a variable part, with its tone, to warm the phrase cache."""
+        ...
