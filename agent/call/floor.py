@@ -1,0 +1,528 @@
+"""Whose turn it is: a pure state machine over voice activity, guesses about the words, and replies.
+
+`step(state, event, now_ms, settings)` returns the next state and the commands that follow from it. It does no I/O and
+reads no clock; audio never passes through it. `deadline(state, settings)` says when a `Tick` is due if nothing else
+happens before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FRAME_MS = 32.0
+"""A voice activity frame: 512 samples at 16 kHz, what Silero VAD takes."""
+
+Milliseconds = Annotated[float, Field(ge=0)]
+
+
+class FloorSettings(BaseModel):
+    """Every turn-taking setting. Times in ms; defaults start from the best peers' and were measured in the lab."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_ms: Milliseconds = 416
+    """Window in which voiced frames are counted."""
+    speech_ms: Milliseconds = 150
+    """Voiced time in the window that opens a caller turn; a short "yes" has 200 ms, a click less than 100."""
+    barge_in_ms: Milliseconds = 220
+    """Voiced time in the window that pauses the agent; a wrong pause costs little because it resumes."""
+    resume_frames: int = Field(2, ge=1)
+    """Voiced frames in a row that end a silence; one alone is often a click."""
+    speculate_ms: Milliseconds = 160
+    """Silence after which recognition starts on what was said, before the turn is known to be over."""
+    wait_high_ms: Milliseconds = 350
+    """Silence that ends a turn whose words sound finished."""
+    wait_middle_ms: Milliseconds = 800
+    """Silence that ends a turn whose words may be finished; pauses inside turns reach 700 ms."""
+    wait_low_ms: Milliseconds = 1800
+    """Silence that ends a turn whose words sound unfinished."""
+    wait_max_ms: Milliseconds = 4500
+    """Silence that ends any turn, even with no guess about its words."""
+    high: float = Field(0.75, ge=0, le=1)
+    """P(turn over) from which `wait_high_ms` holds."""
+    low: float = Field(0.4, ge=0, le=1)
+    """P(turn over) below which `wait_low_ms` holds."""
+    short_answer_factor: float = Field(0.6, gt=0)
+    """Factor on the waits where yes or no was asked."""
+    dictation_factor: float = Field(2.0, gt=0)
+    """Factor on the middle and low waits where digits, spelling, an e-mail or an address was asked."""
+    interrupt_ms: Milliseconds = 700
+    """Continuous speech over the agent that interrupts it whatever is said."""
+    false_alarm_ms: Milliseconds = 1500
+    """Silence after a pause of the agent after which it goes on when no words came."""
+    guard_ms: Milliseconds = 300
+    """Start of a reply that does not yield: the caller's own turn often ends in a breath or a last word."""
+    reprompt_ms: Milliseconds = 8000
+    """Silence after the agent's words before it asks again."""
+
+
+Profile = Literal["open", "yes_no", "digits", "spelling", "email", "address"]
+_SHORT: frozenset[str] = frozenset({"yes_no"})
+_DICTATION: frozenset[str] = frozenset({"digits", "spelling", "email", "address"})
+
+
+class Phase(StrEnum):
+    """Who holds the floor."""
+
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    YIELDING = "yielding"
+    INTERRUPTED = "interrupted"
+    TRANSFERRING = "transferring"
+    HUMAN = "human"
+    CLOSING = "closing"
+
+
+_SILENT = frozenset({Phase.TRANSFERRING, Phase.HUMAN, Phase.CLOSING})
+"""Phases in which the agent may not speak on its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of voice activity ended now."""
+
+    voiced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What was recognized of revision `revision` of the open turn.
+
+    over: P(the turn is over) in [0, 1]. words: how many were heard. claim: they claim the floor, that is, they are
+    neither a back-channel ("uh-huh") nor the agent's own voice come back.
+    """
+
+    revision: int
+    over: float
+    words: int
+    claim: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The caller gave a whole turn without voice: typed text or keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The caller pressed a key; more may follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTurn:
+    """The agent is about to speak of its own accord: greeting, re-prompt, outcome of a transfer, apology."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudible:
+    """The first audible sample of a reply was sent."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """All of a reply was heard, or it had nothing to say. `then` says what follows it."""
+
+    generation: int
+    then: Literal["hangup", "transfer"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStopped:
+    """An interrupted reply's task has ended and the transcript was fixed from the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class MustHear:
+    """The utterance now playing does not yield (True), or does again (False)."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expecting:
+    """What kind of answer was asked for."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class TransferEnded:
+    """A transfer worked (a person has the call) or did not (the agent has it again)."""
+
+    worked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+
+Event = (
+    Frame
+    | Guess
+    | Entered
+    | Key
+    | AgentTurn
+    | ReplyAudible
+    | ReplyDone
+    | ReplyStopped
+    | MustHear
+    | Expecting
+    | TransferEnded
+    | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """The caller began to speak; the turn's audio starts a little before."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropTurn:
+    """What the caller said was no turn: noise, or a back-channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speculate:
+    """Recognize the open turn up to now; read-only."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropSpeculation:
+    """The caller went on; the guess about `revision` is void."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The caller's turn is over; answer it as reply `generation`. `waited_ms` of silence were needed."""
+
+    revision: int
+    generation: int
+    waited_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """The caller had only paused: take back reply `generation`, of which nothing was heard."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop the sound, keep the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on where the sound stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Stop reply `generation` for good."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The caller is silent, for the `level`-th time in a row."""
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartTransfer:
+    """The announcement was heard: hand the caller over."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """The farewell was heard: hang up."""
+
+
+Command = (
+    OpenTurn
+    | DropTurn
+    | Speculate
+    | DropSpeculation
+    | Commit
+    | Retract
+    | Pause
+    | Resume
+    | Interrupt
+    | Prompt
+    | StartTransfer
+    | EndCall
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FloorState:
+    """Everything the floor knows. Times are ms of the injected clock."""
+
+    phase: Phase = Phase.LISTENING
+    generation: int = 0
+    """Number of the newest reply; anything older is stale."""
+    profile: Profile = "open"
+    history: int = 0
+    """Voiced frames of the window, newest in bit 0."""
+    run: int = 0
+    """Voiced frames in a row."""
+    open: bool = False
+    """The caller has said something that was not answered yet."""
+    over_agent: bool = False
+    """The open turn began while the agent spoke."""
+    onset_ms: float = 0.0
+    voiced_ms: float = 0.0
+    """End of the last voiced frame of the open turn."""
+    revision: int = 0
+    speculated: bool = False
+    guess: float | None = None
+    pause_ms: float = 400.0
+    """Moving average of this caller's pauses inside turns."""
+    from_caller: bool = False
+    """The reply being prepared answers a turn of the caller."""
+    audible_ms: float = 0.0
+    must_hear: bool = False
+    idle_ms: float = 0.0
+    """Since when nobody speaks."""
+    prompts: int = 0
+
+
+Step = tuple[FloorState, list[Command]]
+
+
+def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings) -> Step:
+    """Advance the floor by one event at `now_ms`."""
+    match event:
+        case Frame(voiced):
+            state, commands = _frame(state, voiced, now_ms, settings)
+            later, more = _time(state, now_ms, settings)
+            return later, commands + more
+        case Tick():
+            return _time(state, now_ms, settings)
+        case Guess():
+            return _guess(state, event, now_ms, settings)
+        case Entered():
+            return _entered(state, now_ms)
+        case Key():
+            return _key(state, now_ms)
+        case AgentTurn():
+            if state.phase in _SILENT:
+                return state, []
+            return replace(state, phase=Phase.THINKING, generation=state.generation + 1, from_caller=False), []
+        case ReplyAudible(generation):
+            if generation != state.generation or state.phase is not Phase.THINKING:
+                return state, []
+            return replace(state, phase=Phase.SPEAKING, audible_ms=now_ms, over_agent=state.open), []
+        case ReplyDone():
+            return _done(state, event, now_ms)
+        case ReplyStopped():
+            if state.phase is not Phase.INTERRUPTED:
+                return state, []
+            return replace(state, phase=Phase.LISTENING, idle_ms=now_ms), []
+        case MustHear(on):
+            return replace(state, must_hear=on), []
+        case Expecting(profile):
+            return replace(state, profile=profile), []
+        case TransferEnded(worked):
+            if state.phase is not Phase.TRANSFERRING:
+                return state, []
+            return replace(state, phase=Phase.HUMAN if worked else Phase.LISTENING, idle_ms=now_ms, open=False), []
+
+
+def may_speak(state: FloorState, generation: int) -> bool:
+    """Whether reply `generation` still owns the floor; asked again when it is ready, not only when it was ordered."""
+    return generation == state.generation and state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING)
+
+
+def wait_ms(state: FloorState, settings: FloorSettings) -> float:
+    """Silence after which the open turn is over, from the guess about its words, the question and this caller."""
+    if state.guess is None:
+        return settings.wait_max_ms
+    factor = settings.short_answer_factor if state.profile in _SHORT else 1.0
+    if state.guess >= settings.high:
+        return settings.wait_high_ms * factor
+    if state.profile in _DICTATION:
+        factor = settings.dictation_factor
+    factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
+    wait = settings.wait_low_ms if state.guess < settings.low else settings.wait_middle_ms
+    return min(wait * factor, settings.wait_max_ms)
+
+
+def deadline(state: FloorState, settings: FloorSettings) -> float | None:
+    """When something happens if no event comes before, in ms of the same clock; None for never."""
+    if state.phase is Phase.LISTENING:
+        if not state.open:
+            return state.idle_ms + settings.reprompt_ms
+        if not state.speculated:
+            return state.voiced_ms + settings.speculate_ms
+        return state.voiced_ms + wait_ms(state, settings)
+    if state.phase is Phase.YIELDING:
+        if not state.speculated:
+            return state.voiced_ms + settings.speculate_ms
+        return state.voiced_ms + settings.false_alarm_ms
+    return None
+
+
+def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettings) -> Step:
+    if state.phase in (Phase.CLOSING, Phase.HUMAN, Phase.TRANSFERRING):
+        return state, []
+    width = max(1, round(settings.window_ms / FRAME_MS))
+    history = ((state.history << 1) | voiced) & ((1 << width) - 1)
+    run = state.run + 1 if voiced else 0
+    state = replace(state, history=history, run=run)
+    if not voiced:
+        return state, []
+    commands: list[Command] = []
+    if state.open:
+        if run >= settings.resume_frames:
+            state, commands = _resumed(state, now_ms)
+    elif history.bit_count() * FRAME_MS >= settings.speech_ms:
+        onset = now_ms - history.bit_length() * FRAME_MS
+        state = replace(
+            state,
+            open=True,
+            over_agent=state.phase in (Phase.SPEAKING, Phase.YIELDING),
+            onset_ms=onset,
+            voiced_ms=now_ms,
+            revision=state.revision + 1,
+            speculated=False,
+            guess=None,
+        )
+        commands = [OpenTurn()]
+    if not state.open:
+        return state, commands
+    if state.phase is Phase.THINKING and state.from_caller and _voiced(state) >= settings.speech_ms:
+        commands.append(Retract(state.generation))
+        state = replace(state, phase=Phase.LISTENING, generation=state.generation + 1, from_caller=False)
+    elif state.phase is Phase.SPEAKING and _barges_in(state, now_ms, settings):
+        commands.append(Pause())
+        state = replace(state, phase=Phase.YIELDING)
+    elif state.phase is Phase.YIELDING and run * FRAME_MS >= settings.interrupt_ms:
+        state, more = _interrupt(state)
+        commands += more
+    return state, commands
+
+
+def _resumed(state: FloorState, now_ms: float) -> Step:
+    silent = now_ms - state.run * FRAME_MS - state.voiced_ms
+    if not state.speculated:
+        return replace(state, voiced_ms=now_ms), []
+    pause = 0.7 * state.pause_ms + 0.3 * min(silent, 2000.0) if silent > 0 else state.pause_ms
+    dropped = DropSpeculation(state.revision)
+    return replace(
+        state, voiced_ms=now_ms, revision=state.revision + 1, speculated=False, guess=None, pause_ms=pause
+    ), [dropped]
+
+
+def _voiced(state: FloorState) -> float:
+    return state.history.bit_count() * FRAME_MS
+
+
+def _barges_in(state: FloorState, now_ms: float, settings: FloorSettings) -> bool:
+    if state.must_hear or now_ms - state.audible_ms < settings.guard_ms:
+        return False
+    return state.run > 0 and _voiced(state) >= settings.barge_in_ms
+
+
+def _interrupt(state: FloorState) -> Step:
+    stopped = Interrupt(state.generation)
+    return replace(state, phase=Phase.INTERRUPTED, generation=state.generation + 1, over_agent=False), [stopped]
+
+
+def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
+    if state.phase is Phase.LISTENING and not state.open:
+        if now_ms - state.idle_ms < settings.reprompt_ms:
+            return state, []
+        level = state.prompts + 1
+        return replace(state, prompts=level, idle_ms=now_ms), [Prompt(level)]
+    if not state.open or state.phase not in (Phase.LISTENING, Phase.YIELDING):
+        return state, []
+    silent = now_ms - state.voiced_ms
+    if not state.speculated:
+        if silent < settings.speculate_ms:
+            return state, []
+        return replace(state, speculated=True), [Speculate(state.revision)]
+    if state.phase is Phase.YIELDING:
+        return _false_alarm(state, now_ms) if silent >= settings.false_alarm_ms else (state, [])
+    if silent < wait_ms(state, settings):
+        return state, []
+    return _commit(state, silent)
+
+
+def _false_alarm(state: FloorState, now_ms: float) -> Step:
+    resumed = replace(state, phase=Phase.SPEAKING, open=False, over_agent=False, history=0, audible_ms=now_ms)
+    return resumed, [DropTurn(), Resume()]
+
+
+def _commit(state: FloorState, waited_ms: float) -> Step:
+    generation = state.generation + 1
+    commit = Commit(state.revision, generation, waited_ms)
+    after = replace(
+        state,
+        phase=Phase.THINKING,
+        generation=generation,
+        open=False,
+        over_agent=False,
+        from_caller=True,
+        history=0,
+        prompts=0,
+    )
+    return after, [commit]
+
+
+def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettings) -> Step:
+    if not state.open or guess.revision != state.revision or not state.speculated:
+        return state, []
+    if state.phase is Phase.YIELDING:
+        if not guess.claim:
+            return _false_alarm(state, now_ms)
+        state, commands = _interrupt(replace(state, guess=guess.over))
+        return state, commands
+    if guess.words == 0 or (state.over_agent and not guess.claim):
+        if state.phase is Phase.LISTENING or state.phase is Phase.SPEAKING:
+            return replace(state, open=False, over_agent=False, history=0), [DropTurn()]
+        return state, []
+    return _time(replace(state, guess=guess.over), now_ms, settings)
+
+
+def _entered(state: FloorState, now_ms: float) -> Step:
+    if state.phase in _SILENT:
+        return state, []
+    commands: list[Command] = []
+    if state.phase in (Phase.SPEAKING, Phase.YIELDING, Phase.THINKING):
+        commands.append(Interrupt(state.generation))
+        state = replace(state, generation=state.generation + 1)
+    after, more = _commit(replace(state, revision=state.revision + 1), 0.0)
+    return after, commands + more
+
+
+def _key(state: FloorState, now_ms: float) -> Step:
+    if state.phase in (Phase.SPEAKING, Phase.YIELDING) and not state.must_hear:
+        return _interrupt(replace(state, open=False))
+    return replace(state, idle_ms=now_ms), []
+
+
+def _done(state: FloorState, event: ReplyDone, now_ms: float) -> Step:
+    if event.generation != state.generation or state.phase not in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
+        return state, []
+    if event.then == "hangup":
+        return replace(state, phase=Phase.CLOSING), [EndCall()]
+    if event.then == "transfer":
+        return replace(state, phase=Phase.TRANSFERRING, open=False), [StartTransfer()]
+    return replace(state, phase=Phase.LISTENING, idle_ms=now_ms, must_hear=False), []

@@ -1,0 +1,299 @@
+"""Every setting of the agent: its type, unit, default and reason.
+
+Values come, later ones winning, from the defaults here, `configs/default.yaml`, the file given with `--config`, and the
+environment (`CALLAGENT_<SECTION>__<KEY>`). Secrets come from the environment only and are never printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from agent.call.floor import FloorSettings
+from agent.yamlfile import FileError, YamlFile, explain, read_yaml
+
+HOME = Path(__file__).resolve().parent.parent
+CONFIGS = HOME / "configs"
+PREFIX = "CALLAGENT_"
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """Where the server listens and how many calls it takes."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; loopback until the operator opens it on purpose."""
+    port: int = Field(8080, ge=0, le=65535)
+    """TCP port; 0 takes a free one and prints it."""
+    public_url: str | None = None
+    """The https:// address carriers use; their signatures cover it, so it is never guessed from the Host header."""
+    trusted_proxies: list[str] = []
+    """Addresses whose X-Forwarded-* headers are believed; empty believes nobody."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_calls: int = Field(16, ge=1)
+    """New calls beyond this are refused with 503 before they can harm running ones."""
+    max_message_bytes: int = Field(65_536, ge=1024)
+    """Largest websocket message; a 20 ms media message has 300 bytes."""
+    max_messages_per_s: int = Field(400, ge=50)
+    """Sustained rate of one socket; media alone is 50 a second."""
+    handshake_s: float = Field(5.0, gt=0)
+    """A socket that has not announced its call by then is closed."""
+    first_media_s: float = Field(10.0, gt=0)
+    """A call without audio by then is closed."""
+    media_gap_s: float = Field(10.0, gt=0)
+    """A call whose audio stops for this long is closed; carriers send silence as audio."""
+    max_call_s: float = Field(3600.0, gt=0)
+    """Longest call."""
+    drain_s: float = Field(30.0, ge=0)
+    """After SIGTERM running calls may go on this long."""
+
+    @model_validator(mode="after")
+    def _tls_pair(self) -> ServerSettings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together; give both or neither")
+        return self
+
+
+class VadSettings(Section):
+    """Voice activity detection."""
+
+    threshold: Fraction = 0.5
+    """Probability from which a 32 ms frame counts as voiced (Silero's own default)."""
+    release: Fraction = 0.35
+    """Once voiced, frames stay voiced down to this; hysteresis as in Silero's reference (threshold - 0.15)."""
+    weights: str = "silero-v6"
+
+
+class RecognizerSettings(Section):
+    """Speech recognition."""
+
+    model: str = "tiny.en"
+    """A name from `agent models`, a folder with a CTranslate2 Whisper model, or a hub name."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    compute_type: str = "int8"
+    context_s: float = Field(30.0, ge=5, le=30)
+    """Audio context the encoder sees; shorter is faster and hears worse (docs/benchmarks.md)."""
+    beam_size: int = Field(1, ge=1, le=10)
+    workers: int = Field(2, ge=1, le=64)
+    """Recognitions at a time, one thread each: a second thread for one recognition brings nothing here."""
+    language: str = "en"
+    allow_download: bool = False
+    """Allow a hub download at start for a model that is not on this machine."""
+
+
+class UnderstandingSettings(Section):
+    """Intent, slots and emotion of words."""
+
+    encoder: str = "use-multilingual-v3"
+    cache: Path = Path("var/cache/understanding")
+    """Where heads trained from a domain's examples are kept, by content hash."""
+
+
+class EmotionSettings(Section):
+    """Emotion from the voice."""
+
+    enabled: bool = True
+    weights: str = "voice-emotion"
+
+
+class VoiceSettings(Section):
+    """Speech synthesis."""
+
+    model: str = "en_US-joe-medium"
+    """A name from `agent models` or the path of a Piper .onnx with its .json beside it."""
+    cache: Path = Path("var/cache/phrases")
+    cache_mb: int = Field(256, ge=1)
+    """Rendered phrases kept on disk; least recently used go first. A second of 8 kHz speech takes 16 kB."""
+
+
+class PoolSettings(Section):
+    """Who computes when."""
+
+    workers: int = Field(2, ge=1, le=128)
+    """Threads that run models; the models used release the GIL. One per core."""
+    queue: int = Field(64, ge=4)
+    """Jobs waiting beyond which low priorities are dropped."""
+
+
+class DialogueSettings(Section):
+    """What the agent talks about."""
+
+    domain: str = "shop"
+    """A folder under configs/domains, or a path."""
+    database_url: str = "sqlite+aiosqlite:///var/shop.db"
+    """The business's own database, which actions work on."""
+    filler_after_s: float = Field(0.8, gt=0)
+    """An action slower than this is covered by a spoken filler."""
+    action_timeout_s: float = Field(8.0, gt=0)
+
+
+class HandoffSettings(Section):
+    """Where callers go who need a person."""
+
+    webhook_url: str | None = None
+    """Told of each handoff by a signed POST (docs/handoff.md)."""
+    webhook_timeout_s: float = Field(4.0, gt=0)
+    webhook_budget_s: float = Field(10.0, gt=0)
+    """Total time for all tries; the caller is waiting on the line."""
+    allow_private: bool = False
+    """Allow webhooks to private and loopback addresses."""
+    transfer_to: str | None = None
+    """Number or SIP address the carrier transfers to where the webhook names none."""
+
+
+class RecordSettings(Section):
+    """What calls leave behind."""
+
+    database_url: str = "sqlite+aiosqlite:///var/records.db"
+    recordings: Path = Path("var/recordings")
+    record_audio: bool = True
+
+
+class TwilioSettings(Section):
+    """Twilio Media Streams."""
+
+    enabled: bool = True
+    account_sid: str | None = None
+    api_url: str = "https://api.twilio.com"
+    greeting_parameters: dict[str, str] = {}
+    """Sent as <Parameter> with each stream."""
+
+
+class PlainSettings(Section):
+    """The plain protocol that `agent call` speaks."""
+
+    enabled: bool = True
+
+
+class LogSettings(Section):
+    """Logs: human on a terminal, JSON otherwise."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["auto", "human", "json"] = "auto"
+
+
+class Secrets(Section):
+    """From the environment only."""
+
+    twilio_auth_token: SecretStr | None = None
+    """CALLAGENT_TWILIO_AUTH_TOKEN: checks X-Twilio-Signature and authorises REST call updates."""
+    token_key: SecretStr | None = None
+    """CALLAGENT_TOKEN_KEY: signs one-use path tokens and bearer tokens of the plain protocol and the API."""
+    webhook_key: SecretStr | None = None
+    """CALLAGENT_WEBHOOK_KEY: signs webhooks."""
+
+
+class Settings(Section):
+    """All settings."""
+
+    server: ServerSettings = ServerSettings()
+    vad: VadSettings = VadSettings()
+    floor: FloorSettings = FloorSettings()
+    recognizer: RecognizerSettings = RecognizerSettings()
+    understanding: UnderstandingSettings = UnderstandingSettings()
+    emotion: EmotionSettings = EmotionSettings()
+    voice: VoiceSettings = VoiceSettings()
+    pool: PoolSettings = PoolSettings()
+    dialogue: DialogueSettings = DialogueSettings()
+    handoff: HandoffSettings = HandoffSettings()
+    records: RecordSettings = RecordSettings()
+    twilio: TwilioSettings = TwilioSettings()
+    plain: PlainSettings = PlainSettings()
+    logs: LogSettings = LogSettings()
+    secrets: Secrets = Field(default=Secrets(), exclude=True)
+
+    def domain_path(self) -> Path:
+        """The folder of the configured domain."""
+        named = CONFIGS / "domains" / self.dialogue.domain
+        return named if named.is_dir() else Path(self.dialogue.domain)
+
+
+_SECRET_NAMES = tuple(Secrets.model_fields)
+
+
+def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings in force.
+
+    Raises:
+        FileError: a file or a variable has an unknown key or a wrong value; says where and what to do.
+    """
+    environment = os.environ if environment is None else environment
+    files = [CONFIGS / "default.yaml"] if (CONFIGS / "default.yaml").exists() else []
+    if path is not None:
+        files.append(path)
+    merged: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in files:
+        file = read_yaml(name)
+        problems += _problems(file)
+        if isinstance(file.data, dict):
+            _merge(merged, file.data)
+    variables = _from_environment(environment, problems)
+    if problems:
+        raise FileError(problems)
+    _merge(merged, variables)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise FileError([f"environment: {line}" for line in _plain(error)]) from error
+
+
+def _problems(file: YamlFile) -> list[str]:
+    if file.data is None:
+        return []
+    if not isinstance(file.data, dict):
+        return [file.problem((), "the file must hold sections such as 'server:'")]
+    if "secrets" in file.data:
+        names = ", ".join(f"{PREFIX}{name.upper()}" for name in _SECRET_NAMES)
+        return [file.problem(("secrets",), f"secrets are read from the environment only; remove them and set {names}")]
+    try:
+        Settings.model_validate(file.data)
+    except ValidationError as error:
+        return explain(file, error)
+    return []
+
+
+def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    import yaml
+
+    found: dict[str, Any] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in _SECRET_NAMES:
+            if value:
+                found.setdefault("secrets", {})[name] = value
+            continue
+        section, _, key = name.partition("__")
+        if section not in Settings.model_fields or not key:
+            problems.append(
+                f"environment: {variable} is no setting; use {PREFIX}<SECTION>__<KEY>, see `agent config`, or unset it"
+            )
+            continue
+        found.setdefault(section, {})[key] = yaml.safe_load(value) if value else None
+    return found
+
+
+def _plain(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
