@@ -322,9 +322,7 @@ def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings
         case Key():
             return _key(state, now_ms)
         case AgentTurn():
-            if state.phase in _SILENT:
-                return state, []
-            return replace(state, phase=Phase.THINKING, generation=state.generation + 1, from_caller=False), []
+            return _agent_turn(state)
         case ReplyAudible(generation):
             if generation != state.generation or state.phase is not Phase.THINKING:
                 return state, []
@@ -372,11 +370,24 @@ def deadline(state: FloorState, settings: FloorSettings) -> float | None:
         if not state.speculated:
             return state.voiced_ms + settings.speculate_ms
         return state.voiced_ms + wait_ms(state, settings)
+    if state.open and not state.speculated and _may_yield(state):
+        return state.voiced_ms + settings.speculate_ms
     if state.phase is Phase.YIELDING:
-        if not state.speculated:
-            return state.voiced_ms + settings.speculate_ms
         return state.voiced_ms + settings.false_alarm_ms
     return None
+
+
+def _may_yield(state: FloorState) -> bool:
+    return state.phase is Phase.YIELDING or (state.phase is Phase.SPEAKING and not state.must_hear)
+
+
+def _agent_turn(state: FloorState) -> Step:
+    if state.phase in _SILENT:
+        return state, []
+    replaced: list[Command] = []
+    if state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
+        replaced.append(Interrupt(state.generation))
+    return replace(state, phase=Phase.THINKING, generation=state.generation + 1, from_caller=False), replaced
 
 
 def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettings) -> Step:
@@ -451,7 +462,7 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
             return state, []
         level = state.prompts + 1
         return replace(state, prompts=level, idle_ms=now_ms), [Prompt(level)]
-    if not state.open or state.phase not in (Phase.LISTENING, Phase.YIELDING):
+    if not state.open or not (state.phase is Phase.LISTENING or _may_yield(state)):
         return state, []
     silent = now_ms - state.voiced_ms
     if not state.speculated:
@@ -460,6 +471,8 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
         return replace(state, speculated=True), [Speculate(state.revision)]
     if state.phase is Phase.YIELDING:
         return _false_alarm(state, now_ms) if silent >= settings.false_alarm_ms else (state, [])
+    if state.phase is Phase.SPEAKING:
+        return state, []
     if silent < wait_ms(state, settings):
         return state, []
     return _commit(state, silent)
@@ -489,15 +502,12 @@ def _commit(state: FloorState, waited_ms: float) -> Step:
 def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettings) -> Step:
     if not state.open or guess.revision != state.revision or not state.speculated:
         return state, []
+    if _may_yield(state) and guess.claim:
+        return _interrupt(replace(state, guess=guess.over))
     if state.phase is Phase.YIELDING:
-        if not guess.claim:
-            return _false_alarm(state, now_ms)
-        state, commands = _interrupt(replace(state, guess=guess.over))
-        return state, commands
+        return _false_alarm(state, now_ms)
     if guess.words == 0 or (state.over_agent and not guess.claim):
-        if state.phase is Phase.LISTENING or state.phase is Phase.SPEAKING:
-            return replace(state, open=False, over_agent=False, history=0), [DropTurn()]
-        return state, []
+        return replace(state, open=False, over_agent=False, history=0), [DropTurn()]
     return _time(replace(state, guess=guess.over), now_ms, settings)
 
 
@@ -521,7 +531,7 @@ def _key(state: FloorState, now_ms: float) -> Step:
 def _done(state: FloorState, event: ReplyDone, now_ms: float) -> Step:
     if event.generation != state.generation or state.phase not in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
         return state, []
-    if event.then == "hangup":
+    if event.then == "hangup" and not state.open:
         return replace(state, phase=Phase.CLOSING), [EndCall()]
     if event.then == "transfer":
         return replace(state, phase=Phase.TRANSFERRING, open=False), [StartTransfer()]

@@ -1,0 +1,116 @@
+"""From the gateway's audio to voiced frames and utterances: one per call, in received samples, without a clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio.codec import Encoding, Pcm16
+from audio.resample import StreamResampler, to_float, to_pcm16
+from audio.ring import Ring
+from models.contracts import Samples
+
+RATE = 16_000
+FRAME = 512
+"""Samples of a voice activity frame."""
+RING_S = 30.0
+"""Audio kept of a call; it does not grow with the call."""
+PREROLL = int(0.3 * RATE)
+"""Audio before the first voiced frame that belongs to the turn: soft onsets are not voiced yet."""
+TAIL = int(0.2 * RATE)
+"""Audio after the last voiced frame given to the recognizer."""
+FREEZE_S = 12.0
+"""Words recognized at a pause in a turn longer than this are kept, and recognition goes on from there."""
+LONGEST_S = 26.0
+"""A turn without a pause is cut here, before the ring forgets its start."""
+RECORD_RATE = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of the open turn, [begin, end) in samples since the start of the call."""
+
+    samples: Samples
+    begin: int
+    end: int
+
+
+class Listening:
+    """The caller's audio of one call.
+
+    `feed` takes what the gateway sent and returns whole frames for voice activity detection; `turn` gives the open
+    turn to the recognizer.
+    """
+
+    def __init__(self, encoding: Encoding, threshold: float, release: float) -> None:
+        self._encoding = encoding
+        self._threshold = threshold
+        self._release = release
+        self._up = StreamResampler(encoding.rate, RATE)
+        self._down = StreamResampler(encoding.rate, RECORD_RATE)
+        self._ring = Ring(RING_S, RATE)
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._framed = 0
+        self._voiced = False
+        self._begin: int | None = None
+        self._before: int | None = None
+        self._last_voiced = 0
+        self.received = 0
+        """Samples received so far, at the gateway's rate."""
+
+    def feed(self, audio: bytes) -> tuple[list[Samples], Pcm16]:
+        """Take a piece of audio; returns float32[512] frames at 16 kHz, and the piece at 8 kHz for the recording.
+
+        Raises:
+            ValueError: the audio does not fit the encoding.
+        """
+        pcm = self._encoding.decode(audio)
+        self.received += len(pcm)
+        samples = to_float(pcm)
+        wide = self._up.process(samples)
+        self._ring.append(wide)
+        if self._encoding.rate != RECORD_RATE:
+            pcm = to_pcm16(self._down.process(samples))
+        rest = np.concatenate([self._rest, wide]) if self._rest.size else wide
+        count = len(rest) // FRAME
+        self._rest = rest[count * FRAME :]
+        return [rest[n * FRAME : (n + 1) * FRAME] for n in range(count)], pcm
+
+    def judge(self, probability: float) -> bool:
+        """Whether the next frame, of this voice probability, counts as voiced."""
+        self._voiced = probability >= (self._release if self._voiced else self._threshold)
+        self._framed += FRAME
+        if self._voiced:
+            self._last_voiced = self._framed
+        return self._voiced
+
+    def open(self, frames_back: int) -> None:
+        """A turn opened, `frames_back` frames before the last one judged."""
+        self._before = self._begin
+        self._begin = max(0, self._framed - frames_back * FRAME - PREROLL)
+
+    def merge(self) -> None:
+        """The turn that just opened goes on with the one before it."""
+        if self._before is not None:
+            self._begin = self._before
+
+    def drop(self) -> None:
+        """What was open is no turn."""
+        self._begin = self._before = None
+
+    def cut(self, at: int) -> None:
+        """Everything of the open turn before sample `at` has been recognized for good."""
+        self._begin = at
+
+    def turn(self) -> Piece | None:
+        """The open turn up to a little after its last voiced frame; None where none is open."""
+        if self._begin is None:
+            return None
+        end = min(self._ring.end, max(self._last_voiced, self._begin) + TAIL)
+        begin = max(self._begin, self._ring.start)
+        return Piece(self._ring.slice(begin, end), begin, end)
+
+    def turn_s(self) -> float:
+        """Length of the open turn in seconds."""
+        return 0.0 if self._begin is None else max(0.0, (self._framed - self._begin) / RATE)

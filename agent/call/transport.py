@@ -1,0 +1,45 @@
+"""The socket as a call sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+NORMAL = 1000
+GOING_AWAY = 1001
+POLICY = 1008
+INTERNAL = 1011
+TRY_AGAIN = 1013
+TIMED_OUT = 4408
+"""Private code: the other side sent nothing for too long."""
+
+
+class Disconnected(Exception):
+    """The other side is gone; `code` is its close code (1006 where it sent none)."""
+
+    def __init__(self, code: int = 1006) -> None:
+        self.code = code
+        super().__init__(f"the gateway closed the socket with code {code}")
+
+
+class Transport(Protocol):
+    """A message socket."""
+
+    async def receive(self) -> str | bytes:
+        """The next message.
+
+        Raises:
+            Disconnected: there will be none.
+        """
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message.
+
+        Raises:
+            Disconnected: it cannot be delivered.
+        """
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket; harmless when it is closed already."""
+        ...
