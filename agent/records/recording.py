@@ -1,0 +1,175 @@
+"""A call's stereo recording, streamed to disk by a thread of its own: caller left, agent right."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from audio.codec import Pcm16
+from audio.wav import StereoWavWriter
+
+log = logging.getLogger(__name__)
+
+RATE = 8000
+"""Hz; what a telephone line carries."""
+ALIGNMENT_MS = 2000
+"""How long a piece may come late and still be placed; twice a bad network stall. 64 kB a call."""
+JITTER_MS = 1000
+"""A piece that begins this little before the end of its channel follows on instead of replacing what is there."""
+WAKE_S = 0.25
+"""The thread writes this often; waking for every 20 ms piece would cost a switch each."""
+PENDING_SAMPLES = 20 * RATE
+"""Samples waiting for the thread, both channels together; a disk slower than that loses the oldest pieces."""
+LONGEST_MS = 12 * 3600 * 1000
+"""A position beyond this is a mistake of the sender; it would fill the disk with silence."""
+
+_Side = Literal[0, 1]
+_Piece = tuple[_Side, int, Pcm16]
+
+
+class StereoRecording:
+    """Records both sides of a call at 8 kHz, 16 bit, each piece at its time from the start of the call.
+
+    Gaps become silence. A piece that overlaps its channel's end by up to `JITTER_MS` is moved later to follow on; by
+    more, it replaces what is there. No piece is ever moved earlier. What comes more than `ALIGNMENT_MS` late is left
+    out and counted. `caller` and `agent` never block and never raise: a disk that fails ends the recording, is logged
+    once and shows in `error`. The file is a valid WAV up to the last second at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create the file at `path`.
+
+        Raises:
+            OSError: the file cannot be created.
+        """
+        self.path = path
+        self.error: str | None = None
+        """What ended the recording early."""
+        self.lost_samples = 0
+        """Samples that came too late, too fast for the disk, or after an error."""
+        self._writer = StereoWavWriter(path, RATE)
+        self._timeline = _Timeline(self._writer)
+        self._pending: deque[_Piece] = deque()
+        self._pending_samples = 0
+        self._paused = False
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"recording-{path.stem}", daemon=True)
+        self._thread.start()
+
+    def caller(self, samples: Pcm16, at_ms: float) -> None:
+        """Samples[n] at 8 kHz heard from the caller; `at_ms` of the first sample, from the start of the call."""
+        self._put(0, samples, at_ms)
+
+    def agent(self, samples: Pcm16, at_ms: float) -> None:
+        """Samples[n] at 8 kHz that the caller's side played at `at_ms`."""
+        self._put(1, samples, at_ms)
+
+    def pause(self) -> None:
+        """Leave silence in both channels from here on, as while a card number is said."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Record again."""
+        self._paused = False
+
+    def close(self) -> None:
+        """Write the rest and complete the file; blocks on the disk. May be called twice."""
+        self._closing.set()
+        self._thread.join()
+
+    def _put(self, side: _Side, samples: Pcm16, at_ms: float) -> None:
+        if self._paused or not len(samples):
+            return
+        if self.error is not None or self._closing.is_set() or not (math.isfinite(at_ms) and at_ms <= LONGEST_MS):
+            self.lost_samples += len(samples)
+            return
+        piece = side, round(at_ms * RATE / 1000), np.array(samples, dtype=np.int16)
+        with self._lock:
+            self._pending.append(piece)
+            self._pending_samples += len(samples)
+            while self._pending_samples > PENDING_SAMPLES and len(self._pending) > 1:
+                dropped = len(self._pending.popleft()[2])
+                self._pending_samples -= dropped
+                self.lost_samples += dropped
+
+    def _work(self) -> None:
+        try:
+            try:
+                while not self._closing.wait(WAKE_S):
+                    self._place_pending()
+                    self._timeline.write_until(self._timeline.end - ALIGNMENT_MS * RATE // 1000)
+                self._place_pending()
+                self._timeline.write_until(self._timeline.end)
+            finally:
+                self._writer.close()
+        except (OSError, ValueError) as error:
+            self.error = str(error)
+            log.error("the recording %s ends early: %s; free or repair the disk", self.path, error)
+        self.lost_samples += self._timeline.late_samples
+
+    def _place_pending(self) -> None:
+        while True:
+            with self._lock:
+                if not self._pending:
+                    return
+                side, start, samples = self._pending.popleft()
+                self._pending_samples -= len(samples)
+            self._timeline.place(side, start, samples)
+
+
+class _Timeline:
+    """The part of a recording that is not yet on disk; positions in samples from the start of the call."""
+
+    def __init__(self, writer: StereoWavWriter) -> None:
+        self.late_samples = 0
+        self._writer = writer
+        self._buffer: npt.NDArray[np.int16] = np.zeros((2, 0), dtype=np.int16)
+        self._ends = [0, 0]
+
+    @property
+    def end(self) -> int:
+        """End of the longer channel."""
+        return max(self._ends)
+
+    def place(self, side: _Side, start: int, samples: Pcm16) -> None:
+        """Put samples[n] of a channel at `start`; see `StereoRecording` for overlaps and late pieces."""
+        behind = self._ends[side] - start
+        if 0 < behind <= JITTER_MS * RATE // 1000:
+            start = self._ends[side]
+        # Long silences go to disk on the way, so that the buffer keeps its size.
+        self.write_until(min(start, self.end) - ALIGNMENT_MS * RATE // 1000)
+        if start - self.end > ALIGNMENT_MS * RATE // 1000:
+            self._skip_to(start - ALIGNMENT_MS * RATE // 1000)
+        late = min(max(0, self._writer.frames - start), len(samples))
+        self.late_samples += late
+        samples, start = samples[late:], start + late
+        if not len(samples):
+            return
+        offset = start - self._writer.frames
+        stop = offset + len(samples)
+        if stop > self._buffer.shape[1]:
+            self._buffer = np.pad(self._buffer, ((0, 0), (0, stop - self._buffer.shape[1])))
+        self._buffer[side, offset:stop] = samples
+        self._ends[side] = max(self._ends[side], start + len(samples))
+
+    def write_until(self, position: int) -> None:
+        """Write everything before `position` to disk."""
+        count = min(position - self._writer.frames, self._buffer.shape[1])
+        if count > 0:
+            self._writer.write(self._buffer[0, :count], self._buffer[1, :count])
+            self._buffer = self._buffer[:, count:].copy()
+
+    def _skip_to(self, position: int) -> None:
+        """Write all there is, then silence, up to `position`."""
+        self.write_until(self.end)
+        while (missing := position - self._writer.frames) > 0:
+            silence = np.zeros(min(missing, 10 * RATE), dtype=np.int16)
+            self._writer.write(silence, silence)
