@@ -52,8 +52,9 @@ def check_twilio_signature(
 ) -> bool:
     """Whether `signature` is Twilio's for this request, in constant time. A missing signature or auth token is refused.
 
-    `url` is the public one as configured at Twilio, slash for slash, never rebuilt from the Host header. Twilio signs it
-    with or without its port depending on the scheme and the product, so the default port may be there or not.
+    `url` is the public one as configured at Twilio, slash for slash, never rebuilt from the Host header. Twilio signs
+    it with or without its port, depending on scheme and product: as in Twilio's own validator, a port may be missing
+    from what was signed, and the default port may be added.
     """
     if not auth_token or not signature:
         return False
@@ -65,19 +66,17 @@ def check_twilio_signature(
 
 
 def _port_forms(url: str) -> list[str]:
-    """The URL as given, and with its default port added or taken away."""
+    """The URL as given, and without its port or with the default one added."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return [url]
     default = _DEFAULT_PORTS.get(parts.scheme)
-    if default is None or not parts.netloc:
-        return [url]
-    if port is None:
-        return [url, urlunsplit(parts._replace(netloc=f"{parts.netloc}:{default}"))]
-    if port == default:
+    if port is not None:
         return [url, urlunsplit(parts._replace(netloc=parts.netloc.rpartition(":")[0]))]
+    if default is not None and parts.netloc:
+        return [url, urlunsplit(parts._replace(netloc=f"{parts.netloc}:{default}"))]
     return [url]
 
 

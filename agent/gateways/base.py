@@ -155,6 +155,7 @@ class Capabilities:
     max_message: largest websocket message accepted from it, bytes. transfer: `rest` needs an HTTP call to the vendor,
     `close` continues with the vendor's own script when we close the socket, `message` takes it in-band.
     hangup: `close` ends the call when we close the socket, `message` takes it in-band and then closes.
+    audio_in, audio_out: whether sound flows at all; a typed call has neither.
     """
 
     encoding: Encoding
@@ -168,6 +169,8 @@ class Capabilities:
     transfer: Literal["rest", "close", "message", "none"] = "none"
     hangup: Literal["close", "message"] = "close"
     captions: bool = False
+    audio_in: bool = True
+    audio_out: bool = True
 
 
 class GatewayProtocol(Protocol):

@@ -29,8 +29,8 @@ class CarrierError(Exception):
 class TwilioRest:
     """Call updates for one Twilio account, with Basic authentication.
 
-    Each request has 5 s; 5xx answers, time-outs and broken connections are tried three times in all, anything else once.
-    A repeated update is harmless: it sets the same TwiML or status again. The `http` client stays the caller's to close.
+    Each request has 5 s; 5xx answers, time-outs and broken connections are tried three times in all, the rest once.
+    A repeated update is harmless: it sets the same TwiML or status again. Whoever made the `http` client closes it.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ After a fault with a close code the protocol is closed: it gives no events and n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ EARLY_LIMIT = 250
 """Messages before the start that end a call: 5 s of 20 ms audio, as long as a handshake may take."""
 
 _SHOWN = 40  # characters of a wrong value shown in a fault's detail
+
+# A lone surrogate cannot be written as UTF-8, a NUL not into every database.
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 Weight = Literal["malformed", "early", "harmless"]
 
@@ -114,13 +118,13 @@ def object_field(message: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def text_field(message: Mapping[str, Any], name: str, max_length: int = 256) -> str:
-    """Read a field that is a string of 1 to `max_length` characters.
+    """Read a field that is a string of 1 to `max_length` characters that can be stored.
 
     Raises:
         MessageError: `bad_field`.
     """
     value = message.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= max_length:
+    if not isinstance(value, str) or not 1 <= len(value) <= max_length or _UNWRITABLE.search(value):
         raise bad_field(name, value, f"a string of 1 to {max_length} characters")
     return value
 
@@ -142,6 +146,8 @@ def text_map_field(message: Mapping[str, Any], name: str) -> dict[str, str]:
     for key, item in value.items():
         if not isinstance(item, str):
             raise MessageError("bad_field", f"{name}[{shown(key)}] is a {type(item).__name__}; send a string")
+        if _UNWRITABLE.search(key) or _UNWRITABLE.search(item):
+            raise MessageError("bad_field", f"{name}[{shown(key)}] holds a character that is not text; remove it")
     return value
 
 

@@ -26,7 +26,7 @@ def connect_stream(
     """Answer a call by a two-way media stream to `stream_url`.
 
     `parameters` arrive as the start message's custom parameters; `caller` and `called` are the ones TwilioProtocol
-    reads. Twilio asks `action` what to do next once we close the stream, and tells `status_callback` about stream errors.
+    reads. Twilio asks `action` what to do next once we close the stream, and tells `status_callback` of stream errors.
 
     Raises:
         TwimlError: the URL is not wss, or carries a query, fragment or password; a parameter is too long or not XML.
@@ -48,8 +48,8 @@ def connect_stream(
 def dial(target: str, caller_id: str | None = None, ring_s: int | None = None, action: str | None = None) -> str:
     """Connect the caller to the telephone number `target`, E.164.
 
-    `caller_id` is the number shown to the person called, `ring_s` how many seconds it may ring; `action` is asked what to
-    do once that leg ended, busy or unanswered included.
+    `caller_id` is the number shown to the person called, `ring_s` how many seconds it may ring; `action` is asked what
+    to do once that leg ended, busy or unanswered included.
 
     Raises:
         TwimlError: a number is not E.164, or ring_s is outside 5-600.
@@ -99,7 +99,7 @@ def _given(**attributes: str | None) -> dict[str, str]:
     present = {name: value for name, value in attributes.items() if value is not None}
     for name, value in present.items():
         if _NOT_XML.search(value):
-            raise TwimlError(f"{name} holds a character that XML forbids: {ascii(value[:40])}; remove it")
+            raise TwimlError(f"{name} holds a character that XML forbids: {value[:40]!a}; remove it")
     return present
 
 
