@@ -153,6 +153,11 @@ class Expecting:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The agent cannot go on and hands the call over without another word."""
+
+
+@dataclass(frozen=True, slots=True)
 class TransferEnded:
     """A transfer worked (a person has the call) or did not (the agent has it again)."""
 
@@ -175,6 +180,7 @@ Event = (
     | ReplyStopped
     | MustHear
     | Expecting
+    | GiveUp
     | TransferEnded
     | Tick
 )
@@ -337,6 +343,12 @@ def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings
             return replace(state, must_hear=on), []
         case Expecting(profile):
             return replace(state, profile=profile), []
+        case GiveUp():
+            if state.phase in _SILENT:
+                return state, []
+            stopped = Interrupt(state.generation)
+            given = replace(state, phase=Phase.TRANSFERRING, generation=state.generation + 1, open=False)
+            return given, [stopped, StartTransfer()]
         case TransferEnded(worked):
             if state.phase is not Phase.TRANSFERRING:
                 return state, []

@@ -260,7 +260,7 @@ class Playout:
         for number, text in enumerate(self._texts):
             chars = 0.0
             for entry in self._ledger:
-                if entry.utterance != number or position < entry.last and position <= entry.first:
+                if entry.utterance != number or (position < entry.last and position <= entry.first):
                     continue
                 share = min(1.0, (position - entry.first) / max(1, entry.last - entry.first))
                 chars = entry.start + share * (entry.end - entry.start)

@@ -20,6 +20,10 @@ class Transcript:
         """Add a turn, or replace the one with its number and speaker."""
         self._turns[turn.number, turn.speaker] = turn
 
+    def get(self, number: int, speaker: str) -> TurnRecord | None:
+        """The turn of that number and speaker."""
+        return self._turns.get((number, speaker))
+
     def take_back(self, number: int, speaker: str) -> None:
         """A turn turned out not to be one."""
         self._turns.pop((number, speaker), None)

@@ -1,0 +1,107 @@
+"""Giving a call to a person: ask the desk, then move the caller by what the gateway can do."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Literal
+
+from agent.call.notes import Notes
+from agent.call.outbox import Outbox
+from agent.call.services import CallServices
+from agent.dialogue.contracts import Dialogue, HandOff
+from agent.gateways.base import GatewayProtocol, Transfer
+from agent.handoff.contracts import HandoffRequest, HandoffResult
+from agent.records.contracts import CallOpened
+
+log = logging.getLogger(__name__)
+
+
+class Handover:
+    """The handoffs of one call, one at a time."""
+
+    def __init__(
+        self,
+        services: CallServices,
+        protocol: GatewayProtocol,
+        outbox: Outbox,
+        notes: Notes,
+        dialogue: Dialogue,
+        call: CallOpened,
+    ) -> None:
+        self._services = services
+        self._protocol = protocol
+        self._outbox = outbox
+        self._notes = notes
+        self._dialogue = dialogue
+        self._call = call
+        self.stage: Literal["none", "asking", "moving"] = "none"
+        self._handoff_id = ""
+
+    async def start(self, handoff: HandOff) -> HandoffResult:
+        """Ask for a person and move the caller; an outcome other than `accepted` leaves the caller with the agent.
+
+        After `accepted` the gateway has the call: it ends the stream, or the session closes it.
+        """
+        self.stage = "asking"
+        self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
+        request = self._request(handoff)
+        if self._notes.record is not None:
+            await self._notes.record.flush()
+        result = await self._services.desk.request(request)
+        if result.outcome == "accepted":
+            result = await self._move(result)
+        self._services.metrics.handoffs.labels(handoff.rule, result.outcome).inc()
+        self._notes.event("handoff", id=self._handoff_id, rule=handoff.rule, outcome=result.outcome)
+        if result.outcome != "accepted":
+            self.stage = "none"
+        return result
+
+    async def caller_left(self) -> None:
+        """The caller hung up before a person was found."""
+        if self.stage == "asking":
+            await self._services.desk.caller_left(self._handoff_id)
+
+    async def _move(self, result: HandoffResult) -> HandoffResult:
+        self.stage = "moving"
+        how = self._protocol.capabilities.transfer
+        carrier = self._services.carriers.get(self._protocol.name)
+        try:
+            if how == "rest" and carrier is not None and result.transfer_to:
+                await carrier.transfer(self._call.gateway_call_id, result.transfer_to)
+            elif how == "message":
+                self._outbox.put(Transfer(result.transfer_to or "desk"))
+                await self._outbox.drained()
+            elif how == "none":
+                raise RuntimeError(f"gateway {self._protocol.name} cannot transfer calls")
+        except Exception as error:
+            self._notes.fault("transfer_failed", f"{type(error).__name__}: {error}")
+            await self._services.desk.finished(self._handoff_id, "transfer_failed")
+            return HandoffResult("failed", detail=str(error))
+        await self._services.desk.finished(self._handoff_id, "bridged")
+        return result
+
+    def _request(self, handoff: HandOff) -> HandoffRequest:
+        summary = self._dialogue.summary()
+        redact = self._services.redact
+        rows = [{**row, "text": redact(str(row["text"]))} for row in self._notes.transcript.rows()]
+        recording = self._notes.record.recording if self._notes.record is not None else None
+        return HandoffRequest(
+            handoff_id=self._handoff_id,
+            call_id=self._call.call_id,
+            gateway=self._call.gateway,
+            gateway_call_id=self._call.gateway_call_id,
+            reason=handoff.reason,
+            rule=handoff.rule,
+            priority=handoff.priority,
+            caller=self._call.caller,
+            called=self._call.called,
+            language=str(summary.get("language", self._services.settings.recognizer.language)),
+            summary=redact(str(summary.get("summary", handoff.reason))),
+            intent=summary.get("intent"),
+            slots=dict(summary.get("slots", {})),
+            emotion=list(self._notes.emotions),
+            transcript=rows,
+            actions=list(self._notes.actions),
+            recording=f"{self._call.call_id}.wav" if recording is not None else None,
+        )

@@ -1,0 +1,168 @@
+"""What the caller meant by the open turn: recognition, understanding and emotion, guessed early and settled late."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.call.listening import FREEZE_S, LONGEST_S, Listening, Piece
+from agent.call.services import CallServices
+from models.contracts import (
+    OUT_OF_SCOPE,
+    Recognition,
+    RecognitionHints,
+    Samples,
+    UnderstandingContext,
+    Understood,
+    VoiceEmotion,
+)
+from models.pool import Priority
+
+UNSURE = -1.0
+"""Average log-probability per token below which words are asked again; faster-whisper's own retry threshold."""
+EMOTION_GRACE_S = 0.05
+"""How long a finished recognition waits for the voice's emotion, which runs beside it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One reading of the open turn. `history` is the emotion history as it would be after this turn."""
+
+    text: str
+    understood: Understood
+    voice: VoiceEmotion | None = None
+    history: Any = None
+    confident: bool = True
+    recognition_ms: float = 0.0
+    understanding_ms: float = 0.0
+    end: int = 0
+
+
+class Hearing:
+    """The open turn of one call. Readings are read-only: `settle` alone makes one count."""
+
+    def __init__(
+        self, services: CallServices, listening: Listening, context: Callable[[], UnderstandingContext]
+    ) -> None:
+        self._services = services
+        self._listening = listening
+        self._context = context
+        self._history = services.emotion.new_history() if services.emotion else None
+        self._hints = RecognitionHints(language=services.settings.recognizer.language)
+        self._pieces: list[asyncio.Task[str]] = []
+        self._before: list[asyncio.Task[str]] = []
+
+    def open(self, frames_back: int) -> None:
+        """A turn opened `frames_back` frames ago."""
+        self._before, self._pieces = self._pieces, []
+        self._listening.open(frames_back)
+
+    def merge(self) -> None:
+        """The turn that just opened goes on with the one before."""
+        self._pieces = self._before + self._pieces
+        self._before = []
+        self._listening.merge()
+
+    def drop(self) -> None:
+        """What was open was no turn."""
+        self._pieces = []
+        self._listening.drop()
+
+    def freeze(self, heard: Heard) -> None:
+        """Keep the words of a long turn up to a pause; recognition goes on from there."""
+        if self._listening.turn_s() >= FREEZE_S and heard.text:
+            self._pieces = [_known(heard.text)]
+            self._listening.cut(heard.end)
+
+    def cut_if_long(self) -> asyncio.Task[str] | None:
+        """Start recognizing a turn that has had no pause for too long; returns the task, which the call owns."""
+        if self._listening.turn_s() < LONGEST_S:
+            return None
+        piece = self._listening.turn()
+        if piece is None:
+            return None
+        self._listening.cut(piece.end)
+        task = asyncio.create_task(self._text(piece), name="recognize-piece")
+        self._pieces.append(task)
+        return task
+
+    async def read(self, priority: Priority) -> Heard:
+        """Recognize and understand the open turn as it is now.
+
+        Raises:
+            models.errors.ModelError: the recognizer or the pool failed.
+        """
+        clock = self._services.clock
+        piece = self._listening.turn()
+        began = clock.now_ms()
+        if piece is None:
+            return Heard("", Understood(OUT_OF_SCOPE, 0.0))
+        emotion = asyncio.create_task(self._emotion(piece.samples), name="emotion")
+        try:
+            earlier = [await asyncio.shield(task) for task in self._pieces]
+            recognition = await self._recognize(piece, priority)
+            recognized = clock.now_ms()
+            text = " ".join(part for part in (*earlier, recognition.text) if part)
+            understood = await self.understand(text)
+            understood_at = clock.now_ms()
+            if text and not emotion.done():
+                await asyncio.wait({emotion}, timeout=EMOTION_GRACE_S)
+            voice, history = emotion.result() if emotion.done() and text else (None, self._history)
+        finally:
+            if not emotion.done():
+                emotion.cancel()
+        return Heard(
+            text,
+            understood,
+            voice,
+            history,
+            recognition.average_log_probability >= UNSURE,
+            recognized - began,
+            understood_at - recognized,
+            piece.end,
+        )
+
+    async def understand(self, text: str) -> Understood:
+        """Understand a text in the dialogue's present context."""
+        context = self._context()
+        understanding = self._services.understanding
+        return await self._services.pool.run(Priority.UNDERSTANDING, lambda: understanding.understand(text, context))
+
+    def settle(self, heard: Heard) -> None:
+        """This reading is the turn."""
+        if heard.history is not None:
+            self._history = heard.history
+
+    async def _text(self, piece: Piece) -> str:
+        return (await self._recognize(piece, Priority.SPECULATION)).text
+
+    async def _recognize(self, piece: Piece, priority: Priority) -> Recognition:
+        recognizer, hints = self._services.recognizer, self._hints
+        return await self._services.pool.run(priority, lambda: recognizer.recognize(piece.samples, hints))
+
+    async def _emotion(self, samples: Samples) -> tuple[VoiceEmotion | None, Any]:
+        model = self._services.emotion
+        if model is None:
+            return None, None
+        history = copy.deepcopy(self._history)
+        try:
+            return await self._services.pool.run(
+                Priority.EMOTION, lambda: model.read(samples, history), within_ms=1000.0
+            ), history
+        except Exception as error:
+            log.warning("voice emotion is left out of this turn: %s", error)
+            self._services.metrics.faults.labels("emotion_failed").inc()
+            return None, self._history
+
+
+def _known(text: str) -> asyncio.Task[str]:
+    async def known() -> str:
+        return text
+
+    return asyncio.create_task(known(), name="known-piece")

@@ -1,0 +1,170 @@
+"""What a call writes down as it goes: transcript, record, captions, counters, log lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from agent.call.outbox import Outbox
+from agent.call.playout import HeardUtterance
+from agent.call.replying import Reply
+from agent.call.services import CallServices
+from agent.call.transcript import Transcript
+from agent.dialogue.contracts import Acted, CallerTurn
+from agent.gateways.base import ShowState, ShowTranscript, ShowTurn
+from agent.records.contracts import ActionRecord, CallRecord, TurnRecord
+
+LOUD = 3
+"""Faults of one code logged in full; of more, every hundredth: a hostile client must not fill the disk."""
+
+log = logging.getLogger(__name__)
+
+
+class Notes:
+    """The notebook of one call. `record` is None until the gateway announced the call."""
+
+    def __init__(self, services: CallServices, outbox: Outbox) -> None:
+        self._services = services
+        self._clock = services.clock
+        self._outbox = outbox
+        self.began_ms = services.clock.now_ms()
+        self.record: CallRecord | None = None
+        self.transcript = Transcript()
+        self.counters: dict[str, int] = {}
+        self.emotions: list[Mapping[str, Any]] = []
+        self.actions: list[Mapping[str, Any]] = []
+
+    def at(self, now_ms: float) -> float:
+        """A time of the clock as ms since the call began."""
+        return round(now_ms - self.began_ms, 1)
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Something happened."""
+        if self.record is not None:
+            self.record.event(kind, self.at(self._clock.now_ms()), data)
+
+    def fault(self, code: str, detail: str) -> None:
+        """Something was wrong: a coded log line, a metric, and an event of the record."""
+        count = self.counters[code] = self.counters.get(code, 0) + 1
+        self._services.metrics.faults.labels(code).inc()
+        if count <= LOUD or count % 100 == 0:
+            log.warning("%s: %s", code, detail, extra={"code": code, "count": count})
+            self.event("fault", code=code, detail=detail, count=count)
+
+    def decision(self, name: str, **data: Any) -> None:
+        """The floor decided something that counts."""
+        self.counters[name] = self.counters.get(name, 0) + 1
+        self._services.metrics.floor.labels(name).inc()
+        self.event(name, **data)
+
+    def state(self, phase: str) -> None:
+        """The floor changed hands."""
+        self._outbox.put(ShowState(phase))
+        self.event("state", phase=phase)
+
+    def caption(self, speaker: str, text: str, turn: int, final: bool) -> None:
+        """Show a line to clients that can."""
+        self._outbox.put(ShowTranscript("caller" if speaker == "caller" else "agent", text, final, turn))
+
+    def caller(self, turn: CallerTurn, started_ms: float) -> None:
+        """A turn of the caller is settled."""
+        understood, voice = turn.understood, turn.voice
+        emotion: dict[str, Any] = {"words": understood.emotion.label}
+        if voice is not None:
+            emotion |= {"voice": voice.label, "anger": round(voice.anger, 3), "activation": round(voice.activation, 3)}
+        self.emotions = [known for known in self.emotions if known["turn"] != turn.number]
+        self.emotions.append({"turn": turn.number, **emotion})
+        text = turn.text if turn.dtmf is None else f"[keys {turn.dtmf}]"
+        self._put(
+            TurnRecord(
+                turn.number,
+                "caller",
+                text,
+                self.at(started_ms),
+                self.at(self._clock.now_ms()),
+                intent=understood.intent,
+                confidence=round(understood.confidence, 3),
+                slots={slot.name: slot.value for slot in understood.slots},
+                emotion=emotion,
+                reasons={"ranking": [[name, round(chance, 3)] for name, chance in understood.ranking[:3]]},
+            )
+        )
+        self._services.metrics.turns.labels(understood.intent).inc()
+        self.caption("caller", text, turn.number, final=True)
+
+    def take_back(self, number: int) -> None:
+        """The caller's turn `number` was only the beginning of one."""
+        self.transcript.take_back(number, "caller")
+
+    def agent(self, reply: Reply) -> None:
+        """A reply begins to sound, or more of it is known."""
+        now = self._clock.now_ms()
+        started = reply.audible_ms if reply.audible_ms is not None else now
+        reasons = {**reply.reasons, "tones": sorted(set(reply.tones))}
+        self._put(
+            TurnRecord(
+                reply.turn,
+                "agent",
+                reply.text,
+                self.at(started),
+                self.at(now),
+                heard="",
+                must_hear=reply.must_hear,
+                latency=dict(reply.latency),
+                reasons=reasons,
+            )
+        )
+
+    def show_turn(self, reply: Reply) -> None:
+        """Show what was understood and decided to clients that can."""
+        shown: dict[str, object] = {
+            "number": reply.turn,
+            "text": reply.text,
+            "latency": dict(reply.latency),
+            "reasons": dict(reply.reasons),
+        }
+        caller = self.transcript.get(reply.turn, "caller")
+        if caller is not None:
+            shown |= {
+                "caller": caller.text,
+                "intent": caller.intent,
+                "confidence": caller.confidence,
+                "slots": dict(caller.slots),
+                "emotion": dict(caller.emotion),
+            }
+        self._outbox.put(ShowTurn(shown))
+
+    def heard(self, reply: Reply, heard: list[HeardUtterance], interrupted: bool) -> TurnRecord | None:
+        """Fix a reply's turn to what the caller heard; None where nothing was said."""
+        if not reply.said:
+            return None
+        self.agent(reply)
+        fixed = self.transcript.fix(reply.turn, heard, interrupted, self.at(self._clock.now_ms()))
+        if fixed is not None:
+            self._put(fixed)
+            self.caption("agent", fixed.heard or "", reply.turn, final=True)
+        return fixed
+
+    def acted(self, reply: Reply, acted: Acted) -> None:
+        """An action ran."""
+        self.actions.append({"name": acted.name, "arguments": dict(acted.arguments), "ok": acted.ok})
+        self._services.metrics.actions.labels(acted.name, str(acted.ok).lower()).inc()
+        if self.record is not None:
+            self.record.action(
+                ActionRecord(
+                    reply.turn,
+                    acted.name,
+                    acted.arguments,
+                    acted.ok,
+                    acted.result,
+                    acted.idempotency_key,
+                    acted.replayed,
+                    acted.took_ms,
+                )
+            )
+
+    def _put(self, turn: TurnRecord) -> None:
+        self.transcript.put(turn)
+        if self.record is not None:
+            self.record.turn(turn)

@@ -1,0 +1,121 @@
+"""One reply: the parts of an answer turned into sound, sentence by sentence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from agent.call.playout import HeardUtterance, Playout
+from agent.clock import Clock
+from agent.dialogue.contracts import Acted, Because, Expect, HandOff, HangUp, Part, Say
+from audio.resample import resample, to_pcm16
+from models.contracts import Voice
+from models.pool import Priority
+
+AHEAD_MS = 15_000.0
+"""Audio made before it is due; a longer answer waits, so that an interruption wastes little."""
+WAIT_MS = 250.0
+"""Shortest wait for the line to empty; a paused line does not empty at all."""
+
+priority: ContextVar[Priority] = ContextVar("priority", default=Priority.LATER_SENTENCE)
+"""Urgency of the synthesis that runs in this task; read by whoever submits it to the pool."""
+
+
+@dataclass
+class Reply:
+    """A reply under way. Times are ms of the clock; latency parts in ms."""
+
+    generation: int
+    turn: int
+    began_ms: float
+    answers_caller: bool
+    snapshot: Any = None
+    said: list[str] = field(default_factory=list)
+    tones: list[str] = field(default_factory=list)
+    must_hear: bool = False
+    reasons: dict[str, Any] = field(default_factory=dict)
+    then: Literal["hangup", "transfer"] | None = None
+    handoff: HandOff | None = None
+    ending: str = ""
+    audible_ms: float | None = None
+    latency: dict[str, float] = field(default_factory=dict)
+    finished: bool = False
+    heard: list[HeardUtterance] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All sentences so far."""
+        return " ".join(self.said)
+
+
+class Speaker:
+    """Speaks the parts of replies into a call's playout."""
+
+    def __init__(
+        self,
+        voice: Voice,
+        playout: Playout,
+        rate: int,
+        clock: Clock,
+        wake: Callable[[], None],
+        on_part: Callable[[Reply, Part], None],
+        mute: bool = False,
+    ) -> None:
+        self._voice = voice
+        self._playout = playout
+        self._rate = rate
+        self._clock = clock
+        self._wake = wake
+        self._on_part = on_part
+        self._mute = mute
+
+    async def speak(self, reply: Reply, parts: AsyncIterator[Part]) -> None:
+        """Take parts as they come, synthesize and queue them; returns when all of the reply is queued."""
+        asked = self._clock.now_ms()
+        first = True
+        async for part in parts:
+            match part:
+                case Say():
+                    if first:
+                        reply.latency["dialogue"] = self._clock.now_ms() - asked
+                    await self._say(reply, part, first)
+                    first = False
+                case Because(facts):
+                    reply.reasons.update(facts)
+                case HandOff():
+                    reply.then, reply.handoff = "transfer", part
+                case HangUp(reason):
+                    reply.then, reply.ending = "hangup", reason
+                case Expect() | Acted():
+                    pass
+            self._on_part(reply, part)
+        reply.finished = True
+        self._playout.complete(reply.generation)
+        self._wake()
+
+    async def _say(self, reply: Reply, say: Say, first: bool) -> None:
+        utterance = self._playout.utterance(reply.generation, say.text, say.must_hear)
+        if utterance is None:
+            return
+        reply.said.append(say.text)
+        reply.tones.append(say.tone)
+        reply.must_hear = reply.must_hear or say.must_hear
+        if self._mute:
+            self._playout.add(reply.generation, utterance, (0, len(say.text)), np.zeros(0, dtype=np.int16))
+            return
+        asked = self._clock.now_ms()
+        priority.set(Priority.FIRST_SENTENCE if first else Priority.LATER_SENTENCE)
+        async for speech in self._voice.speak(say.text, say.tone):
+            samples = to_pcm16(resample(speech.samples, speech.rate, self._rate))
+            if not self._playout.add(reply.generation, utterance, speech.span, samples):
+                return
+            if first and "synthesis" not in reply.latency:
+                reply.latency["synthesis"] = self._clock.now_ms() - asked
+                priority.set(Priority.LATER_SENTENCE)
+            self._wake()
+            while (ahead := self._playout.ahead_ms(self._clock.now_ms()) - AHEAD_MS) > 0:
+                await self._clock.sleep_until(self._clock.now_ms() + max(WAIT_MS, ahead))

@@ -1,0 +1,71 @@
+"""What a call works with; shared by all calls of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from agent.clock import Clock
+from agent.config import Settings
+from agent.dialogue.contracts import Dialogue
+from agent.handoff.contracts import HandoffDesk
+from agent.metrics import Metrics
+from agent.records.contracts import Records
+from models.contracts import Recognizer, Samples, Understanding, Voice, VoiceEmotionModel
+from models.pool import Priority
+
+T = TypeVar("T")
+
+
+class Compute(Protocol):
+    """Where blocking model work runs; see `models.pool.Pool`."""
+
+    async def run(self, priority: Priority, work: Callable[[], T], *, within_ms: float | None = None) -> T:
+        """Run `work` off the event loop."""
+        ...
+
+
+class Vad(Protocol):
+    """Voice activity of many calls at once; blocking."""
+
+    def probabilities(self, frames: Sequence[tuple[Any, Samples]]) -> list[float]:
+        """P(voice) of one float32[512] frame at 16 kHz for each (state, frame); updates the states."""
+        ...
+
+
+class Carrier(Protocol):
+    """The gateway vendor's call control."""
+
+    async def transfer(self, call_sid: str, target: str) -> None:
+        """Send the caller elsewhere."""
+        ...
+
+    async def hang_up(self, call_sid: str) -> None:
+        """End the call."""
+        ...
+
+
+@dataclass(frozen=True)
+class CallServices:
+    """Everything a call needs.
+
+    voice_at(rate): a voice that speaks at `rate` Hz. new_dialogue(call_id, caller): begins a dialogue.
+    """
+
+    settings: Settings
+    clock: Clock
+    pool: Compute
+    vad: Vad
+    new_vad_state: Callable[[], Any]
+    recognizer: Recognizer
+    understanding: Understanding
+    emotion: VoiceEmotionModel | None
+    voice_at: Callable[[int], Voice]
+    new_dialogue: Callable[[str, str | None], Dialogue]
+    records: Records
+    desk: HandoffDesk
+    metrics: Metrics
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    redact: Callable[[str], str] = str
+    model_names: Mapping[str, str] = field(default_factory=dict)
