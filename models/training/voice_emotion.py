@@ -56,15 +56,11 @@ def targets(emotions: npt.NDArray[np.str_], task: str) -> Ints:
     return known
 
 
-def against_history(
-    features: Floats, speakers: npt.NDArray[np.str_], history: Sequence[Sequence[int]], rows: Sequence[int]
-) -> Floats:
+def against_history(features: Floats, history: Sequence[Sequence[int]], rows: Sequence[int]) -> Floats:
     """[features, features - mean of the history] of rows, float32[len(rows), 2 * width]; zero without a history."""
-    if len(history) != len(rows):
-        raise ValueError(f"history has {len(history)} entries for {len(rows)} rows; give one a row")
-    means = np.stack([features[list(h)].mean(axis=0) if h else features[i] for h, i in zip(history, rows, strict=True)])
+    means = [features[list(h)].mean(axis=0) if h else features[row] for h, row in zip(history, rows, strict=True)]
     current = features[list(rows)]
-    return np.concatenate([current, current - means], axis=1)
+    return np.concatenate([current, current - np.stack(means)], axis=1)
 
 
 def draw_history(data: Dataset, row: int, kind: str, rng: np.random.Generator) -> list[int]:
@@ -90,7 +86,7 @@ def training_rows(data: Dataset, rows: npt.NDArray[np.int64], seed: int) -> tupl
     for variant in VARIANTS:
         for _ in range(DRAWS):
             history = [draw_history(data, int(row), "random", rng) for row in rows]
-            parts.append(against_history(data.features[variant], data.speakers, history, rows.tolist()))
+            parts.append(against_history(data.features[variant], history, rows.tolist()))
     return np.concatenate(parts), np.tile(rows, len(VARIANTS) * DRAWS)
 
 
@@ -233,7 +229,7 @@ def _test(
 ) -> None:
     rng = np.random.default_rng([SEED, HISTORIES.index(history)])
     drawn = [draw_history(data, int(row), history, rng) for row in rows]
-    x = against_history(data.features[variant], data.speakers, drawn, rows.tolist())
+    x = against_history(data.features[variant], drawn, rows.tolist())
     for task, model in models.items():
         y = targets(data.emotions[rows], task)
         if isinstance(model, Calibrated):

@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,19 +46,19 @@ class Clip:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
     """Clips, and for each variant their features float32[len(clips), width]."""
 
     clips: tuple[Clip, ...]
     features: dict[Variant, Floats]
 
-    @property
+    @cached_property
     def emotions(self) -> npt.NDArray[np.str_]:
         """The emotion of each clip."""
         return np.array([clip.emotion for clip in self.clips], dtype=np.str_)
 
-    @property
+    @cached_property
     def speakers(self) -> npt.NDArray[np.str_]:
         """The speaker of each clip."""
         return np.array([clip.speaker for clip in self.clips], dtype=np.str_)
