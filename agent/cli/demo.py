@@ -1,0 +1,89 @@
+"""`agent demo`: one whole call, shown as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.cli.turns import TurnPrinter
+from agent.config import CONFIGS
+from agent.lab.cues import CueError
+from agent.lab.demo import DemoFailed, DemoResult, run_demo
+from agent.lab.line import LineError
+from agent.lab.local_server import ServerFailed
+from agent.lab.script import Step
+from agent.yamlfile import FileError
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where run folders are made; each run gets a new one.")] = Path(
+        "var/demo"
+    ),
+    script: Annotated[Path, typer.Option(help="The caller's script.", exists=True, dir_okay=False)] = CONFIGS
+    / "scenarios"
+    / "demo.yaml",
+) -> None:
+    """Place a scripted call to a server of its own, over the Twilio protocol, and check what came of it.
+
+    Shows the conversation as it happens and leaves the recording, the transcript and the database behind. The exit
+    status is 1 when an expectation of the script was missed, 2 when the call could not be made.
+    """
+    console = Console()
+    try:
+        result = asyncio.run(run_demo(folder, script, _View(console)))
+    except (FileError, CueError, ServerFailed, LineError, DemoFailed, TimeoutError) as error:
+        console.print(f"[red]The demo could not be run:[/red] {escape(str(error))}", highlight=False)
+        raise typer.Exit(2) from error
+    _report(console, result)
+    raise typer.Exit(0 if result.held else 1)
+
+
+class _View:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._turns = TurnPrinter(console)
+        console.print("Starting the server (the first start also renders its fixed phrases) ...")
+
+    def server_ready(self, url: str, folder: Path) -> None:
+        self._console.print(f"Server at {url}; everything is kept in {folder}\n", highlight=False)
+
+    def step(self, step: Step) -> None:
+        if step.interrupt is not None:
+            self._console.print("[dim]   (the caller waits for the agent to speak, to interrupt it)[/dim]")
+
+    def call(self, call: Mapping[str, Any], over: bool) -> None:
+        self._turns.show(call["turns"], over)
+
+    def handoff(self, handoff: Mapping[str, Any]) -> None:
+        text = f"   handoff hook: {handoff.get('rule')} - {handoff.get('summary')}"
+        self._console.print(f"[magenta]{escape(text)}[/magenta]", highlight=False)
+
+
+def _report(console: Console, result: DemoResult) -> None:
+    answers = Table(
+        "the caller said", "answered after", title="\nAs measured at the caller's ear", title_justify="left"
+    )
+    for cue, said in result.played.said.items():
+        answers.add_row(cue, "not answered" if said.answered_ms is None else f"{said.answered_ms:.0f} ms")
+    console.print(answers)
+    table = Table("", "expectation", "found", title="\nWhat the script expects", title_justify="left")
+    for item in result.checks:
+        table.add_row("[green]ok[/green]" if item.held else "[red]MISSED[/red]", escape(item.name), escape(item.found))
+    console.print(table)
+    call = result.call["call"]
+    places = Table.grid(padding=(0, 2))
+    places.add_row("recording", str(call.get("recording")))
+    places.add_row("transcript", str(call.get("transcript")))
+    places.add_row("database row", f"{result.folder / 'records.db'}: calls.id = {call['id']}")
+    places.add_row("heard by the caller", str(result.folder / "as-the-caller-heard-it.wav"))
+    places.add_row("server log", str(result.folder / "server.log"))
+    console.print(places)
+    missed = sum(not item.held for item in result.checks)
+    console.print(f"\n[red]{missed} expectations were missed.[/red]" if missed else "\n[green]All as expected.[/green]")

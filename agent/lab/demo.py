@@ -1,0 +1,182 @@
+"""The demo: a server of our own, one scripted call over the Twilio protocol, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import yaml
+
+from agent.clock import RealClock
+from agent.config import PREFIX
+from agent.dialogue.shop.seed import create_shop
+from agent.lab.cues import CueSheet, read_cues
+from agent.lab.expectations import Checked, check
+from agent.lab.handoff_receiver import HandoffReceiver
+from agent.lab.line import CallerLine
+from agent.lab.local_server import local_server
+from agent.lab.script import Played, Script, Step, play_script, read_script
+from agent.lab.twilio_caller import TwilioCaller
+
+POLL_S = 0.4
+"""How often the call is read from the server while it goes on."""
+_CLOSING_S = 15.0
+"""How long the server may take to close the record after the call."""
+
+
+class DemoView(Protocol):
+    """Who watches the demo."""
+
+    def server_ready(self, url: str, folder: Path) -> None:
+        """The server takes calls at `url`."""
+        ...
+
+    def step(self, step: Step) -> None:
+        """The caller does `step` now."""
+        ...
+
+    def call(self, call: Mapping[str, Any], over: bool) -> None:
+        """The call as the server records it; given again and again, `over` the last time."""
+        ...
+
+    def handoff(self, handoff: Mapping[str, Any]) -> None:
+        """The handoff webhook arrived, with a right signature."""
+        ...
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What came of the demo. `call` is as `GET /api/calls/{id}` returns it."""
+
+    folder: Path
+    call: Mapping[str, Any]
+    played: Played
+    checks: Sequence[Checked]
+
+    @property
+    def held(self) -> bool:
+        """Every expectation held."""
+        return all(item.held for item in self.checks)
+
+
+class DemoFailed(Exception):
+    """The demo could not be carried through; the message says why."""
+
+
+async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
+    """Run the script at `script_path` against a server of its own, in a new folder under `base`.
+
+    Raises:
+        FileError, CueError: the script, its cue sheet or its WAV is wrong.
+        ServerFailed, LineError, DemoFailed: the server did not start, refused the call, or kept no record of it.
+    """
+    script = read_script(script_path)
+    sheet = read_cues(script_path.parent / script.cues, script_path.parent / script.wav)
+    folder = (base / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]).resolve()
+    folder.mkdir(parents=True)
+    await create_shop(folder / "shop.db")
+    key = secrets.token_hex(32)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    async with HandoffReceiver(key, view.handoff) as receiver:
+        config = folder / "config.yaml"
+        config.write_text(yaml.safe_dump(_settings(folder, receiver.url), sort_keys=False), encoding="utf-8")
+        environment = {**ours, f"{PREFIX}WEBHOOK_KEY": key}
+        async with local_server(folder / "server.log", ("--config", str(config)), environment) as url:
+            view.server_ready(url, folder)
+            async with httpx.AsyncClient(base_url=url, timeout=10.0) as http:
+                call, played, wrongs = await _place(url, http, script, sheet, folder, view)
+    times = {cue: (said.start_ms, said.end_ms) for cue, said in played.said.items()}
+    checks = [
+        *check(script.expect, times, played.ended, call),
+        Checked("Every step of the caller's script came about", not played.missed, "; ".join(played.missed)),
+        Checked("The server kept to the carrier's protocol", not wrongs, "; ".join(wrongs)),
+        Checked("The handoff webhook came with a right signature", *_webhook(receiver)),
+    ]
+    return DemoResult(folder, call, played, checks)
+
+
+def _webhook(receiver: HandoffReceiver) -> tuple[bool, str]:
+    found = f"{len(receiver.accepted)} accepted, {receiver.refused} refused"
+    return bool(receiver.accepted) and not receiver.refused, found
+
+
+def _settings(folder: Path, webhook: str) -> dict[str, Any]:
+    return {
+        "dialogue": {"domain": "shop", "database_url": f"sqlite+aiosqlite:///{folder / 'shop.db'}"},
+        "handoff": {"webhook_url": webhook, "allow_private": True},
+        "records": {
+            "database_url": f"sqlite+aiosqlite:///{folder / 'records.db'}",
+            "recordings": str(folder / "recordings"),
+        },
+    }
+
+
+async def _place(
+    url: str, http: httpx.AsyncClient, script: Script, sheet: CueSheet, folder: Path, view: DemoView
+) -> tuple[Mapping[str, Any], Played, list[str]]:
+    caller = TwilioCaller(script.caller, script.called)
+    socket = url.replace("http", "ws", 1) + "/gateways/twilio/stream"
+    async with CallerLine(socket, caller, RealClock(), life_s=script.life_s) as line:
+        async with _watched(http, caller.call, view):
+            played = await play_script(script, sheet, line, view.step)
+        await line.hang_up()
+        line.save(folder / "as-the-caller-heard-it.wav")
+        if line.ear.refused:
+            line.wrongs.append(f"{line.ear.refused} samples were sent too far ahead")
+    call = await _closed(http, caller.call)
+    view.call(call, True)
+    return call, played, list(line.wrongs)
+
+
+@contextlib.asynccontextmanager
+async def _watched(http: httpx.AsyncClient, gateway_call_id: str, view: DemoView) -> AsyncIterator[None]:
+    """Show the call to `view` while the body runs."""
+
+    async def watch() -> None:
+        while True:
+            call = await _find(http, gateway_call_id)
+            if call is not None:
+                view.call(call, False)
+            await asyncio.sleep(POLL_S)
+
+    watching = asyncio.create_task(watch(), name="demo-watch")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        results = await asyncio.gather(watching, return_exceptions=True)
+    if isinstance(results[0], Exception):
+        raise DemoFailed(f"the call could not be read from the server: {results[0]}") from results[0]
+
+
+async def _find(http: httpx.AsyncClient, gateway_call_id: str) -> Mapping[str, Any] | None:
+    """The record of a call by the carrier's id, None while there is none."""
+    answer = await http.get("/api/calls")
+    answer.raise_for_status()
+    found = answer.json()
+    rows = found["calls"] if isinstance(found, dict) else found
+    call_id = next((row["id"] for row in rows if row["gateway_call_id"] == gateway_call_id), None)
+    if call_id is None:
+        return None
+    answer = await http.get(f"/api/calls/{call_id}")
+    answer.raise_for_status()
+    call: Mapping[str, Any] = answer.json()
+    return call
+
+
+async def _closed(http: httpx.AsyncClient, gateway_call_id: str) -> Mapping[str, Any]:
+    """The record of a call once the server has closed it."""
+    for _ in range(int(_CLOSING_S / POLL_S)):
+        call = await _find(http, gateway_call_id)
+        if call is not None and call["call"].get("outcome") is not None:
+            return call
+        await asyncio.sleep(POLL_S)
+    raise DemoFailed(f"the server did not close the record of call {gateway_call_id} within {_CLOSING_S:.0f} s")

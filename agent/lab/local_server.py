@@ -1,0 +1,99 @@
+"""A server of our own for one run: `agent serve` as a child process on a free loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+READY = "ready on "
+"""What `agent serve` prints before its address, once it takes calls."""
+START_S = 120.0
+"""A cold start renders the domain's fixed phrases, which takes a minute on two slow cores."""
+_STOP_S = 15.0
+_LAST_LINES = 15
+_LONGEST_LINE = 1_000_000
+
+
+class ServerFailed(Exception):
+    """The server did not start; the message has its last words and where its log is."""
+
+
+@contextlib.asynccontextmanager
+async def local_server(
+    log: Path, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, start_s: float = START_S
+) -> AsyncIterator[str]:
+    """Start `agent serve --port 0 --insecure ARGUMENTS`, give its http://127.0.0.1:PORT, and end it by its pid.
+
+    Its output goes to `log`. `environment` replaces ours.
+
+    Raises:
+        ServerFailed: it ended, or was not ready within `start_s`.
+        OSError: `log` cannot be written.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-c",
+        "from agent.cli.main import app; app()",
+        "serve",
+        "--port",
+        "0",
+        "--insecure",
+        *arguments,
+    ]
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment,
+            limit=_LONGEST_LINE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        reading = asyncio.create_task(_read(process.stdout, file.fileno(), ready), name="server-output")
+        try:
+            try:
+                async with asyncio.timeout(start_s):
+                    address = await ready
+            except TimeoutError as error:
+                raise ServerFailed(f"the server was not ready within {start_s:.0f} s; its log is {log}") from error
+            yield address
+        finally:
+            await _stop(process)
+            await reading
+            if ready.done() and not ready.cancelled():
+                ready.exception()
+
+
+async def _read(output: asyncio.StreamReader, log: int, ready: asyncio.Future[str]) -> None:
+    """Copy the server's output to its log; the pipe is always emptied, so that the server never blocks on it."""
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    while data := await output.readline():
+        os.write(log, data)
+        text = data.decode("utf-8", "replace").rstrip()
+        last.append(text)
+        if not ready.done() and READY in text:
+            ready.set_result(text.partition(READY)[2].split()[0])
+    if not ready.done():
+        ready.set_exception(ServerFailed("the server ended before it was ready:\n" + "\n".join(last)))
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    for signum, patience in ((signal.SIGTERM, _STOP_S), (signal.SIGTERM, _STOP_S / 3), (signal.SIGKILL, _STOP_S)):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signum)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await process.wait()
+                return

@@ -1,0 +1,106 @@
+"""The carrier's half of Twilio Media Streams, as a simulated caller uses it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.lab.line import FRAME_MS, Cleared, FromAgent, Heard, Marked, Messages, Wrong
+from audio import g711
+from audio.codec import Pcm16
+
+
+class TwilioCaller:
+    """Writes and reads the messages of one bidirectional stream, as the carrier does (a `LineProtocol`).
+
+    8 kHz mu-law in 20 ms messages; sequence numbers, chunks and timestamps count as the carrier's do. A message of the
+    server's that the carrier would reject is reported as `Wrong`. Codes and shapes: Twilio's documentation of
+    "Media Streams WebSocket messages".
+    """
+
+    rate = 8000
+
+    def __init__(
+        self, caller: str | None = None, called: str | None = None, parameters: Mapping[str, str] | None = None
+    ) -> None:
+        """`caller` and `called` travel as custom parameters `From` and `To`, beside `parameters`."""
+        self.stream = "MZ" + secrets.token_hex(16)
+        self.call = "CA" + secrets.token_hex(16)
+        self.account = "AC" + secrets.token_hex(16)
+        named = {"From": caller, "To": called}
+        self._parameters = {key: value for key, value in named.items() if value} | dict(parameters or {})
+        self._sequence = 0
+        self._chunk = 0
+
+    def opening(self) -> Messages:
+        start = {
+            "accountSid": self.account,
+            "streamSid": self.stream,
+            "callSid": self.call,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            "customParameters": self._parameters,
+        }
+        connected = json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        return [connected, self._event("start", start)]
+
+    def voice(self, samples: Pcm16) -> Messages:
+        self._chunk += 1
+        media = {
+            "track": "inbound",
+            "chunk": str(self._chunk),
+            "timestamp": str((self._chunk - 1) * FRAME_MS),
+            "payload": base64.b64encode(g711.encode_mulaw(samples)).decode("ascii"),
+        }
+        return [self._event("media", media)]
+
+    def key(self, digit: str) -> Messages:
+        return [self._event("dtmf", {"track": "inbound_track", "digit": digit})]
+
+    def text(self, text: str) -> Messages:
+        return []
+
+    def played(self, name: str) -> Messages:
+        return [self._event("mark", {"name": name})]
+
+    def closing(self) -> Messages:
+        return [self._event("stop", {"accountSid": self.account, "callSid": self.call})]
+
+    def receive(self, message: str | bytes) -> Sequence[FromAgent]:
+        if isinstance(message, bytes):
+            return [Wrong(f"a binary message of {len(message)} bytes; the carrier reads text only")]
+        try:
+            data = json.loads(message)
+        except ValueError:
+            return [Wrong(f"not JSON: {message[:60]!r}")]
+        if not isinstance(data, dict) or not isinstance(event := data.get("event"), str):
+            return [Wrong(f"no 'event' in {message[:60]!r}")]
+        if data.get("streamSid") != self.stream:
+            return [Wrong(f"{event}: streamSid is {data.get('streamSid')!r}, not this stream's")]
+        return self._read(event, data)
+
+    def _read(self, event: str, data: dict[str, Any]) -> Sequence[FromAgent]:
+        body = data.get(event)
+        body = body if isinstance(body, dict) else {}
+        if event == "media":
+            try:
+                audio = base64.b64decode(body.get("payload", ""), validate=True)
+            except (binascii.Error, TypeError, ValueError):
+                return [Wrong("media: the payload is not base64")]
+            return [Heard(g711.decode_mulaw(audio))] if audio else [Wrong("media: the payload is empty")]
+        if event == "mark":
+            name = body.get("name")
+            return [Marked(name)] if isinstance(name, str) and name else [Wrong("mark: no name")]
+        if event == "clear":
+            return [Cleared()]
+        return [Wrong(f"unknown event {event!r}")]
+
+    def _event(self, event: str, body: dict[str, Any]) -> str:
+        self._sequence += 1
+        return json.dumps(
+            {"event": event, "sequenceNumber": str(self._sequence), event: body, "streamSid": self.stream}
+        )
