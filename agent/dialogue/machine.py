@@ -1,0 +1,322 @@
+"""The flow engine: runs the steps of open flows up to the next thing it must wait for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from agent.dialogue.contracts import Expect, HandOff, HangUp, Part, Say
+from agent.dialogue.domain import (
+    AnswerStep,
+    AskStep,
+    BranchStep,
+    CallStep,
+    ConfirmStep,
+    Domain,
+    EndStep,
+    Flow,
+    ForgetStep,
+    HandOffStep,
+    HangUpStep,
+    JumpStep,
+    Phrase,
+    SayStep,
+)
+from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Frame, Pending
+from agent.dialogue.text import look_up, render, resolve, sentences
+from models.contracts import Tone, UnderstandingContext
+
+MOST_STEPS = 200
+"""Steps run without waiting for anything; more is a loop in the domain's flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An action must run before the flow can go on; its outcome goes to `FlowMachine.result`."""
+
+    action: str
+    arguments: Mapping[str, Any]
+
+
+Stop = Need | Literal["listen", "search", "leave"]
+"""What the machine waits for: an action, the caller, a search of the knowledge (`answered`), or nothing any more."""
+
+
+class FlowMachine:
+    """Moves a `CallState` through a domain's flows."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+
+    def flow(self, frame: Frame) -> Flow:
+        """The flow that `frame` is in."""
+        return self._domain.flows[frame.flow]
+
+    def asking(self, state: CallState) -> AskStep | ConfirmStep | None:
+        """The question that the top flow waits at, if it waits for the caller."""
+        frame = state.frame
+        if frame is None or frame.at >= len(self.flow(frame).steps):
+            return None
+        step = self.flow(frame).steps[frame.at]
+        return step if isinstance(step, AskStep | ConfirmStep) else None
+
+    def phrase(self, state: CallState, name: str, today: date, **scope: Any) -> list[Say]:
+        """The phrase `name`, its wordings in turn."""
+        return self.worded(state, name, self._domain.manner.phrases[name], today, **scope)
+
+    def worded(self, state: CallState, name: str, phrase: Phrase, today: date, **scope: Any) -> list[Say]:
+        """The sentences of the next wording of `phrase`; `name` counts which came last."""
+        count = state.spoken.get(name, 0)
+        state.spoken[name] = count + 1
+        return self._says(phrase.text[count % len(phrase.text)], phrase.tone, self.scope(state, today) | scope)
+
+    def scope(self, state: CallState, today: date) -> dict[str, Any]:
+        """Every value a template or argument may name."""
+        scope: dict[str, Any] = {"business": self._domain.manner.business, "today": today}
+        scope |= {name: known.value for name, known in state.slots.items()}
+        if state.frame is not None:
+            frame = state.frame
+            scope |= {"words": frame.words, "given": frame.wrong} | frame.results
+        return scope
+
+    def open(self, state: CallState, flow: str, words: str) -> None:
+        """Put `flow` on top; a flow that is already open is taken up again instead."""
+        for n, frame in enumerate(state.frames):
+            if frame.flow == flow:
+                del state.frames[n + 1 :]
+                return
+        if state.frame is not None:
+            state.frame.resumed = True
+        state.frames.append(Frame(flow, words))
+        del state.frames[:-OPEN_FLOWS]
+
+    def close(self, state: CallState) -> Frame:
+        """Take the top flow off: it is done or dropped."""
+        frame = state.frames.pop()
+        state.done.append(frame)
+        del state.done[:-DONE_FLOWS]
+        for step in self.flow(frame).steps:
+            if isinstance(step, AskStep) and step.ask not in self._domain.manner.remember:
+                state.slots.pop(step.ask, None)
+        return frame
+
+    def refill(self, state: CallState, slot: str) -> bool:
+        """Go back to where `slot` is asked for, so that what follows is done again. False if this flow never asks."""
+        frame = state.frame
+        at = None if frame is None else self.flow(frame).asks(slot)
+        if frame is None or at is None:
+            return False
+        if at <= frame.at:
+            frame.at = at
+            frame.results = {}
+            frame.tries = {n: tries for n, tries in frame.tries.items() if n <= at}
+        return True
+
+    def missed(self, state: CallState) -> None:
+        """The caller's words did not answer the question of the top flow."""
+        frame = state.frame
+        if frame is not None:
+            frame.tries[frame.at] = frame.tries.get(frame.at, 0) + 1
+            frame.wrong = None
+
+    def confirmed(self, state: CallState, yes: bool) -> None:
+        """The caller answered a confirm step."""
+        frame, step = state.frame, self.asking(state)
+        if frame is None or not isinstance(step, ConfirmStep):
+            raise ValueError("no confirmation was asked for")
+        if yes:
+            for name in self._asked_before(frame):
+                if name in state.slots:
+                    state.slots[name].verified = True
+            self._go(state, frame, step.if_yes)
+        else:
+            self._go(state, frame, step.if_no)
+
+    def result(self, state: CallState, ok: bool, data: Mapping[str, Any]) -> None:
+        """Take the outcome of the action that `advance` asked for; `ok` False is a failure of the action itself."""
+        frame = state.frame
+        if frame is None:
+            return
+        step = self.flow(frame).steps[frame.at]
+        if isinstance(step, CallStep):
+            frame.results[step.into] = dict(data) if ok else {}
+            if ok or step.on_error:
+                self._go(state, frame, None if ok else step.on_error)
+            else:
+                frame.failed = True
+        elif isinstance(step, AskStep) and step.check:
+            known = state.slots.get(step.ask)
+            if not ok:
+                frame.failed = True
+            elif data.get(step.check.ok):
+                frame.results[step.check.into] = dict(data)
+                if known is not None:
+                    known.verified = True
+                frame.at += 1
+                state.failures = state.unclear = 0
+            else:
+                frame.wrong = None if known is None else known.value
+                frame.tries[frame.at] = frame.tries.get(frame.at, 0) + 1
+                state.slots.pop(step.ask, None)
+                state.failures += 1
+
+    def answered(self, state: CallState, text: str | None, today: date) -> list[Part]:
+        """Take what the search found, or None; the answer step is then done."""
+        frame = state.frame
+        if frame is None:
+            return []
+        if text is not None:
+            frame.at += 1
+            state.failures = state.unclear = 0
+            return [Say(sentence) for sentence in sentences(text)]
+        self.close(state)
+        state.pending = Pending("person", rule="no_answer", reason="the knowledge base has no answer")
+        return [*self.phrase(state, "no_answer", today), *self.question(state, today)]
+
+    def advance(self, state: CallState, today: date) -> tuple[list[Part], Stop]:
+        """Run steps until something must be waited for.
+
+        Raises:
+            ValueError: a template lacks a value, or the flows go round without ever waiting.
+        """
+        parts: list[Part] = []
+        for _ in range(MOST_STEPS):
+            frame = state.frame
+            if frame is None:
+                return parts, "listen"
+            steps = self.flow(frame).steps
+            step = steps[frame.at] if frame.at < len(steps) else EndStep(end="ask")
+            if frame.failed:
+                frame.failed = False
+                parts += self.phrase(state, "action_failed", today)
+                parts.append(self.leave(state, "an action failed", "action_failed"))
+                return parts, "leave"
+            if isinstance(step, SayStep):
+                parts += self._says(step.say, step.tone, self.scope(state, today), step.must_hear)
+                frame.at += 1
+            elif isinstance(step, AskStep):
+                known = state.slots.get(step.ask)
+                if known is None and frame.tries.get(frame.at, 0) > step.attempts:
+                    parts += self.phrase(state, "handing_over", today)
+                    parts.append(self.leave(state, f"could not get the {step.ask.replace('_', ' ')}", "slot_attempts"))
+                    return parts, "leave"
+                if known is None:
+                    return parts + self._put(state, step, today), "listen"
+                if step.check is not None:
+                    return parts, self._need(state, step.check.action, step.check.arguments, today)
+                frame.at += 1
+                state.failures = state.unclear = 0
+            elif isinstance(step, ConfirmStep):
+                if frame.tries.get(frame.at, 0) > step.attempts:
+                    parts += self.phrase(state, "handing_over", today)
+                    parts.append(self.leave(state, "could not get a yes or no", "slot_attempts"))
+                    return parts, "leave"
+                return parts + self._put(state, step, today), "listen"
+            elif isinstance(step, CallStep):
+                return parts, self._need(state, step.call, step.arguments, today)
+            elif isinstance(step, BranchStep):
+                value = look_up(self.scope(state, today), step.branch)
+                self._go(state, frame, step.cases.get("none" if value is None else str(value).lower(), step.otherwise))
+            elif isinstance(step, AnswerStep):
+                return parts, "search"
+            elif isinstance(step, ForgetStep):
+                for name in step.forget:
+                    state.forget(name)
+                frame.at += 1
+            elif isinstance(step, JumpStep):
+                self._go(state, frame, step.jump)
+            elif isinstance(step, HandOffStep):
+                parts += self.phrase(state, "handing_over", today)
+                parts.append(self.leave(state, step.hand_off, f"flow:{frame.flow}", step.priority))
+                return parts, "leave"
+            elif isinstance(step, HangUpStep):
+                state.closed = True
+                parts.append(HangUp(step.hang_up))
+                return parts, "leave"
+            else:
+                self.close(state)
+                if state.frame is None and step.end == "ask":
+                    state.pending = Pending("more")
+                    parts += self.question(state, today)
+                    return parts, "listen"
+        raise ValueError(f"flow '{state.frames[-1].flow}' runs {MOST_STEPS} steps without waiting; break the loop")
+
+    def question(self, state: CallState, today: date) -> list[Part]:
+        """Put the question that is open now, and say what is expected."""
+        if state.pending is not None:
+            name = {"person": "offer_person", "more": "anything_else"}.get(state.pending.kind, "")
+            if state.pending.kind == "clarify":
+                offers = [self._domain.flows[flow].offer for flow in state.pending.options]
+                name = "clarify_one" if len(offers) == 1 else "clarify_two"
+                scope = dict(zip(("first", "second"), offers, strict=False))
+            else:
+                scope = {}
+            return self._asked(state, self.phrase(state, name, today, **scope), self.expecting(state))
+        step = self.asking(state)
+        if step is not None:
+            return self._put(state, step, today)
+        return [self.expecting(state)]
+
+    def expecting(self, state: CallState) -> Expect:
+        """What kind of answer is waited for now."""
+        language = self._domain.manner.language
+        step = self.asking(state)
+        if state.pending is not None:
+            yes_no = state.pending.kind == "person" or len(state.pending.options) == 1
+            kind = UnderstandingContext(asked_yes_no=yes_no or state.pending.kind == "more", language=language)
+            return Expect("yes_no" if yes_no else "open", kind)
+        if isinstance(step, ConfirmStep):
+            return Expect("yes_no", UnderstandingContext(asked_yes_no=True, language=language))
+        if isinstance(step, AskStep):
+            return Expect(
+                self._domain.profile(step), UnderstandingContext(expected_slots=(step.ask,), language=language)
+            )
+        return Expect("open", UnderstandingContext(language=language))
+
+    def leave(self, state: CallState, reason: str, rule: str, priority: int = 0) -> HandOff:
+        """Hand the call to a person."""
+        state.handed_off = reason
+        state.pending = None
+        context = {name: known.value for name, known in state.slots.items()}
+        return HandOff(reason, rule, priority, {"flow": state.frame.flow if state.frame else None, "slots": context})
+
+    def _put(self, state: CallState, step: AskStep | ConfirmStep, today: date) -> list[Part]:
+        frame = state.frames[-1]
+        tries = frame.tries.get(frame.at, 0)
+        scope = self.scope(state, today)
+        text = step.confirm if isinstance(step, ConfirmStep) else step.text
+        if isinstance(step, AskStep) and tries:
+            if frame.wrong is not None and step.wrong:
+                text = step.wrong
+            elif step.reprompts:
+                text = step.reprompts[min(tries, len(step.reprompts)) - 1]
+        before: list[Part] = []
+        if frame.resumed:
+            frame.resumed = False
+            before += self.phrase(state, "resume", today, title=self.flow(frame).title)
+        return before + self._asked(state, self._says(text, step.tone, scope), self.expecting(state))
+
+    def _asked(self, state: CallState, says: list[Say], expect: Expect) -> list[Part]:
+        state.reply.question = " ".join(say.text for say in says)
+        return [*says, expect]
+
+    def _need(self, state: CallState, action: str, arguments: Mapping[str, Any], today: date) -> Need:
+        scope = self.scope(state, today)
+        return Need(action, {name: resolve(argument, scope) for name, argument in arguments.items()})
+
+    def _go(self, state: CallState, frame: Frame, target: str | None) -> None:
+        if target is None:
+            frame.at += 1
+        elif target.startswith("flow:"):
+            state.frames[-1] = Frame(target.removeprefix("flow:"), frame.words)
+        else:
+            frame.at = self.flow(frame).index(target)
+
+    def _asked_before(self, frame: Frame) -> list[str]:
+        return [step.ask for step in self.flow(frame).steps[: frame.at] if isinstance(step, AskStep)]
+
+    @staticmethod
+    def _says(template: str, tone: Tone, scope: Mapping[str, Any], must_hear: bool = False) -> list[Say]:
+        return [Say(sentence, tone, must_hear) for sentence in sentences(render(template, scope))]
