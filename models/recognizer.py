@@ -1,0 +1,354 @@
+"""Speech to text with Whisper, on as much encoder context as the utterance needs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import ctranslate2
+import numpy as np
+import numpy.typing as npt
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+from faster_whisper.transcribe import get_suppressed_tokens
+
+from models import store
+from models.contracts import Recognition, RecognitionHints, Samples, Word
+from models.errors import DeviceUnavailable, ModelError
+
+RATE = 16_000
+FRAMES_PER_SECOND = 100
+FULL_CONTEXT_S = 30.0
+"""What Whisper was trained on; longer utterances are cut into windows."""
+PADDING_S = 2.0
+"""Least silence after the speech inside a short context; with less the decoder falls into loops."""
+WINDOW_SEARCH_S = 8.0
+"""A window ends at the quietest point of its last seconds."""
+MARGIN_S = 0.2
+"""Silence kept around the speech; consonants at the edges are quieter than the threshold."""
+MIN_SPEECH_S = 0.06
+"""Shorter than any word."""
+RETRY_BEAM = 5
+"""Whisper's own beam, for a second look at a doubtful text."""
+PROMPT_TOKENS = 120
+"""Most tokens of a prompt; each costs decoding time and the last ones weigh most."""
+
+NO_HINTS = RecognitionHints()
+
+Device = Literal["cpu", "cuda", "auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """When a text is not believed.
+
+    no_speech / log_probability: text is dropped where the no-speech probability is above the one and the average
+    log-probability below the other (0.6 and -1.0 are Whisper's own); below `hopeless` it is dropped whatever the
+    no-speech probability says. characters_per_s / characters: speech of s seconds holds at most `characters_per_s * s +
+    characters`; quick English talkers reach 20 a second. compression: a text that zlib shrinks by more is a repetition
+    loop (Whisper's own 2.4). What these drop is first tried again with full context and a beam of at least 5; so is a
+    text with the same word `repeats` times in a row or an average log-probability below `doubtful`, but such a text is
+    then taken as it comes, since callers do say "no, no, no, no".
+    """
+
+    no_speech: float = 0.6
+    log_probability: float = -1.0
+    hopeless: float = -1.7
+    characters_per_s: float = 25.0
+    characters: float = 12.0
+    compression: float = 2.4
+    repeats: int = 4
+    doubtful: float = -0.9
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    text: str
+    tokens: list[int]
+    average_log_probability: float
+    no_speech_probability: float
+    language: str
+    encoded: Any
+    frames: int
+    cut: bool
+
+
+class WhisperRecognizer:
+    """Any Whisper model in CTranslate2 form, behind `models.contracts.Recognizer`.
+
+    `recognize` blocks and may be called from any thread; `workers` calls run at a time, each on `threads` cores, and
+    further calls wait inside CTranslate2. Weights are shared by the workers, so a worker costs only its scratch memory.
+    Nothing carries over from one utterance to the next.
+    """
+
+    def __init__(
+        self,
+        model: str = "tiny.en",
+        *,
+        device: Device = "cpu",
+        compute_type: str = "int8",
+        context_s: float = FULL_CONTEXT_S,
+        beam_size: int = 1,
+        threads: int = 1,
+        workers: int = 1,
+        words: bool = False,
+        allow_hub: bool = False,
+        gates: Gates | None = None,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: a name of the catalogue, a folder with a CTranslate2 Whisper model, or a hub name.
+            device: `auto` takes a GPU where there is one.
+            compute_type: as CTranslate2 names them (`int8`, `float32`, `float16` on a GPU, `default`).
+            context_s: audio the encoder sees, in seconds, 5 to 30; an utterance that needs more gets more.
+            words: also find word times (costs one more decoder pass an utterance).
+            allow_hub: download a hub name that is not on this machine.
+
+        Raises:
+            DeviceUnavailable: `cuda` on a machine without one.
+            ModelMissing, ModelDamaged: see `models.store.resolve`.
+            ModelError: CTranslate2 refused the model or the compute type.
+            ValueError: a setting is out of range.
+        """
+        if not 5.0 <= context_s <= FULL_CONTEXT_S:
+            raise ValueError(f"context_s is {context_s}; give 5 to {FULL_CONTEXT_S:g} seconds")
+        for name, value in (("beam_size", beam_size), ("threads", threads), ("workers", workers)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; give 1 or more")
+        self.device = choose_device(device)
+        self.context_s = context_s
+        self.beam_size = beam_size
+        self._find_words = words
+        self._gates = gates or Gates()
+        path = store.resolve(model, "recognizer", allow_hub=allow_hub)
+        try:
+            self._model: Any = WhisperModel(
+                str(path),
+                device=self.device,
+                compute_type=compute_type,
+                cpu_threads=threads,
+                num_workers=workers,
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"recognizer model '{model}' on {self.device} with {compute_type}: {error}") from error
+        self.multilingual = bool(self._model.model.is_multilingual)
+        self._tokenizers: dict[str, Any] = {}
+        self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]))
+
+    def recognize(self, samples: Samples, hints: RecognitionHints = NO_HINTS) -> Recognition:
+        """Recognize samples[n] at 16 kHz.
+
+        The text is empty where there is no speech or the result is not believable (see `Gates`); the probabilities then
+        say why. Speech longer than 30 s is cut at its quietest points.
+
+        Raises:
+            ValueError: `samples` is not one-dimensional.
+            ModelError: the language is unknown, or CTranslate2 failed.
+        """
+        if samples.ndim != 1:
+            raise ValueError(f"samples have shape {samples.shape}; give mono samples[n] at {RATE} Hz")
+        language = self._language(hints.language)
+        start, end = speech_bounds(samples)
+        if end - start < MIN_SPEECH_S * RATE:
+            return Recognition("", no_speech_probability=1.0, language=language or "en")
+        parts = []
+        for first, last in windows(samples[start:end]):
+            part = self._window(samples[start + first : start + last], language, hints.prompt)
+            shift = (start + first) / RATE
+            words = tuple(replace(word, start=word.start + shift, end=word.end + shift) for word in part.words)
+            parts.append((last - first, replace(part, words=words)))
+            language = language or part.language
+        return parts[0][1] if len(parts) == 1 else _join(parts)
+
+    def _window(self, samples: Samples, language: str | None, prompt: str | None) -> Recognition:
+        seconds = len(samples) / RATE
+        features = self._model.feature_extractor(np.ascontiguousarray(samples, dtype=np.float32))
+        context = min(FULL_CONTEXT_S, max(self.context_s, seconds + PADDING_S))
+        try:
+            decoded = self._decode(features, context, self.beam_size, seconds, language, prompt)
+            if self._doubtful(decoded, seconds) and not self._silent(decoded):
+                beam = max(self.beam_size, RETRY_BEAM)
+                if context < FULL_CONTEXT_S or beam > self.beam_size:
+                    decoded = self._decode(features, FULL_CONTEXT_S, beam, seconds, language, prompt)
+        except RuntimeError as error:
+            raise ModelError(f"recognition failed: {error}") from error
+        dropped = self._unbelievable(decoded, seconds) or self._silent(decoded)
+        text = "" if dropped else decoded.text
+        return Recognition(
+            text=text,
+            words=self._words(decoded) if text and self._find_words else (),
+            average_log_probability=decoded.average_log_probability,
+            no_speech_probability=decoded.no_speech_probability,
+            language=decoded.language,
+        )
+
+    def _decode(
+        self,
+        features: npt.NDArray[np.float32],
+        context_s: float,
+        beam: int,
+        seconds: float,
+        language: str | None,
+        prompt: str | None,
+    ) -> _Decoded:
+        encoded = self._model.encode(_pad(features, round(context_s * FRAMES_PER_SECOND)))
+        if language is None:
+            language = self._model.model.detect_language(encoded)[0][0][0][2:-2]
+        tokenizer = self._tokenizer(language)
+        before = tokenizer.encode(" " + prompt.strip())[-PROMPT_TOKENS:] if prompt and prompt.strip() else []
+        tokens_in = self._model.get_prompt(tokenizer, before, without_timestamps=True)
+        # Quick talk makes about 6 tokens a second, dictated digits up to 10; a loop would run on to 448.
+        allowance = int(24 + 14 * seconds)
+        result = self._model.model.generate(
+            encoded,
+            [tokens_in],
+            beam_size=beam,
+            max_length=min(self._model.max_length, len(tokens_in) + allowance),
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_blank=True,
+            suppress_tokens=self._suppressed,
+        )[0]
+        tokens = result.sequences_ids[0]
+        return _Decoded(
+            text=tokenizer.decode(tokens).strip(),
+            tokens=[token for token in tokens if token < tokenizer.eot],
+            # scores are means over the tokens; the end token, which is not returned, counts as one more
+            average_log_probability=result.scores[0] * len(tokens) / (len(tokens) + 1),
+            no_speech_probability=result.no_speech_prob,
+            language=language,
+            encoded=encoded,
+            frames=min(features.shape[-1], round(context_s * FRAMES_PER_SECOND)),
+            cut=len(tokens) >= allowance,
+        )
+
+    def _unbelievable(self, decoded: _Decoded, seconds: float) -> bool:
+        gates = self._gates
+        data = decoded.text.encode()
+        return (
+            decoded.cut
+            or len(decoded.text) > gates.characters_per_s * seconds + gates.characters
+            or len(data) > gates.compression * len(zlib.compress(data))
+        )
+
+    def _doubtful(self, decoded: _Decoded, seconds: float) -> bool:
+        return (
+            self._unbelievable(decoded, seconds)
+            or decoded.average_log_probability < self._gates.doubtful
+            or longest_run(decoded.text) >= self._gates.repeats
+        )
+
+    def _silent(self, decoded: _Decoded) -> bool:
+        gates = self._gates
+        low = decoded.average_log_probability
+        return low < gates.hopeless or (decoded.no_speech_probability > gates.no_speech and low < gates.log_probability)
+
+    def _words(self, decoded: _Decoded) -> tuple[Word, ...]:
+        tokenizer = self._tokenizer(decoded.language)
+        found = self._model.find_alignment(tokenizer, [decoded.tokens], decoded.encoded, decoded.frames)[0]
+        words: list[Word] = []
+        for item in found:
+            text = item["word"].strip()
+            if words and not any(character.isalnum() for character in text):
+                words[-1] = replace(words[-1], text=words[-1].text + text)
+            elif text:
+                words.append(Word(text, float(item["start"]), float(item["end"]), float(item["probability"])))
+        return tuple(words)
+
+    def _language(self, hint: str | None) -> str | None:
+        if not self.multilingual:
+            return "en"
+        if hint is None:
+            return None
+        language = hint.lower().split("-")[0].split("_")[0]
+        if language not in _LANGUAGE_CODES:
+            raise ModelError(f"language '{hint}' is not one that Whisper knows; give a code such as 'en' or 'zh'")
+        return language
+
+    def _tokenizer(self, language: str) -> Any:
+        if language not in self._tokenizers:
+            self._tokenizers[language] = Tokenizer(
+                self._model.hf_tokenizer, self.multilingual, task="transcribe", language=language
+            )
+        return self._tokenizers[language]
+
+
+def choose_device(device: Device) -> Literal["cpu", "cuda"]:
+    """The device to run on; `auto` is a GPU where CTranslate2 sees one, else the CPU.
+
+    Raises:
+        DeviceUnavailable: `cuda` was asked for and there is none.
+    """
+    if device == "cpu":
+        return "cpu"
+    if ctranslate2.get_cuda_device_count() > 0:
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    raise DeviceUnavailable(
+        "recognizer.device is 'cuda', but no CUDA GPU is visible on this machine; set it to 'cpu' or 'auto', or check "
+        "the driver with nvidia-smi"
+    )
+
+
+def speech_bounds(samples: Samples) -> tuple[int, int]:
+    """First and past-last sample of what is loud enough to be speech, with a margin; (0, 0) where nothing is.
+
+    Loud enough is 20 ms with an RMS within 40 dB of the loudest, and never below -65 dBFS.
+    """
+    size = RATE // 50
+    count = len(samples) // size
+    if count == 0:
+        return 0, 0
+    power = np.square(samples[: count * size].reshape(count, size), dtype=np.float64).mean(axis=1)
+    loud = np.flatnonzero(power > max(10 ** (-65 / 10), power.max() * 1e-4))
+    if not len(loud):
+        return 0, 0
+    margin = round(MARGIN_S * RATE)
+    return max(0, int(loud[0]) * size - margin), min(len(samples), (int(loud[-1]) + 1) * size + margin)
+
+
+def longest_run(text: str) -> int:
+    """How often the same word comes in a row, at most; case and punctuation aside."""
+    words = re.findall(r"\w+", text.lower())
+    return max((len(list(group)) for _, group in itertools.groupby(words)), default=0)
+
+
+def windows(samples: Samples) -> list[tuple[int, int]]:
+    """Cut samples[n] at 16 kHz into spans of at most 30 s, each at the quietest 200 ms of the window's last seconds."""
+    longest = round((FULL_CONTEXT_S - PADDING_S) * RATE)
+    spans = []
+    start = 0
+    while len(samples) - start > FULL_CONTEXT_S * RATE:
+        first = start + longest - round(WINDOW_SEARCH_S * RATE)
+        energy = np.square(samples[first : start + longest], dtype=np.float64)
+        width = RATE // 5
+        sums = np.concatenate([[0.0], np.cumsum(energy)])
+        cut = first + int(np.argmin(sums[width:] - sums[:-width])) + width // 2
+        spans.append((start, cut))
+        start = cut
+    return [*spans, (start, len(samples))]
+
+
+def _pad(features: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
+    cut = features[:, :frames]
+    return np.pad(cut, ((0, 0), (0, frames - cut.shape[1])))
+
+
+def _join(parts: list[tuple[int, Recognition]]) -> Recognition:
+    spoken = [(length, part) for length, part in parts if part.text] or parts
+    total = sum(length for length, _ in spoken)
+    language = spoken[0][1].language
+    separator = "" if language in {"zh", "ja", "th", "yue"} else " "
+    return Recognition(
+        text=separator.join(part.text for _, part in spoken),
+        words=tuple(word for _, part in spoken for word in part.words),
+        average_log_probability=sum(length * part.average_log_probability for length, part in spoken) / total,
+        no_speech_probability=min(part.no_speech_probability for _, part in spoken),
+        language=language,
+    )

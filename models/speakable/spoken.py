@@ -1,0 +1,98 @@
+"""A text as it is said, with the way back to the text as it was written."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from models.speakable.rules import RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """spoken[spoken_start:spoken_end] says text[start:end]; `same` where the two are equal, character by character."""
+
+    spoken_start: int
+    spoken_end: int
+    start: int
+    end: int
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenText:
+    """What to say. `segments` cover `text` and the original in order, without gaps."""
+
+    text: str
+    segments: tuple[Segment, ...]
+
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the original that text[start:end] says; a span that cuts a number takes the whole number."""
+        if not self.segments:
+            return 0, 0
+        first, last = self.segment_at(start), self.segment_at(max(start, end - 1))
+        return (
+            first.start + (start - first.spoken_start if first.same else 0),
+            last.start + (end - last.spoken_start) if last.same else last.end,
+        )
+
+    def segment_at(self, position: int) -> Segment:
+        """The segment that holds text[position].
+
+        Raises:
+            IndexError: there is no such character.
+        """
+        if not 0 <= position < max(1, len(self.text)) or not self.segments:
+            raise IndexError(f"position {position} is outside a text of {len(self.text)} characters")
+        at = bisect_right(self.segments, position, key=lambda segment: segment.spoken_start) - 1
+        while at > 0 and self.segments[at].spoken_end <= position:
+            at -= 1
+        return self.segments[at]
+
+
+def speakable(text: str) -> SpokenText:
+    """Write out whatever a voice would misread: digits, symbols, abbreviations, e-mail addresses.
+
+    At each start of a word the first rule of `models.speakable.rules.RULES` that fits is used; the rest stays as it is.
+    """
+    out: list[str] = []
+    segments: list[Segment] = []
+    length = position = kept = 0
+
+    def add(piece: str, start: int, end: int, same: bool) -> None:
+        nonlocal length
+        if start < end:
+            segments.append(Segment(length, length + len(piece), start, end, same))
+            out.append(piece)
+            length += len(piece)
+
+    while position < len(text):
+        replaced = _apply(text, position) if _starts(text, position) else None
+        if replaced is None:
+            position += 1
+            continue
+        start, end, piece = replaced
+        add(text[kept:start], kept, start, True)
+        add(piece, start, end, False)
+        kept = position = end
+    add(text[kept:], kept, len(text), True)
+    return SpokenText("".join(out), tuple(segments))
+
+
+def _starts(text: str, position: int) -> bool:
+    here = text[position]
+    if here.isspace():
+        return text[position + 1 : position + 2] in set("—–-")
+    return not (position and here.isalnum() and text[position - 1].isalnum())
+
+
+def _apply(text: str, position: int) -> tuple[int, int, str] | None:
+    for pattern, say in RULES:
+        found = pattern.match(text, position)
+        if found is None or found.end() == position:
+            continue
+        spoken = say(found)
+        if spoken is not None:
+            start = found.end("keep") if found.groupdict().get("keep") else position
+            return start, found.end(), spoken
+    return None
