@@ -8,8 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from agent.lab.expectations import emotion_labels
-
 _COLOUR = {"caller": "cyan", "agent": "green"}
 
 
@@ -63,8 +61,11 @@ def meaning(turn: Mapping[str, Any]) -> str:
         parts.append(f"{turn['intent']} {confidence:.2f}" if confidence is not None else str(turn["intent"]))
     for name, slot in (turn.get("slots") or {}).items():
         parts.append(f"{name}={slot.get('value') if isinstance(slot, Mapping) else slot}")
-    if labels := emotion_labels(turn):
-        parts.append("mood " + "/".join(dict.fromkeys(labels)))
+    emotion = turn.get("emotion") or {}
+    if "words" in emotion:
+        parts.append(f"words {emotion['words']}")
+    if "voice" in emotion:
+        parts.append(f"voice {emotion['voice']} (anger {emotion['anger']:.2f}, activation {emotion['activation']:.2f})")
     return "  ".join(parts)
 
 

@@ -20,9 +20,9 @@ from models.errors import ModelDamaged, ModelMissing
 
 RATE = 24_000
 """Kokoro's own sample rate, Hz."""
-RAISED_PITCH = 1.14
-"""A raised voice: pitch up by about two semitones, and as much faster."""
-RAISED_GAIN_DB = 7.0
+RAISED_PITCH = 1.2
+"""A raised voice: pitch up by about three semitones, and as much faster."""
+RAISED_GAIN_DB = 10.0
 """People shout 10-20 dB above talking; a telephone's limiter leaves less of it."""
 _LEVEL_DBFS = -23.0
 """Speech level of a calm line, RMS over the whole line; telephone speech lies around -20 to -26 dBFS."""

@@ -85,7 +85,7 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
     await create_shop(folder / "shop.db")
     key = secrets.token_hex(32)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    async with HandoffReceiver(key, view.handoff) as receiver:
+    async with HandoffReceiver(key, RealClock(), view.handoff) as receiver:
         config = folder / "config.yaml"
         config.write_text(yaml.safe_dump(_settings(folder, receiver.url), sort_keys=False), encoding="utf-8")
         environment = {**ours, f"{PREFIX}WEBHOOK_KEY": key}

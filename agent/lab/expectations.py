@@ -39,7 +39,8 @@ class Expectation(_Part):
 
     greeting: the agent's turns before the caller spoke. cue: the caller's turns of that line. answer_to: the agent's
     turns after it. interrupted_by: an agent turn that broke off when that line began, heard in part. ended_by: `agent`
-    or `caller`. contains / contains_any: what was said (of the agent: heard), letter case and punctuation aside.
+    or `caller`. emotion: the caller's, by the words of `cue`, or as judged by the dialogue in `answer_to`.
+    contains / contains_any: what was said (of the agent: heard), letter case and punctuation aside.
     """
 
     name: str
@@ -146,7 +147,7 @@ def _wrong(wanted: Expectation, turns: Sequence[Mapping[str, Any]], call: Mappin
     if wanted.intent is not None:
         yield from _absent("intent", wanted.intent, [turn.get("intent") for turn in turns])
     if wanted.emotion is not None:
-        yield from _absent("emotion", wanted.emotion, [label for turn in turns for label in emotion_labels(turn)])
+        yield from _absent("emotion", wanted.emotion, [mood(turn) for turn in turns])
     if wanted.tone is not None:
         tones = [tone for turn in turns for tone in (turn.get("reasons") or {}).get("tones", ())]
         yield from _absent("tone", wanted.tone, tones)
@@ -198,10 +199,13 @@ def slot_value(turn: Mapping[str, Any], name: str) -> Any:
     return slot.get("value") if isinstance(slot, Mapping) else slot
 
 
-def emotion_labels(turn: Mapping[str, Any]) -> list[str]:
-    """What a recorded turn's words and voice say about the caller's mood."""
-    emotion = turn.get("emotion") or {}
-    return [emotion[part] for part in ("words", "voice") if isinstance(emotion.get(part), str)]
+def mood(turn: Mapping[str, Any]) -> str | None:
+    """The caller's mood: by the words of a caller's turn, or as the agent's dialogue judged it in its answer."""
+    if turn["speaker"] == "caller":
+        label = (turn.get("emotion") or {}).get("words")
+    else:
+        label = ((turn.get("reasons") or {}).get("emotion") or {}).get("label")
+    return label if isinstance(label, str) else None
 
 
 def _words_of(turn: Mapping[str, Any]) -> str:

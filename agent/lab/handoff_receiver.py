@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from agent.handoff.webhook import verify_signature
+from agent.clock import Clock
+from agent.handoff.webhook import SignatureError, verify_signature
 
 _MAX_BODY = 1_000_000
 _MAX_REQUESTS = 100
@@ -21,10 +22,12 @@ class HandoffReceiver:
     `POST /handoffs` with a right signature is answered {"outcome": "accepted"}; a wrong one 401, anything else 404.
     """
 
-    def __init__(self, key: str, on_handoff: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+    def __init__(self, key: str, clock: Clock, on_handoff: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """`key` signs the webhooks; `on_handoff` gets each body."""
         self.accepted: list[Mapping[str, Any]] = []
         self.refused = 0
-        self._key = key
+        self._key = key.encode()
+        self._clock = clock
         self._on_handoff = on_handoff
         self._server: asyncio.Server | None = None
 
@@ -66,9 +69,11 @@ class HandoffReceiver:
     def _answer(self, request: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Mapping[str, Any]]:
         if request.split()[:2] != ["POST", "/handoffs"]:
             return "404 Not Found", {"detail": "POST /handoffs is all there is"}
-        if not verify_signature(self._key, headers, body):
+        try:
+            verify_signature(self._key, headers, body, self._clock.wall())
+        except SignatureError as error:
             self.refused += 1
-            return "401 Unauthorized", {"detail": "the signature is wrong"}
+            return "401 Unauthorized", {"detail": str(error)}
         handoff = json.loads(body)
         if len(self.accepted) < _MAX_REQUESTS:
             self.accepted.append(handoff)

@@ -27,11 +27,11 @@ class TwilioCaller:
     def __init__(
         self, caller: str | None = None, called: str | None = None, parameters: Mapping[str, str] | None = None
     ) -> None:
-        """`caller` and `called` travel as custom parameters `From` and `To`, beside `parameters`."""
+        """`caller` and `called` travel as custom parameters of these names, as the agent's own TwiML sends them."""
         self.stream = "MZ" + secrets.token_hex(16)
         self.call = "CA" + secrets.token_hex(16)
         self.account = "AC" + secrets.token_hex(16)
-        named = {"From": caller, "To": called}
+        named = {"caller": caller, "called": called}
         self._parameters = {key: value for key, value in named.items() if value} | dict(parameters or {})
         self._sequence = 0
         self._chunk = 0
