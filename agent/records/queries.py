@@ -91,10 +91,11 @@ async def list_handoffs(
     return [handoff | {"steps": steps[handoff["id"]]} for handoff in handoffs]
 
 
-async def export_call(database: Database, call_id: str, folder: Path) -> dict[str, str]:
+async def export_call(database: Database, call_id: str, folder: Path, recordings: Path | None = None) -> dict[str, str]:
     """Write one call below `folder`/`call_id`: `call.json` (the transcript with all events) and `call.wav` if kept.
 
-    Numbers of caller and called are redacted, as all texts are. Returns the paths written, by `json` and `recording`.
+    Numbers of caller and called are redacted, as all texts are. `recordings` is where recordings lie now, where they
+    were moved since. Returns the paths written, by `json` and `recording`.
 
     Raises:
         CallNotFound: no such call.
@@ -102,7 +103,10 @@ async def export_call(database: Database, call_id: str, folder: Path) -> dict[st
     """
     loaded = await load_call(database, call_id)
     document = transcript(loaded, {}) | {"events": [_without_call(event) for event in loaded["events"]]}
-    return await asyncio.to_thread(_export, document, loaded["call"]["recording"], folder / call_id)
+    recording = loaded["call"]["recording"]
+    if recording is not None and recordings is not None:
+        recording = str(recordings / Path(recording).name)
+    return await asyncio.to_thread(_export, document, recording, folder / call_id)
 
 
 def transcript(loaded: Mapping[str, Any], events: Mapping[str, int]) -> Row:

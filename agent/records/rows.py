@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.records.database import Action, Base, Call, Event, Turn, UtcDateTime
 from agent.records.spill import Entry, Kind
 
-_MODELS: Mapping[Kind, type[Base]] = {"open": Call, "turn": Turn, "event": Event, "action": Action, "finish": Call}
+MODELS: Mapping[Kind, type[Base]] = {"open": Call, "turn": Turn, "event": Event, "action": Action, "finish": Call}
+"""Where each kind of entry goes."""
 
 
-def fit(kind: Kind, row: Mapping[str, Any]) -> dict[str, Any]:
+def fit(model: type[Base], row: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `row` that any database takes: texts without NUL and lone surrogates, cut to their columns' lengths."""
-    columns = _table(kind).columns
+    columns = model.__table__.columns
     fitted: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, str):
@@ -37,7 +38,7 @@ async def store(connection: AsyncConnection, entries: Sequence[Entry], again: bo
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database refused.
     """
-    rows: dict[Kind, dict[tuple[Any, ...], dict[str, Any]]] = {kind: {} for kind in _MODELS}
+    rows: dict[Kind, dict[tuple[Any, ...], dict[str, Any]]] = {kind: {} for kind in MODELS}
     for kind, row in entries:
         keys = tuple(row[column.name] for column in _table(kind).primary_key.columns)
         rows[kind][keys] = {name: _value(kind, name, value) for name, value in row.items()}
@@ -67,7 +68,7 @@ async def store(connection: AsyncConnection, entries: Sequence[Entry], again: bo
 
 
 def _table(kind: Kind) -> Table:
-    table = _MODELS[kind].__table__
+    table = MODELS[kind].__table__
     assert isinstance(table, Table)
     return table
 

@@ -22,7 +22,7 @@ from agent.records.queries import list_handoffs, transcript, write_transcript
 from agent.records.recording import StereoRecording
 from agent.records.recovery import OwnerLock, recover
 from agent.records.redaction import redact_json
-from agent.records.rows import fit, store
+from agent.records.rows import MODELS, fit, store
 from agent.records.spill import Entry, Kind, Spill
 
 log = logging.getLogger(__name__)
@@ -336,7 +336,7 @@ class SqlCallRecord:
         if kind == "event":
             self._event_kinds[row["kind"]] += 1
             self._events_queued += 1
-        self._queue.append((kind, fit(kind, row)))
+        self._queue.append((kind, fit(MODELS[kind], row)))
         self._count_queued += 1
         if len(self._queue) > self._records.queue and self._events_queued:
             self._drop_oldest_event()
