@@ -44,8 +44,6 @@ class ServerSettings(Section):
     tls_key: Path | None = None
     max_calls: int = Field(16, ge=1)
     """New calls beyond this are refused with 503 before they can harm running ones."""
-    max_message_bytes: int = Field(65_536, ge=1024)
-    """Largest websocket message; a 20 ms media message has 300 bytes."""
     max_messages_per_s: int = Field(400, ge=50)
     """Sustained rate of one socket; media alone is 50 a second."""
     handshake_s: float = Field(5.0, gt=0)

@@ -197,8 +197,9 @@ class Playout:
 
     def resume(self, now_ms: float) -> None:
         """Go on where `pause` stopped."""
-        self._paused = False
-        self._anchor_ms = None
+        if self._paused:
+            self._paused = False
+            self._anchor_ms = None
 
     def stop(self, now_ms: float) -> list[Clear]:
         """End the reply for good: the sound stops and what was not heard is forgotten."""
@@ -262,7 +263,8 @@ class Playout:
             for entry in self._ledger:
                 if entry.utterance != number or (position < entry.last and position <= entry.first):
                     continue
-                share = min(1.0, (position - entry.first) / max(1, entry.last - entry.first))
+                length = entry.last - entry.first
+                share = min(1.0, (position - entry.first) / length) if length else 1.0
                 chars = entry.start + share * (entry.end - entry.start)
             heard = _whole_words(text, chars)
             if heard:

@@ -41,8 +41,8 @@ class Carrier(Protocol):
         """Send the caller elsewhere."""
         ...
 
-    async def hang_up(self, call_sid: str) -> None:
-        """End the call."""
+    async def hang_up(self, call_sid: str) -> bool:
+        """End the call; False where it had ended."""
         ...
 
 

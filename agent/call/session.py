@@ -18,7 +18,7 @@ from agent.call.outbox import Outbox
 from agent.call.playout import Playout
 from agent.call.replying import Reply, Speaker
 from agent.call.services import CallServices
-from agent.call.transport import GOING_AWAY, INTERNAL, NORMAL, POLICY, TIMED_OUT, Disconnected, Transport
+from agent.call.transport import GOING_AWAY, INTERNAL, NORMAL, POLICY, TIMED_OUT, TOO_BIG, Disconnected, Transport
 from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, Say
 from agent.gateways.base import (
     AudioIn,
@@ -185,6 +185,8 @@ class Session:
                 for event in self._protocol.receive(message):
                     await self._handle(event)
         except Disconnected as gone:
+            if gone.code == TOO_BIG:
+                self._notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
             self._left(f"socket_closed_{gone.code}")
 
     async def _handle(self, event: Event) -> None:

@@ -7,8 +7,8 @@ from typing import Protocol
 NORMAL = 1000
 GOING_AWAY = 1001
 POLICY = 1008
+TOO_BIG = 1009
 INTERNAL = 1011
-TRY_AGAIN = 1013
 TIMED_OUT = 4408
 """Private code: the other side sent nothing for too long."""
 

@@ -191,6 +191,8 @@ class PlainProtocol:
             encoding=Encoding("pcm16", message["rate"]),
             marks="played" if audio else "none",
             clear=audio,
+            audio_in=self._mode == "voice",
+            audio_out=audio,
         )
         return (started,)
 

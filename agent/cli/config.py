@@ -1,0 +1,19 @@
+"""`agent config`: the settings in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from agent.cli.settings import settings_or_leave
+
+
+def config(
+    config: Annotated[Path | None, typer.Option(help="Configuration file.", exists=True, dir_okay=False)] = None,
+) -> None:
+    """Print every setting with the value in force, as YAML that `--config` takes. Secrets are left out."""
+    settings = settings_or_leave(config)
+    typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)

@@ -1,0 +1,20 @@
+"""The `agent` command."""
+
+from __future__ import annotations
+
+import typer
+
+from agent.cli import call, config, demo, doctor, models, records, serve
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A call-center agent for the telephone: serve it, call it, look after it.",
+)
+app.command()(serve.serve)
+app.command()(call.call)
+app.command()(demo.demo)
+app.command()(doctor.doctor)
+app.command("models")(models.models)
+app.command("config")(config.config)
+app.add_typer(records.app, name="records", help="List, show and export recorded calls.")

@@ -1,0 +1,217 @@
+"""Everything a server needs, loaded once and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+
+from agent.call.replying import priority
+from agent.call.services import CallServices, Carrier
+from agent.clock import Clock, RealClock
+from agent.config import Settings
+from agent.dialogue.actions import open_actions
+from agent.dialogue.domain import Domain
+from agent.dialogue.engine import DialogueEngine
+from agent.dialogue.loader import load_domain
+from agent.gateways.carrier import TwilioRest
+from agent.handoff.queue import Desk
+from agent.handoff.webhook import Webhook
+from agent.metrics import Metrics
+from agent.records.database import Database
+from agent.records.redaction import redact
+from agent.records.writer import SqlRecords
+from models.contracts import VoiceEmotionModel
+from models.emotion import VoiceEmotionReader
+from models.encoder import SentenceEncoder
+from models.phrase_cache import CachedVoice, PhraseCache
+from models.pool import Pool, Priority
+from models.recognizer import WhisperRecognizer
+from models.slots import SlotSpec
+from models.text_emotion import TextEmotionModel
+from models.training.heads import cached_intent_head, generic_out_of_scope
+from models.understanding import HeadsUnderstanding
+from models.vad import SileroVad, VadState
+from models.voice import PiperVoice
+
+T = TypeVar("T")
+
+GATEWAY_RATE = 8000
+"""Sample rate whose phrases are rendered before the first call: that of telephones, Hz."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A server's parts. `voices` renders fixed phrases; `database` is the records database."""
+
+    services: CallServices
+    pool: Pool
+    domain: Domain
+    database: Database
+    phrases: list[tuple[str, Any]]
+    warm: Callable[[], Awaitable[int]]
+
+
+@asynccontextmanager
+async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Loaded]:
+    """Load models, domain and databases as configured.
+
+    Raises:
+        FileError: the domain cannot be used.
+        models.errors.ModelError: a model is missing, damaged, or wants a device that is not here.
+        agent.records.database.DatabaseError: the records database cannot be used.
+    """
+    clock = clock or RealClock()
+    async with AsyncExitStack() as stack:
+        pool = Pool(settings.pool.workers, settings.pool.queue)
+        stack.callback(pool.close)
+        domain = load_domain(settings.domain_path())
+        emotion: VoiceEmotionModel | None
+        recognizer, voice, vad, encoder, emotion = await asyncio.gather(
+            asyncio.to_thread(_recognizer, settings),
+            asyncio.to_thread(PiperVoice, settings.voice.model, run=_synthesis(pool)),
+            asyncio.to_thread(SileroVad, settings.vad.weights),
+            asyncio.to_thread(_encoder),
+            asyncio.to_thread(_emotion, settings),
+        )
+        understanding = await asyncio.to_thread(_understanding, settings, domain, encoder, clock)
+        actions = await open_actions(domain, clock, settings.dialogue.database_url)
+        stack.push_async_callback(actions.close)
+        run = _background(pool)
+        engine = await asyncio.to_thread(DialogueEngine, domain, encoder, actions, clock, run)
+        records = await stack.enter_async_context(
+            SqlRecords.open(
+                settings.records.database_url, settings.records.recordings, clock, settings.records.record_audio
+            )
+        )
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        desk = _desk(settings, records.database, clock)
+        stack.push_async_callback(desk.aclose)
+        voices = _Voices(voice, PhraseCache(settings.voice.cache, max_bytes=settings.voice.cache_mb * 1_000_000), pool)
+        services = CallServices(
+            settings=settings,
+            clock=clock,
+            pool=pool,
+            vad=vad,
+            new_vad_state=VadState,
+            recognizer=recognizer,
+            understanding=understanding,
+            emotion=emotion,
+            voice_at=voices.at,
+            new_dialogue=engine.new_call,
+            records=records,
+            desk=desk,
+            metrics=Metrics(),
+            carriers=_carriers(settings, http, clock),
+            redact=redact,
+            model_names={
+                "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",
+                "voice": settings.voice.model,
+                "encoder": settings.understanding.encoder,
+                "emotion": settings.emotion.weights if emotion is not None else "off",
+            },
+        )
+        phrases = engine.fixed_phrases()
+
+        async def warm() -> int:
+            return await voices.at(GATEWAY_RATE).warm(phrases)
+
+        yield Loaded(services, pool, domain, records.database, phrases, warm)
+
+
+class _Voices:
+    """One cached voice a sample rate."""
+
+    def __init__(self, voice: PiperVoice, cache: PhraseCache, pool: Pool) -> None:
+        self._voice = voice
+        self._cache = cache
+        self._pool = pool
+        self._known: dict[int, CachedVoice] = {}
+
+    def at(self, rate: int) -> CachedVoice:
+        if rate not in self._known:
+            self._known[rate] = CachedVoice(self._voice, self._cache, rate=rate, run=_synthesis(self._pool))
+        return self._known[rate]
+
+
+def _synthesis(pool: Pool) -> Any:
+    """Runs synthesis at the urgency of the task that asked."""
+
+    async def run(work: Callable[[], T]) -> T:
+        return await pool.run(priority.get(), work)
+
+    return run
+
+
+def _background(pool: Pool) -> Any:
+    async def run(work: Callable[[], T]) -> T:
+        return await pool.run(Priority.UNDERSTANDING, work)
+
+    return run
+
+
+def _recognizer(settings: Settings) -> WhisperRecognizer:
+    chosen = settings.recognizer
+    return WhisperRecognizer(
+        chosen.model,
+        device=chosen.device,
+        compute_type=chosen.compute_type,
+        context_s=chosen.context_s,
+        beam_size=chosen.beam_size,
+        workers=chosen.workers,
+        allow_hub=chosen.allow_download,
+    )
+
+
+def _encoder() -> SentenceEncoder:
+    encoder = SentenceEncoder()
+    encoder.load()
+    return encoder
+
+
+def _emotion(settings: Settings) -> VoiceEmotionReader | None:
+    return VoiceEmotionReader() if settings.emotion.enabled else None
+
+
+def _understanding(settings: Settings, domain: Domain, encoder: SentenceEncoder, clock: Clock) -> HeadsUnderstanding:
+    head = cached_intent_head(
+        settings.understanding.cache,
+        {name: intent.examples for name, intent in domain.intents.items()},
+        [*generic_out_of_scope(), *domain.out_of_scope],
+        encoder,
+        encoder.identity,
+    )
+    specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
+    return HeadsUnderstanding(encoder, head, specs, TextEmotionModel(encoder), lambda: clock.wall().date())
+
+
+def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:
+    chosen, key = settings.handoff, settings.secrets.webhook_key
+    webhook = None
+    if chosen.webhook_url is not None and key is not None:
+        webhook = Webhook(
+            chosen.webhook_url,
+            key.get_secret_value(),
+            clock,
+            timeout_s=chosen.webhook_timeout_s,
+            budget_s=chosen.webhook_budget_s,
+            allow_private=chosen.allow_private,
+        )
+    elif chosen.webhook_url is not None:
+        log.warning("handoff.webhook_url is set but CALLAGENT_WEBHOOK_KEY is not: no webhook is sent")
+    return Desk(database, webhook, chosen.transfer_to, clock)
+
+
+def _carriers(settings: Settings, http: httpx.AsyncClient, clock: Clock) -> dict[str, Carrier]:
+    token = settings.secrets.twilio_auth_token
+    if not settings.twilio.account_sid or token is None:
+        return {}
+    secret = token.get_secret_value()
+    return {"twilio": TwilioRest(settings.twilio.account_sid, secret, http, clock, settings.twilio.api_url)}
