@@ -175,26 +175,27 @@ class CallDialogue:
             decision = self._policy.after_search(state, turn, found, today)
             facts |= {"decision": decision.why, "rule": decision.rule}
         facts |= self._where()
-        for part in self._planned(decision.parts, telling):
-            yield part
-        while decision.run:
-            parts, stop = self._machine.advance(state, today)
+        parts: list[Part] = decision.parts
+        running = decision.run
+        while running:
+            more, stop = self._machine.advance(state, today)
+            parts = [*parts, *more]
             facts |= self._where()
-            for part in self._planned(parts, telling):
-                yield part
+            running = isinstance(stop, Need) or stop == "search"
             if isinstance(stop, Need):
+                for part in self._planned(parts, telling):
+                    yield part
                 async with aclosing(self._act(stop, telling)) as outcome:
                     async for part in outcome:
                         yield part
+                parts = []
             elif stop == "search":
                 found = await self._find(state.frames[-1].words, facts)
                 answer = found.fact.text if found is not None and found.answers else None
-                for part in self._planned(self._machine.answered(state, answer, today), telling):
-                    yield part
-                if answer is None:
-                    return
-            else:
-                return
+                parts += self._machine.answered(state, answer, today)
+                running = answer is not None
+        for part in self._planned(parts, telling):
+            yield part
 
     def _planned(self, parts: list[Part], telling: Telling) -> list[Part]:
         """`parts` as they will be given: toned, after an apology where one is due, and known to `heard` from now on.

@@ -298,8 +298,8 @@ class UnderstandingSettings(Part):
 class KnowledgeSettings(Part):
     """When a found section is an answer; see `agent.dialogue.knowledge`."""
 
-    minimum: float = Field(default=0.45, ge=0, le=1)
-    strong: float = Field(default=0.6, ge=0, le=1)
+    minimum: float = Field(default=0.66, ge=0, le=1)
+    strong: float = Field(default=0.75, ge=0, le=1)
 
 
 class EmotionSettings(Part):

@@ -13,8 +13,8 @@ from models.contracts import TextEmotion, Tone, VoiceEmotion
 
 WORDS_WEIGHT = 0.9
 """Most that angry words alone can say."""
-VOICE_WEIGHT = 0.55
-"""Most that an angry voice alone can say; times the smoothing it stays under `upset` in one turn."""
+VOICE_WEIGHT = 0.45
+"""Most that an angry voice alone can say: less than the default `apologise`."""
 LONGEST_SERIES = 200
 """Turns kept; older ones have no influence and only lengthen the record."""
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from agent.dialogue.contracts import Expect, HandOff, HangUp, Part, Say
 from agent.dialogue.domain import (
     AnswerStep,
+    AnyStep,
     AskStep,
     BranchStep,
     CallStep,
@@ -110,7 +111,8 @@ class FlowMachine:
             return False
         if at <= frame.at:
             frame.at = at
-            frame.results = {}
+            earlier = {_result_of(step) for step in self.flow(frame).steps[:at]}
+            frame.results = {name: result for name, result in frame.results.items() if name in earlier}
             frame.tries = {n: tries for n, tries in frame.tries.items() if n <= at}
         return True
 
@@ -320,3 +322,9 @@ class FlowMachine:
     @staticmethod
     def _says(template: str, tone: Tone, scope: Mapping[str, Any], must_hear: bool = False) -> list[Say]:
         return [Say(sentence, tone, must_hear) for sentence in sentences(render(template, scope))]
+
+
+def _result_of(step: AnyStep) -> str | None:
+    if isinstance(step, CallStep):
+        return step.into
+    return step.check.into if isinstance(step, AskStep) and step.check else None

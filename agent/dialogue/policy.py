@@ -64,7 +64,8 @@ class Policy:
         if rule is not None:
             return self._escalate(state, rule, today)
         return (
-            self._pending(state, turn, today)
+            self._another(state, turn, today)
+            or self._pending(state, turn, today)
             or self._never_mind(state, turn, today)
             or self._slots(state, turn, today)
             or self._answer(state, turn, today)
@@ -240,24 +241,33 @@ class Policy:
         state.pending = Pending("more")
         return Decision([*says, *self._machine.question(state, today)], why="never mind")
 
+    def _another(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
+        """ "The other order", "another order": a change of a value without saying the new one."""
+        understood, listening = turn.understood, self._domain.manner.listening
+        target = self._domain.flow_of(understood.intent) if self._strong(understood) else None
+        for name in (*listening.another, *listening.other):
+            if understood.slot(name) is not None or name not in state.slots:
+                continue
+            past = state.earlier.get(name, [])
+            if matches(listening.other.get(name, ()), turn.text) and len(past) == 1:
+                state.learn(name, past[0])
+            elif matches((*listening.other.get(name, ()), *listening.another.get(name, ())), turn.text):
+                state.forget(name)
+            else:
+                continue
+            return self._reopened(state, turn, name, target)
+        return None
+
     def _slots(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         """A value for the open flow, a correction of it, or of the flow that was just answered."""
-        understood, listening = turn.understood, self._domain.manner.listening
+        understood = turn.understood
         target = self._domain.flow_of(understood.intent)
         frame = state.frame
-        elsewhere = target is not None and self._strong(understood) and (frame is None or target != frame.flow)
-        for name, patterns in listening.another.items():
-            if understood.slot(name) is None and name in state.slots and matches(patterns, turn.text):
-                state.forget(name)
-                return self._reopened(state, turn, name, target if self._strong(understood) else None)
-        for name, patterns in listening.other.items():
-            if understood.slot(name) is None and name in state.slots and matches(patterns, turn.text):
-                past = state.earlier.get(name, [])
-                if len(past) == 1:
-                    state.learn(name, past[0])
-                else:
-                    state.forget(name)
-                return self._reopened(state, turn, name, target if self._strong(understood) else None)
+        asked = self._machine.asking(state)
+        taken = isinstance(asked, AskStep) and understood.intent in asked.takes
+        elsewhere = (
+            target is not None and self._strong(understood) and not taken and (frame is None or target != frame.flow)
+        )
         if elsewhere and understood.intent not in SOFT_INTENTS:
             return None
         values = {slot.name: slot.value for slot in understood.slots if slot.name in self._domain.slots}

@@ -177,7 +177,9 @@ async def test_return_after_thirty_days_offers_a_person(talk: Conversation) -> N
 async def test_return_before_shipping_offers_cancelling(talk: Conversation) -> None:
     await talk.say("return 42750", "return_order", order_number="42750")
     asked = await talk.say("yes", "affirm", yes_no=True)
-    assert asked.text.startswith("Shall I cancel order 42750, the Ridge backpack and the Ember camp stove, for $194.25?")
+    assert asked.text.startswith(
+        "Shall I cancel order 42750, the Ridge backpack and the Ember camp stove, for $194.25?"
+    )
 
 
 async def test_address_is_read_back_and_changed(desk: Desk, talk: Conversation) -> None:

@@ -1,0 +1,62 @@
+"""Retrieval with the real sentence encoder, on wordings that are not in the knowledge files."""
+
+from __future__ import annotations
+
+import pytest
+from conversation import SHOP, WordEncoder
+
+from agent.dialogue.domain import Fact, KnowledgeSettings
+from agent.dialogue.knowledge import KnowledgeBase
+from agent.dialogue.loader import load_domain
+from models.encoder import SentenceEncoder
+
+
+@pytest.fixture(scope="module")
+def base() -> KnowledgeBase:
+    domain = load_domain(SHOP)
+    return KnowledgeBase(domain.facts, SentenceEncoder(), domain.manner.knowledge)
+
+
+@pytest.mark.parametrize(
+    ("question", "source"),
+    [
+        ("so how many days do I have to send something back", "returns-and-payment.md#what-is-your-return-policy"),
+        ("when do I get my money back for the return", "returns-and-payment.md#how-long-does-a-refund-take"),
+        ("are you guys open on sundays", "shop.md#what-are-your-hours"),
+        ("what does shipping cost", "orders-and-shipping.md#how-much-is-shipping"),
+        ("do you ship to canada", "orders-and-shipping.md#do-you-ship-to-canada-or-other-countries"),
+        ("can I pay by paypal", "returns-and-payment.md#which-payment-methods-do-you-take"),
+        ("does the lantern run on batteries", "products.md#does-the-lantern-take-batteries"),
+        ("can I cook with the stove in my tent", "products.md#can-i-use-the-stove-inside-the-tent"),
+        ("is the rain jacket waterproof", "products.md#is-the-rain-jacket-really-waterproof"),
+        ("how long is the warranty", "shop.md#do-you-have-a-warranty"),
+    ],
+)
+def test_finds_the_section(base: KnowledgeBase, question: str, source: str) -> None:
+    found = base.find(question)
+    assert found is not None
+    assert found.fact.source == source
+    assert found.answers
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["do you have kayaks", "who won the game last night", "what's the weight limit of the hammock",
+     "can I bring my dog to the store", "how tall is mount hood", "do you offer guided tours"],
+)  # fmt: skip
+def test_does_not_answer_what_it_does_not_know(base: KnowledgeBase, question: str) -> None:
+    found = base.find(question)
+    assert found is not None
+    assert not found.answers
+
+
+def test_nothing_to_search_gives_nothing() -> None:
+    settings = KnowledgeSettings()
+    assert KnowledgeBase((), WordEncoder(), settings).find("hours") is None
+    assert KnowledgeBase((Fact("a.md#b", "b", "c"),), WordEncoder(), settings).find("  ") is None
+
+
+def test_shop_knows_enough() -> None:
+    facts = load_domain(SHOP).facts
+    assert len(facts) >= 25
+    assert len({fact.source for fact in facts}) == len(facts)
