@@ -21,6 +21,8 @@ from agent.lab.local_server import ServerFailed
 from agent.lab.script import Step
 from agent.yamlfile import FileError
 
+_FOUND = 60  # characters shown of what was found, where it was as expected
+
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where run folders are made; each run gets a new one.")] = Path(
@@ -62,7 +64,7 @@ class _View:
         self._turns.show(call["turns"], over)
 
     def handoff(self, handoff: Mapping[str, Any]) -> None:
-        text = f"   handoff hook: {handoff.get('rule')} - {handoff.get('summary')}"
+        text = f"   handoff hook: {handoff['rule']}: {handoff['summary']}"
         self._console.print(f"[magenta]{escape(text)}[/magenta]", highlight=False)
 
 
@@ -75,15 +77,17 @@ def _report(console: Console, result: DemoResult) -> None:
     console.print(answers)
     table = Table("", "expectation", "found", title="\nWhat the script expects", title_justify="left")
     for item in result.checks:
-        table.add_row("[green]ok[/green]" if item.held else "[red]MISSED[/red]", escape(item.name), escape(item.found))
+        found = item.found if not item.held or len(item.found) <= _FOUND else item.found[: _FOUND - 1] + "…"
+        table.add_row("[green]ok[/green]" if item.held else "[red]MISSED[/red]", escape(item.name), escape(found))
     console.print(table)
     call = result.call["call"]
-    places = Table.grid(padding=(0, 2))
-    places.add_row("recording", str(call.get("recording")))
-    places.add_row("transcript", str(call.get("transcript")))
-    places.add_row("database row", f"{result.folder / 'records.db'}: calls.id = {call['id']}")
-    places.add_row("heard by the caller", str(result.folder / "as-the-caller-heard-it.wav"))
-    places.add_row("server log", str(result.folder / "server.log"))
-    console.print(places)
+    for name, place in (
+        ("recording", call.get("recording")),
+        ("transcript", call.get("transcript")),
+        ("database row", f"{result.folder / 'records.db'}, table calls, id {call['id']}"),
+        ("as the caller heard it", result.folder / "as-the-caller-heard-it.wav"),
+        ("server log", result.folder / "server.log"),
+    ):
+        console.print(f"{name:>22}  {place}", highlight=False, soft_wrap=True)
     missed = sum(not item.held for item in result.checks)
     console.print(f"\n[red]{missed} expectations were missed.[/red]" if missed else "\n[green]All as expected.[/green]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,9 +26,14 @@ from agent.lab.line import CallerLine
 from agent.lab.local_server import local_server
 from agent.lab.script import Played, Script, Step, play_script, read_script
 from agent.lab.twilio_caller import TwilioCaller
+from audio.wav import read_wav
 
 POLL_S = 0.4
 """How often the call is read from the server while it goes on."""
+_AUDIBLE = 0.05
+"""A peak above this, of full scale 1, is a voice."""
+_LENGTH_S = 1.0
+"""How much a recording may differ from the call's length: it ends with the last audio, not with the socket."""
 _CLOSING_S = 15.0
 """How long the server may take to close the record after the call."""
 
@@ -99,6 +105,7 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
         Checked("Every step of the caller's script came about", not played.missed, "; ".join(played.missed)),
         Checked("The server kept to the carrier's protocol", not wrongs, "; ".join(wrongs)),
         Checked("The handoff webhook came with a right signature", *_webhook(receiver)),
+        Checked("A recording of both voices and a transcript were left", *await asyncio.to_thread(_left, call["call"])),
     ]
     return DemoResult(folder, call, played, checks)
 
@@ -106,6 +113,19 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
 def _webhook(receiver: HandoffReceiver) -> tuple[bool, str]:
     found = f"{len(receiver.accepted)} accepted, {receiver.refused} refused"
     return bool(receiver.accepted) and not receiver.refused, found
+
+
+def _left(call: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether the call's files are there and whole: two voices of the call's length, and a transcript."""
+    try:
+        wav = read_wav(str(call["recording"]))
+        transcript = json.loads(Path(str(call["transcript"])).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return False, str(error)
+    seconds, expected = len(wav.samples) / wav.rate, float(call["duration_ms"]) / 1000.0
+    found = f"{wav.channels} channels, {seconds:.1f} s of a call of {expected:.1f} s, {len(transcript['turns'])} turns"
+    voices = wav.channels == 2 and bool((abs(wav.samples).max(axis=0) > _AUDIBLE).all())
+    return voices and abs(seconds - expected) < _LENGTH_S and bool(transcript["turns"]), found
 
 
 def _settings(folder: Path, webhook: str) -> dict[str, Any]:

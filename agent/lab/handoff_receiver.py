@@ -14,6 +14,7 @@ from agent.handoff.webhook import SignatureError, verify_signature
 _MAX_BODY = 1_000_000
 _MAX_REQUESTS = 100
 _READ_S = 10.0
+_BAD_REQUEST = (TimeoutError, ValueError, KeyError, TypeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
 class HandoffReceiver:
@@ -23,7 +24,7 @@ class HandoffReceiver:
     """
 
     def __init__(self, key: str, clock: Clock, on_handoff: Callable[[Mapping[str, Any]], None] | None = None) -> None:
-        """`key` signs the webhooks; `on_handoff` gets each body."""
+        """`key` signs the webhooks; `on_handoff` gets each handoff."""
         self.accepted: list[Mapping[str, Any]] = []
         self.refused = 0
         self._key = key.encode()
@@ -53,7 +54,14 @@ class HandoffReceiver:
             async with asyncio.timeout(_READ_S):
                 request, headers, body = await _request(reader)
             status, answer = self._answer(request, headers, body)
-        except (TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except (
+            TimeoutError,
+            ValueError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            KeyError,
+            TypeError,
+        ) as error:
             status, answer = "400 Bad Request", {"detail": str(error)}
         data = json.dumps(answer).encode()
         head = (
@@ -74,7 +82,7 @@ class HandoffReceiver:
         except SignatureError as error:
             self.refused += 1
             return "401 Unauthorized", {"detail": str(error)}
-        handoff = json.loads(body)
+        handoff = json.loads(body)["handoff"]
         if len(self.accepted) < _MAX_REQUESTS:
             self.accepted.append(handoff)
         if self._on_handoff is not None:

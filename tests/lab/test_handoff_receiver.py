@@ -27,7 +27,7 @@ def headers(body: bytes, key: str = KEY) -> dict[str, str]:
 
 
 async def test_a_signed_handoff_is_accepted(receiver):
-    body = json.dumps({"rule": "asked_for_person"}).encode()
+    body = json.dumps({"type": "handoff.requested", "handoff": {"rule": "asked_for_person"}}).encode()
     async with httpx.AsyncClient() as http:
         answer = await http.post(receiver.url, content=body, headers=headers(body))
     assert (answer.status_code, answer.json()) == (200, {"outcome": "accepted"})
@@ -50,5 +50,6 @@ async def test_what_is_no_handoff_is_refused(receiver):
     async with httpx.AsyncClient() as http:
         assert (await http.get(receiver.url)).status_code == 404
         assert (await http.post(receiver.url, content=bad, headers=headers(bad))).status_code == 400
+        assert (await http.post(receiver.url, content=b"[]", headers=headers(b"[]"))).status_code == 400
         assert (await http.post(receiver.url, content=b"x" * 1_000_001)).status_code == 400
     assert receiver.accepted == []
