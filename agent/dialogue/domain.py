@@ -36,6 +36,7 @@ PHRASES = (
     "clarify_one",
     "clarify_two",
     "no_answer",
+    "no_matter",
     "offer_person",
     "person_declined",
     "handing_over",
@@ -345,19 +346,21 @@ class EscalationRule(Part):
 
 
 class Listening(Part):
-    """Words with a fixed meaning, as regular expressions: never_mind drops the open task, go_on asks for the rest.
+    """Words with a fixed meaning, as regular expressions: never_mind drops the open task, go_on asks for the rest,
+    unknown says that the caller cannot answer the question.
 
     other: per slot, asks for the other value spoken of before. another: per slot, drops the value.
     """
 
     never_mind: tuple[Word, ...] = ()
     go_on: tuple[Word, ...] = ()
+    unknown: tuple[Word, ...] = ()
     negation: tuple[Word, ...] = ()
     instead: tuple[Word, ...] = ()
     other: Mapping[str, tuple[Word, ...]] = {}
     another: Mapping[str, tuple[Word, ...]] = {}
 
-    @field_validator("never_mind", "go_on", "negation", "instead")
+    @field_validator("never_mind", "go_on", "unknown", "negation", "instead")
     @classmethod
     def _valid_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _patterns(value)

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from agent.dialogue.contracts import CallerTurn, HangUp, Part, Say
-from agent.dialogue.domain import AskStep, ConfirmStep, Domain, EscalationRule, matches
+from agent.dialogue.domain import AnswerStep, AskStep, ConfirmStep, Domain, EscalationRule, matches
 from agent.dialogue.escalation import Signals, evaluate
 from agent.dialogue.knowledge import Found
 from agent.dialogue.machine import FlowMachine
@@ -98,7 +98,7 @@ class Policy:
             )
         options = self._plausible(turn.understood)
         if options:
-            state.pending = Pending("clarify", options)
+            state.pending = Pending("clarify", options, words=turn.text)
             return Decision(self._machine.question(state, today), why="clarify")
         state.pending = None
         return Decision(
@@ -220,10 +220,11 @@ class Policy:
             if state.frame is not None:
                 state.frame.resumed = True
                 return Decision(says, run=True, why="no person wanted")
-            return Decision([*says, self._machine.expecting(state)], why="no person wanted")
+            state.pending = Pending("more")
+            return Decision([*says, *self._machine.question(state, today)], why="no person wanted")
         if pending.kind == "clarify":
             if yes and len(pending.options) == 1:
-                return self._start(state, turn, pending.options[0])
+                return self._start(state, turn, pending.options[0], pending.words)
             return Decision(
                 [*self._says(state, "what_is_it", today), self._machine.expecting(state)], why="clarify: declined"
             )
@@ -329,7 +330,14 @@ class Policy:
             if yes is None and same and not matches(self._domain.manner.listening.negation, turn.text):
                 yes = True
             return None if yes is None else self._confirmed(state, turn, yes, today)
-        if not isinstance(step, AskStep) or step.accept == "slot" or state.pending is not None:
+        if not isinstance(step, AskStep) or state.pending is not None:
+            return None
+        if step.accept != "text" and matches(self._domain.manner.listening.unknown, turn.text):
+            state.pending = Pending("person", rule="caller_does_not_know", reason=f"the caller lacks the {step.ask}")
+            return Decision(
+                [*self._says(state, "no_matter", today), *self._machine.question(state, today)], why="does not know"
+            )
+        if step.accept == "slot":
             return None
         if step.accept == "option":
             options = look_up(self._machine.scope(state, today), str(step.options)) or []
@@ -397,7 +405,7 @@ class Policy:
             return None if state.pending is None else Decision(run=True, why="back to the question")
         return self._start(state, turn, flow)
 
-    def _start(self, state: CallState, turn: CallerTurn, flow: str) -> Decision:
+    def _start(self, state: CallState, turn: CallerTurn, flow: str, words: str = "") -> Decision:
         frame = state.frame
         asked = self._machine.asking(state)
         values = {slot.name: slot.value for slot in turn.understood.slots if slot.name in self._domain.slots}
@@ -411,7 +419,7 @@ class Policy:
         for name, value in values.items():
             if name in known or name in self._domain.manner.remember:
                 state.learn(name, value)
-        self._machine.open(state, flow, turn.text)
+        self._machine.open(state, flow, words or turn.text)
         return Decision(run=True, why=f"flow {flow}")
 
     def _unclear(self, state: CallState, turn: CallerTurn, today: date) -> Decision:
@@ -432,12 +440,16 @@ class Policy:
         return understood.intent != OUT_OF_SCOPE and understood.confidence >= least
 
     def _plausible(self, understood: Understood) -> tuple[str, ...]:
-        """Flows worth asking about: the likeliest, and a second one close to it."""
+        """Flows worth asking about: the likeliest, and a second one close to it. Not those that only search: that
+        was done in vain.
+        """
         least = self._domain.manner.understanding.plausible
         found: list[tuple[str, float]] = []
         for intent, probability in understood.ranking:
             flow = self._domain.flow_of(intent)
-            if flow is not None and probability >= least and flow not in [name for name, _ in found]:
+            if flow is None or isinstance(self._domain.flows[flow].steps[0], AnswerStep):
+                continue
+            if probability >= least and flow not in [name for name, _ in found]:
                 found.append((flow, probability))
         return tuple(name for name, probability in found[:2] if probability >= 0.6 * found[0][1])
 

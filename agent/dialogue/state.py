@@ -42,13 +42,17 @@ class Frame:
 
 @dataclass
 class Pending:
-    """A question of the dialogue's own: a person? one of these tasks? anything else?"""
+    """A question of the dialogue's own: a person? one of these tasks? anything else?
+
+    words: what the caller had said when it was put.
+    """
 
     kind: Literal["person", "clarify", "more"]
     options: tuple[str, ...] = ()
     rule: str = ""
     reason: str = ""
     priority: int = 0
+    words: str = ""
 
 
 @dataclass

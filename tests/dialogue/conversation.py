@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.clock import RealClock
 from agent.dialogue.actions import Actions, open_actions
 from agent.dialogue.call import CallDialogue
 from agent.dialogue.contracts import Acted, Because, CallerTurn, Expect, HandOff, HangUp, Part, Say
@@ -25,7 +26,7 @@ SHOP = Path(__file__).parents[2] / "configs" / "domains" / "shop"
 TODAY = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
 
 
-class ManualClock:
+class ManualClock(RealClock):
     """A clock that a test moves; sleepers wake when it passes them."""
 
     def __init__(self) -> None:

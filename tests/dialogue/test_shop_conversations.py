@@ -235,7 +235,9 @@ async def test_policy_question_is_answered_from_its_source(talk: Conversation) -
 async def test_question_without_an_answer_offers_a_person(talk: Conversation) -> None:
     answer = await talk.say("do you sell submarines made of chocolate", "product_question")
     assert answer.text == "I'm sorry, I don't have an answer to that. Would you like me to connect you with a person?"
-    assert (await talk.say("no thanks", "deny", yes_no=False)).text == "Alright. What else can I do for you?"
+    assert (
+        await talk.say("no thanks", "deny", yes_no=False)
+    ).text == "Alright. Is there anything else I can help with?"
 
 
 async def test_goodbye_and_nothing_else_hang_up(desk: Desk) -> None:

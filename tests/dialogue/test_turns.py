@@ -8,6 +8,7 @@ import pytest
 from conversation import Conversation, Desk, gather
 from sqlalchemy import select
 
+from agent.dialogue.actions import ActionContext
 from agent.dialogue.contracts import Acted, HandoffOutcome, Say
 from agent.dialogue.shop import actions as shop_actions
 from agent.dialogue.shop.store import Order, Return, Shop
@@ -172,6 +173,29 @@ async def test_plausible_intents_are_asked_about(talk: Conversation) -> None:
     assert (await talk.say("cancel it", "cancel_order", 0.5)).text == "What's the five-digit order number?"
 
 
+async def test_a_flow_opened_by_a_yes_remembers_what_was_said(talk: Conversation) -> None:
+    ranking = (("complaint", 0.5), ("return_order", 0.1))
+    turn = talk.turn("the tent is a mess", "out_of_scope", 0.5)
+    turn = type(turn)(turn.number, turn.text, Understood("out_of_scope", 0.5, ranking))
+    assert "do you want to make a complaint?" in (await gather(talk.call.respond(turn))).text
+    answer = await talk.say("yes", "affirm", yes_no=True)
+    assert answer.acted[0].arguments["text"] == "the tent is a mess"
+
+
+async def test_a_search_in_vain_is_not_offered_again(talk: Conversation) -> None:
+    turn = talk.turn("do you sell kayaks", "out_of_scope", 0.6)
+    turn = type(turn)(turn.number, turn.text, Understood("out_of_scope", 0.6, (("product_question", 0.4),)))
+    assert "another way" in (await gather(talk.call.respond(turn))).text
+
+
+async def test_a_caller_without_the_number_is_offered_a_person(talk: Conversation) -> None:
+    await talk.say("where is my order", "order_status")
+    answer = await talk.say("I don't have it", "deny", yes_no=False)
+    assert answer.text == "That's alright. Would you like me to connect you with a person?"
+    back = await talk.say("no", "deny", yes_no=False)
+    assert back.text.endswith("What's the five-digit order number?")
+
+
 async def test_one_angry_turn_gets_an_apology_two_an_offer_three_a_person(talk: Conversation) -> None:
     loud = VoiceEmotion("angry", {"angry": 0.8}, 0.8, 0.9)
     first = await talk.say("where the hell is 42719", "order_status", angry=0.8, voice=loud, order_number="42719")
@@ -320,7 +344,7 @@ async def test_same_key_twice_makes_one_return(desk: Desk) -> None:
     task, joined = calls.start("create_return", arguments)
     assert joined
     assert await task == first
-    context = shop_actions.ActionContext("call-9", first.idempotency_key, desk.clock)
+    context = ActionContext("call-9", first.idempotency_key, desk.clock)
     direct = await shop_actions.create_return(shop, shop_actions.NewReturn.model_validate(arguments), context)
     assert (direct.outcome, direct.reference) == ("already", first.result["reference"])
     async with shop.session() as session:
