@@ -21,7 +21,7 @@ from typing import Literal
 
 from models.errors import ModelDamaged, ModelError, ModelMissing
 
-Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "voice_emotion", "text_emotion"]
+Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "voice_emotion", "text_emotion", "completeness"]
 Kind = Literal["package", "file", "path", "hub"]
 
 OURS = Path(__file__).resolve().parent / "weights"
@@ -163,10 +163,20 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
         "text_emotion",
         "text_emotion*",
         "text_emotion.npz",
-        "CC BY 4.0 (trained on GoEmotions)",
+        "Apache-2.0, with attribution to GoEmotions",
         "https://github.com/google-research/google-research/tree/master/goemotions",
         True,
         "models/weights/text_emotion.md",
+    ),
+    (
+        "completeness",
+        "completeness",
+        "completeness*",
+        "completeness.npz",
+        "Apache-2.0, with attribution to Banking77 and CLINC150",
+        "https://github.com/PolyAI-LDN/task-specific-datasets",
+        True,
+        "models/weights/completeness.md",
     ),
 )
 

@@ -142,3 +142,8 @@ def test_sums_are_written_and_read_back(tmp_path: Path) -> None:
     (tmp_path / store.SUMS).write_text("abc voice_emotion.npz\n")
     with pytest.raises(ModelDamaged, match=r"SHA256SUMS:1"):
         store.read_sums(tmp_path)
+
+
+def test_every_model_that_comes_with_the_product_is_here_and_unharmed(cache: Path) -> None:
+    found = [store.check(weights, cache) for weights in store.catalogue()]
+    assert [(status.weights.name, status.detail) for status in found if status.state != "ok"] == []
