@@ -30,7 +30,7 @@ def normalise(text: str) -> str:
 class SentenceEncoder:
     """Universal Sentence Encoder multilingual v3 (16 languages), 512 wide, one thread.
 
-    Implements `models.contracts.Encoder`. Safe to call from several threads. Weights (32 MB on disk, about 100 MB in
+    Implements `models.contracts.Encoder`. Safe to call from several threads. Weights (32 MB on disk, about 125 MB in
     memory) are loaded by the first `encode`, or by `load`.
     """
 

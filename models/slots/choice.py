@@ -16,7 +16,8 @@ from models.slots.tokens import tokenize
 _CLOSE = 0.84
 """Similarity (difflib ratio) from which a misheard name counts; a letter in six may differ."""
 
-_SHORTEST_FUZZY = 5
+_SHORTEST_FUZZY = 6
+"""Letters; in shorter names one letter makes another word (shell, sell)."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -46,29 +47,34 @@ def _names(spec: SlotSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(rows)
 
 
+def _named_at(words: list[str], phrases: tuple[tuple[tuple[str, ...], str], ...]) -> tuple[str, int, float] | None:
+    """The value that `words` begin with: (value, number of words, confidence); an exact name before a near one."""
+    near: tuple[str, int, float] | None = None
+    for names, value in phrases:
+        if words[0][0] != names[0][0] or len(words) < len(names):
+            continue
+        if tuple(words[: len(names)]) == names:
+            return value, len(names), 1.0
+        if near is not None:
+            continue
+        phrase, heard = " ".join(names), " ".join(words[: len(names)])
+        likest = 2 * min(len(phrase), len(heard)) / (len(phrase) + len(heard))
+        if len(phrase) >= _SHORTEST_FUZZY and likest >= _CLOSE:
+            close = difflib.SequenceMatcher(None, heard, phrase).ratio()
+            if close >= _CLOSE:
+                near = value, len(names), round(0.8 * close, 3)
+    return near
+
+
 def parse(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
     """Every value named, leftmost and longest first."""
     phrases = _phrases(_names(spec))
+    longest = len(phrases[0][0]) if phrases else 0
     tokens = tokenize(text)
     found: list[Slot] = []
     at = 0
     while at < len(tokens):
-        best: tuple[str, int, float] | None = None
-        for words, value in phrases:
-            said = tuple(token.text for token in tokens[at : at + len(words)])
-            if said == words:
-                best = value, len(words), 1.0
-                break
-            phrase = " ".join(words)
-            if (
-                best is None
-                and len(said) == len(words)
-                and len(phrase) >= _SHORTEST_FUZZY
-                and said[0][0] == words[0][0]
-            ):
-                close = difflib.SequenceMatcher(None, " ".join(said), phrase).ratio()
-                if close >= _CLOSE:
-                    best = value, len(words), round(0.8 * close, 3)
+        best = _named_at([token.text for token in tokens[at : at + longest]], phrases)
         if best is None:
             at += 1
             continue

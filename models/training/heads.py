@@ -45,11 +45,14 @@ _OUTSIDE_WEIGHT = 1.5
 
 def _fit(vectors: Vectors, labels: npt.NDArray[np.str_], seed: int) -> LinearHead:
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     outside = labels == OUT_OF_SCOPE
     average = (~outside).sum() / max(1, len(set(labels[~outside].tolist())))
     weights = np.where(outside, min(1.0, _OUTSIDE_WEIGHT * average / max(1, outside.sum())), 1.0)
-    model = LogisticRegression(C=_C, max_iter=400, random_state=seed).fit(vectors, labels, sample_weight=weights)
+    # Small matrices: more threads only wait for each other, the more so beside calls.
+    with threadpool_limits(1):
+        model = LogisticRegression(C=_C, max_iter=400, random_state=seed).fit(vectors, labels, sample_weight=weights)
     names = tuple(str(label) for label in model.classes_)
     return LinearHead(names, model.coef_.astype(np.float32), model.intercept_.astype(np.float32))
 
