@@ -60,7 +60,12 @@ def test_a_check_is_remembered_until_the_file_changes(
     digest = hashlib.sha256(b"weights").hexdigest()
     read = []
     real = store.sha256
-    monkeypatch.setattr(store, "sha256", lambda path: read.append(path) or real(path))
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(store, "sha256", noted)
     for _ in range(3):
         assert store.resolve(str(file), "voice", sha256_hex=digest, cache=cache) == file
     assert read == [file]
