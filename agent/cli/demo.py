@@ -73,7 +73,11 @@ def _report(console: Console, result: DemoResult) -> None:
         "the caller said", "answered after", title="\nAs measured at the caller's ear", title_justify="left"
     )
     for cue, said in result.played.said.items():
-        answers.add_row(cue, "not answered" if said.answered_ms is None else f"{said.answered_ms:.0f} ms")
+        answers.add_row(
+            cue,
+            "not answered" if said.answered_ms is None else f"{said.answered_ms:.0f} ms",
+            "" if said.stopped_ms is None else f"{said.stopped_ms:.0f} ms",
+        )
     console.print(answers)
     table = Table("", "expectation", "found", title="\nWhat the script expects", title_justify="left")
     for item in result.checks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -93,11 +93,16 @@ class Script(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """When a line was spoken, ms from the start of the line; `answered_ms`: from its end to the agent's voice."""
+    """When a line was spoken, ms from the start of the line.
+
+    answered_ms: from its end to the agent's voice. stopped_ms: where it interrupted the agent, from its start until the
+    agent was silent. Both as heard at the caller's end.
+    """
 
     start_ms: float
     end_ms: float
     answered_ms: float | None = None
+    stopped_ms: float | None = None
 
 
 @dataclass(slots=True)
@@ -202,7 +207,9 @@ class _Player:
         start = self._line.say(audio)
         end = start + len(audio) * 1000.0 / self._line.protocol.rate
         await self._line.until(lambda: self._line.now_ms >= end, end - start + 1000.0)
-        self._done.said[cue] = Said(start, end)
+        talked_over = next((span for span in self._line.ear.spans if span.start_ms < start < span.end_ms), None)
+        stopped = None if talked_over is None else talked_over.end_ms - start
+        self._done.said[cue] = Said(start, end, stopped_ms=stopped)
         self._since, self._last = end, cue
 
     def _note_answer(self) -> None:
@@ -210,7 +217,7 @@ class _Player:
             return
         first = next((span.start_ms for span in self._line.ear.spans if span.start_ms >= said.end_ms), None)
         if first is not None:
-            self._done.said[self._last] = Said(said.start_ms, said.end_ms, first - said.end_ms)
+            self._done.said[self._last] = replace(said, answered_ms=first - said.end_ms)
 
     def _midway(self, after_ms: float) -> bool:
         ear = self._line.ear

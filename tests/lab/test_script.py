@@ -152,7 +152,9 @@ async def test_an_interruption_begins_while_the_agent_speaks(serving, clock):
     answer = line.ear.spans[1]
     cut = played.said["cut"]
     assert answer.start_ms + 1000 <= cut.start_ms < answer.start_ms + 1200
-    assert cut.start_ms < answer.end_ms < cut.start_ms + 500
+    assert cut.stopped_ms == answer.end_ms - cut.start_ms
+    assert 0 < cut.stopped_ms < 500
+    assert played.said["ask"].stopped_ms is None
 
 
 async def test_an_agent_too_brief_to_interrupt_is_noted_and_the_script_goes_on(serving, clock):
