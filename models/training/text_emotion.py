@@ -69,11 +69,14 @@ def read_lines(split: str) -> list[tuple[str, str]]:
 def fit(vectors: Vectors, labels: npt.NDArray[np.str_], weights: npt.NDArray[np.float64]) -> LinearHead:
     """Logistic regression; classes are weighed by the square root of their rarity, so that neutral stays likely."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     counts = Counter(labels.tolist())
     rarity = {label: float(np.sqrt(len(labels) / (len(counts) * count))) for label, count in counts.items()}
     sample = weights * np.array([rarity[label] for label in labels])
-    model = LogisticRegression(C=_C, max_iter=300).fit(vectors, labels, sample_weight=sample)
+    # One thread: sums in another order give other last digits, and the weights would not come out the same.
+    with threadpool_limits(1):
+        model = LogisticRegression(C=_C, max_iter=300).fit(vectors, labels, sample_weight=sample)
     names = tuple(str(label) for label in model.classes_)
     return LinearHead(names, model.coef_.astype(np.float32), model.intercept_.astype(np.float32))
 
