@@ -241,12 +241,15 @@ def _test(
 def evaluate(train: Dataset, test: Dataset) -> str:
     """Cross-validate by speaker and give the report as Markdown.
 
-    `train` and `test` hold the same clips, the latter with other noises. Every clip is tested once by models fitted
-    without its speaker. Where clips have exactly two texts, also: trained on one text, tested on the other.
+    `train` and `test` are of the same clips, the latter with other noises; clips only one has are left out. Every clip
+    is tested once by models fitted without its speaker. Where clips have exactly two texts, also: trained on one text,
+    tested on the other.
 
     Raises:
         ValueError: there are too few speakers to hold any out.
     """
+    common = {clip.path for clip in train.clips} & {clip.path for clip in test.clips}
+    train, test = train.only(common), test.only(common)
     least = FOLDS + 1
     if len(set(train.speakers.tolist())) < least:
         raise ValueError(f"clips are of fewer than {least} speakers; add some, or train with --no-evaluation")

@@ -62,6 +62,17 @@ def test_report_finds_a_signal_that_is_there_and_none_in_noise() -> None:
     assert "other sentence" in heard
 
 
+def test_clips_only_one_set_has_are_left_out() -> None:
+    data = made_up(6, signal=8.0)
+    most = data.only({clip.path for clip in data.clips[1:]})
+    assert len(most.clips) == len(data.clips) - 1
+    np.testing.assert_array_equal(most.features["noisy"], data.features["noisy"][1:])
+    report = evaluate(data, most)
+    for condition in ("telephone, history 3 of any", "noisy telephone, history 3 of any"):
+        assert cells(report, condition, "eight")[2] == str(len(most.clips))
+        assert float(cells(report, condition, "eight")[3]) > 70
+
+
 def test_evaluation_needs_speakers_to_hold_out() -> None:
     few = made_up(3, signal=1.0)
     with pytest.raises(ValueError, match="fewer than 6 speakers"):
