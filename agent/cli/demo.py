@@ -70,7 +70,11 @@ class _View:
 
 def _report(console: Console, result: DemoResult) -> None:
     answers = Table(
-        "the caller said", "answered after", title="\nAs measured at the caller's ear", title_justify="left"
+        "the caller said",
+        "answered after",
+        "agent silent after",
+        title="\nAs measured at the caller's ear",
+        title_justify="left",
     )
     for cue, said in result.played.said.items():
         answers.add_row(
