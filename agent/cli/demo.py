@@ -69,13 +69,8 @@ class _View:
 
 
 def _report(console: Console, result: DemoResult) -> None:
-    answers = Table(
-        "the caller said",
-        "answered after",
-        "agent silent after",
-        title="\nAs measured at the caller's ear",
-        title_justify="left",
-    )
+    answers = Table("the caller said", "answered after", "agent silent after", title_justify="left")
+    answers.title = "\nAs measured at the caller's ear"
     for cue, said in result.played.said.items():
         answers.add_row(
             cue,

@@ -1,6 +1,5 @@
 """Scripts: refused with file and line where they are wrong, and played step by step."""
 
-import asyncio
 import base64
 import json
 from pathlib import Path
@@ -182,7 +181,6 @@ async def test_a_silent_agent_is_noted(serving, clock):
 async def test_a_call_the_agent_ends_plays_no_further_steps(serving, clock):
     async def agent(socket) -> None:
         await socket.recv()
-        await asyncio.sleep(0.05)
         await socket.close(1000)
 
     played, _ = await run(serving, clock, agent, {"wait": "agent_done"}, {"say": "ask"})
