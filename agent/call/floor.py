@@ -470,24 +470,24 @@ def _interrupt(state: FloorState) -> Step:
 
 def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
     if state.phase is Phase.LISTENING and not state.open:
-        if now_ms - state.idle_ms < settings.reprompt_ms:
+        if now_ms < state.idle_ms + settings.reprompt_ms:
             return state, []
         level = state.prompts + 1
         return replace(state, prompts=level, idle_ms=now_ms), [Prompt(level)]
     if not state.open or not (state.phase is Phase.LISTENING or _may_yield(state)):
         return state, []
-    silent = now_ms - state.voiced_ms
     if not state.speculated:
-        if silent < settings.speculate_ms:
+        if now_ms < state.voiced_ms + settings.speculate_ms:
             return state, []
         return replace(state, speculated=True), [Speculate(state.revision)]
     if state.phase is Phase.YIELDING:
-        return _false_alarm(state, now_ms) if silent >= settings.false_alarm_ms else (state, [])
+        expired = now_ms >= state.voiced_ms + settings.false_alarm_ms
+        return _false_alarm(state, now_ms) if expired else (state, [])
     if state.phase is Phase.SPEAKING:
         return state, []
-    if silent < wait_ms(state, settings):
+    if now_ms < state.voiced_ms + wait_ms(state, settings):
         return state, []
-    return _commit(state, silent)
+    return _commit(state, now_ms - state.voiced_ms)
 
 
 def _false_alarm(state: FloorState, now_ms: float) -> Step:

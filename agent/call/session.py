@@ -288,13 +288,14 @@ class Session:
 
     def _step(self, event: floor.Event) -> None:
         now = self._clock.now_ms()
-        before = self._floor.phase
+        before = self._floor
         self._floor, commands = floor.step(self._floor, event, now, self._turns)
         for command in commands:
             self._obey(command, now)
-        if self._floor.phase is not before:
+        if self._floor.phase is not before.phase:
             self._notes.state(self.phase)
-        self._wake.set()
+        if self._floor != before:
+            self._wake.set()
 
     def _obey(self, command: floor.Command, now: float) -> None:
         match command:
