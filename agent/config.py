@@ -81,7 +81,7 @@ class RecognizerSettings(Section):
     """A name from `agent models`, a folder with a CTranslate2 Whisper model, or a hub name."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     compute_type: str = "int8"
-    context_s: float = Field(30.0, ge=5, le=30)
+    context_s: float = Field(15.0, ge=5, le=30)
     """Audio context the encoder sees; shorter is faster and hears worse (docs/benchmarks.md)."""
     beam_size: int = Field(1, ge=1, le=10)
     workers: int = Field(2, ge=1, le=64)

@@ -41,15 +41,15 @@ from models.voice import PiperVoice
 
 T = TypeVar("T")
 
-GATEWAY_RATE = 8000
-"""Sample rate whose phrases are rendered before the first call: that of telephones, Hz."""
+PHRASE_RATE = 16_000
+"""Sample rate in Hz at which phrases are kept, the widest any gateway takes; brought down to 8 kHz as they play."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A server's parts. `voices` renders fixed phrases; `database` is the records database."""
+    """A server's parts. `warm` renders fixed phrases that are not cached; `database` is the records database."""
 
     services: CallServices
     pool: Pool
@@ -94,7 +94,8 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         http = await stack.enter_async_context(httpx.AsyncClient())
         desk = _desk(settings, records.database, clock)
         stack.push_async_callback(desk.aclose)
-        voices = _Voices(voice, PhraseCache(settings.voice.cache, max_bytes=settings.voice.cache_mb * 1_000_000), pool)
+        cache = PhraseCache(settings.voice.cache, max_bytes=settings.voice.cache_mb * 1_000_000)
+        cached = CachedVoice(voice, cache, rate=PHRASE_RATE, run=_synthesis(pool))
         services = CallServices(
             settings=settings,
             clock=clock,
@@ -104,7 +105,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             recognizer=recognizer,
             understanding=understanding,
             emotion=emotion,
-            voice_at=voices.at,
+            voice=cached,
             new_dialogue=engine.new_call,
             records=records,
             desk=desk,
@@ -121,24 +122,9 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         phrases = engine.fixed_phrases()
 
         async def warm() -> int:
-            return await voices.at(GATEWAY_RATE).warm(phrases)
+            return await cached.warm(phrases)
 
         yield Loaded(services, pool, domain, records.database, phrases, warm)
-
-
-class _Voices:
-    """One cached voice a sample rate."""
-
-    def __init__(self, voice: PiperVoice, cache: PhraseCache, pool: Pool) -> None:
-        self._voice = voice
-        self._cache = cache
-        self._pool = pool
-        self._known: dict[int, CachedVoice] = {}
-
-    def at(self, rate: int) -> CachedVoice:
-        if rate not in self._known:
-            self._known[rate] = CachedVoice(self._voice, self._cache, rate=rate, run=_synthesis(self._pool))
-        return self._known[rate]
 
 
 def _synthesis(pool: Pool) -> Any:

@@ -405,7 +405,7 @@ class FakeCall:
             recognizer=self.recognizer,
             understanding=FakeUnderstanding(),
             emotion=None,
-            voice_at=lambda rate: self.voice,
+            voice=self.voice,
             new_dialogue=lambda call_id, caller: self.dialogue,
             records=self.records,
             desk=self.desk,

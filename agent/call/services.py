@@ -50,7 +50,7 @@ class Carrier(Protocol):
 class CallServices:
     """Everything a call needs.
 
-    voice_at(rate): a voice that speaks at `rate` Hz. new_dialogue(call_id, caller): begins a dialogue.
+    new_vad_state(): the voice activity state of a new call. new_dialogue(call_id, caller): begins a dialogue.
     """
 
     settings: Settings
@@ -61,7 +61,7 @@ class CallServices:
     recognizer: Recognizer
     understanding: Understanding
     emotion: VoiceEmotionModel | None
-    voice_at: Callable[[int], Voice]
+    voice: Voice
     new_dialogue: Callable[[str, str | None], Dialogue]
     records: Records
     desk: HandoffDesk

@@ -43,7 +43,7 @@ class Expect:
     """What kind of answer the sentences before ask for."""
 
     profile: Profile
-    context: UnderstandingContext = UnderstandingContext()
+    context: UnderstandingContext = field(default_factory=UnderstandingContext)
 
 
 @dataclass(frozen=True, slots=True)

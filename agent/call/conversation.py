@@ -1,0 +1,418 @@
+"""The conversation of one call: the floor's commands carried out, turns heard, replies spoken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from agent.call import floor
+from agent.call.claims import claims_floor
+from agent.call.handover import Handover
+from agent.call.hearing import Heard, Hearing
+from agent.call.listening import RECORD_RATE, Listening
+from agent.call.notes import Notes
+from agent.call.outbox import Outbox
+from agent.call.playout import Playout
+from agent.call.replying import Reply, Speaker
+from agent.call.services import CallServices
+from agent.call.transport import INTERNAL, NORMAL
+from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, Say
+from agent.gateways.base import CallStarted, GatewayProtocol, Hangup
+from agent.records.contracts import CallOpened
+from audio.resample import StreamResampler, to_float, to_pcm16
+from models.contracts import OUT_OF_SCOPE, Understood
+from models.pool import Priority
+
+KEYS_MS = 1500.0
+"""Keys this close together belong to one number; '#' ends it at once."""
+TYPED_REPROMPT_MS = 600_000.0
+"""Silence before a typed call is asked again: people read and think."""
+GRACE_S = 5.0
+"""How long a gateway may take to end the stream of a call that was handed over before we close it."""
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+End = Callable[[str, str, int], None]
+
+log = logging.getLogger(__name__)
+
+
+class Conversation:
+    """What is said in one call. The session feeds it and owns its tasks (`spawn`); `end` ends the call."""
+
+    def __init__(
+        self,
+        services: CallServices,
+        protocol: GatewayProtocol,
+        outbox: Outbox,
+        notes: Notes,
+        call: CallOpened,
+        spawn: Spawn,
+        end: End,
+        wake: Callable[[], None],
+    ) -> None:
+        can, settings = protocol.capabilities, services.settings
+        rate = can.encoding.rate
+        self._clock = services.clock
+        self._metrics = services.metrics
+        self._can = can
+        self._carried = protocol.name in services.carriers
+        self._outbox = outbox
+        self._notes = notes
+        self._spawn = spawn
+        self._end = end
+        self._wake = wake
+        self._turns = settings.floor
+        if not can.audio_in:
+            self._turns = settings.floor.model_copy(update={"reprompt_ms": TYPED_REPROMPT_MS})
+        self._floor = floor.FloorState(idle_ms=self._clock.now_ms())
+        self._dialogue = services.new_dialogue(call.call_id, call.caller)
+        self.listening = Listening(can.encoding, settings.vad.threshold, settings.vad.release)
+        self.hearing = Hearing(services, self.listening, lambda: (self._dialogue.context, self._floor.profile))
+        self.playout = Playout(can)
+        self._narrower = StreamResampler(rate, RECORD_RATE)
+        self._speaker = Speaker(
+            services.voice, self.playout, rate, self._clock, wake, self._on_part, mute=not can.audio_out
+        )
+        self.handover = Handover(services, protocol, outbox, notes, self._dialogue, call)
+        self._number = 0
+        self._reply: Reply | None = None
+        self._leaving: Reply | None = None
+        self._answering: asyncio.Task[None] | None = None
+        self._guessing: tuple[int, asyncio.Task[None]] | None = None
+        self._guess: tuple[int, Heard] | None = None
+        self._entered: CallerTurn | None = None
+        self._keys = ""
+        self._keys_ms = 0.0
+        self._faults = 0
+
+    @property
+    def phase(self) -> floor.Phase:
+        """Who holds the floor."""
+        return self._floor.phase
+
+    def begin(self, started: CallStarted) -> None:
+        """Greet the caller."""
+        self._notes.state(self.phase)
+        self._speak_up(self._dialogue.open(started.caller, started.parameters))
+
+    def frame(self, probability: float) -> None:
+        """The next frame of the caller's audio is voiced with this probability."""
+        self._step(floor.Frame(self.listening.judge(probability)))
+
+    def advance(self, now: float) -> float | None:
+        """Play what is due, act on what time brings; returns when to come again, in ms of the clock."""
+        self._play(now)
+        at = floor.deadline(self._floor, self._turns)
+        if at is not None and now >= at:
+            self._step(floor.Tick())
+        if self._keys and now >= self._keys_ms + KEYS_MS:
+            self._enter_keys()
+        times = [floor.deadline(self._floor, self._turns)]
+        if self._reply is not None and floor.may_speak(self._floor, self._reply.generation):
+            times.append(self.playout.next_due(now))
+        if self._keys:
+            times.append(self._keys_ms + KEYS_MS)
+        return min((at for at in times if at is not None), default=None)
+
+    def close(self, now: float) -> None:
+        """The call is over: fix what was heard of a reply that was still playing."""
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            self._record_played(now)
+            self.playout.stop(now)
+            reply.heard = self.playout.heard(now)
+            self._settle_stopped(reply)
+
+    def part_failed(self, part: str, error: Exception) -> None:
+        """A part of the agent raised: apologise, then a person; never silence."""
+        log.error("%s failed in this call", part, exc_info=error)
+        self._notes.fault(f"{part}_failed", f"{type(error).__name__}: {error}")
+        self._faults += 1
+        if self._faults == 1:
+            self._speak_up(self._dialogue.apology())
+        elif self._faults == 2:
+            self._step(floor.GiveUp())
+        else:
+            self._end("failed", f"{part}_failed", INTERNAL)
+
+    def _step(self, event: floor.Event) -> None:
+        now = self._clock.now_ms()
+        before = self._floor
+        self._floor, commands = floor.step(self._floor, event, now, self._turns)
+        for command in commands:
+            self._obey(command, now)
+        if self._floor.phase is not before.phase:
+            self._notes.state(self._floor.phase)
+        if self._floor != before:
+            self._wake()
+
+    def _obey(self, command: floor.Command, now: float) -> None:
+        match command:
+            case floor.OpenTurn():
+                self.hearing.open(round((now - self._floor.onset_ms) / floor.FRAME_MS))
+            case floor.DropTurn():
+                self.hearing.drop()
+                self._drop_guess()
+            case floor.Speculate(revision):
+                self._guessing = revision, self._spawn(self._speculate(revision), f"guess-{revision}")
+            case floor.DropSpeculation(revision):
+                if self._guess is not None and self._guess[0] == revision:
+                    self.hearing.freeze(self._guess[1])
+                self._drop_guess()
+            case floor.Commit(revision, generation, waited_ms):
+                self._commit(revision, generation, waited_ms, now)
+            case floor.Retract(generation):
+                self._notes.decision("retract", generation=generation)
+                self.hearing.merge()
+                self._drop_reply(generation, now, retract=True)
+            case floor.Pause():
+                self._notes.decision("pause")
+                self._record_played(now)
+                for cleared in self.playout.pause(now):
+                    self._outbox.put(cleared)
+            case floor.Resume():
+                self._notes.decision("resume")
+                self.playout.resume(now)
+            case floor.Interrupt(generation):
+                self._notes.decision("interrupt", generation=generation)
+                self._drop_reply(generation, now, retract=False)
+            case floor.Prompt(level):
+                self._notes.decision("prompt", level=level)
+                self._silence(level)
+            case floor.StartTransfer():
+                self._spawn(self._transfer(), "transfer")
+            case floor.EndCall():
+                self._spawn(self._hang_up(), "hang-up")
+
+    def _drop_guess(self) -> None:
+        if self._guessing is not None:
+            self._guessing[1].cancel()
+        self._guessing = self._guess = None
+
+    async def _speculate(self, revision: int) -> None:
+        try:
+            heard = await self.hearing.read(Priority.SPECULATION)
+        except Exception as error:
+            self._notes.fault("guess_failed", f"{type(error).__name__}: {error}")
+            return
+        self._guess = revision, heard
+        said = self._reply.text if self._reply else ""
+        claim = claims_floor(heard.text, said, self._dialogue.context.asked_yes_no)
+        words = len(heard.text.split())
+        if words:
+            self._notes.caption("caller", heard.text, self._number + 1, final=False)
+        self._step(floor.Guess(revision, heard.understood.complete, words, claim))
+
+    def _commit(self, revision: int, generation: int, waited_ms: float, now: float) -> None:
+        guessing = self._guessing[1] if self._guessing and self._guessing[0] == revision else None
+        self._guessing = None
+        self._number += 1
+        reply = Reply(generation, self._number, now, answers_caller=True)
+        reply.latency["endpoint_wait"] = waited_ms
+        entered, self._entered = self._entered, None
+        onset = self._floor.onset_ms if entered is None else now
+        self._begin(reply, self._answer(reply, revision, guessing, entered, onset, self._answering))
+
+    def _begin(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+        self._reply = reply
+        self.playout.begin(reply.generation)
+        self._answering = self._spawn(work, f"reply-{reply.generation}")
+
+    async def _answer(
+        self,
+        reply: Reply,
+        revision: int,
+        guessing: asyncio.Task[None] | None,
+        entered: CallerTurn | None,
+        onset_ms: float,
+        previous: asyncio.Task[None] | None,
+    ) -> None:
+        await _ended(previous)
+        try:
+            turn = entered or await self._settle(reply, revision, guessing)
+            reply.snapshot = self._dialogue.snapshot()
+            self._notes.caller(turn, onset_ms)
+            await self._speaker.speak(reply, self._dialogue.respond(turn))
+            self._faults = 0
+        except Exception as error:
+            self.part_failed("answer", error)
+
+    async def _settle(self, reply: Reply, revision: int, guessing: asyncio.Task[None] | None) -> CallerTurn:
+        began = self._clock.now_ms()
+        await _ended(guessing)
+        if self._guess is not None and self._guess[0] == revision:
+            heard = self._guess[1]
+        else:
+            heard = await self.hearing.read(Priority.FINAL_RECOGNITION)
+        self._guess = None
+        self.hearing.settle(heard)
+        reply.latency["recognition"] = self._clock.now_ms() - began
+        reply.reasons["recognition_ms"] = round(heard.recognition_ms, 1)
+        reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)
+        return CallerTurn(reply.turn, heard.text, heard.understood, heard.voice, confident=heard.confident)
+
+    def _speak_up(self, parts: AsyncIterator[Part]) -> None:
+        self._step(floor.AgentTurn())
+        if not floor.may_speak(self._floor, self._floor.generation):
+            return
+        if self._notes.transcript.rows():
+            self._number += 1
+        reply = Reply(self._floor.generation, self._number, self._clock.now_ms(), answers_caller=False)
+        self._begin(reply, self._say(reply, parts, self._answering))
+
+    async def _say(self, reply: Reply, parts: AsyncIterator[Part], previous: asyncio.Task[None] | None) -> None:
+        await _ended(previous)
+        try:
+            await self._speaker.speak(reply, parts)
+        except Exception as error:
+            self.part_failed("answer", error)
+
+    def _silence(self, level: int) -> None:
+        turn = CallerTurn(self._number + 1, "", Understood(OUT_OF_SCOPE, 0.0), silence=level)
+        self._speak_up(self._dialogue.respond(turn))
+
+    def _on_part(self, reply: Reply, part: Part) -> None:
+        match part:
+            case Say(text):
+                self._notes.caption("agent", text, reply.turn, final=False)
+            case Expect(profile):
+                self._step(floor.Expecting(profile))
+            case Acted():
+                self._notes.acted(reply, part)
+            case _:
+                pass
+
+    async def typed(self, text: str) -> None:
+        """The caller typed a turn."""
+        try:
+            understood = await self.hearing.understand(text)
+        except Exception as error:
+            self.part_failed("understanding", error)
+            return
+        self._enter(CallerTurn(self._number + 1, text, understood))
+
+    def key(self, digit: str) -> None:
+        """The caller pressed a key."""
+        self._notes.event("key")
+        self._step(floor.Key())
+        self._keys_ms = self._clock.now_ms()
+        self._keys += digit
+        if digit == "#":
+            self._enter_keys()
+
+    def _enter_keys(self) -> None:
+        keys, self._keys = self._keys, ""
+        keys = keys.rstrip("#") or keys
+        self._enter(CallerTurn(self._number + 1, "", Understood(OUT_OF_SCOPE, 0.0), dtmf=keys))
+
+    def _enter(self, turn: CallerTurn) -> None:
+        self._entered = turn
+        self._step(floor.Entered())
+
+    def _play(self, now: float) -> None:
+        reply = self._reply
+        if reply is None or not floor.may_speak(self._floor, reply.generation):
+            return
+        for command in self.playout.due(now):
+            self._outbox.put(command)
+        if reply.audible_ms is None and (self.playout.started or (reply.said and not self._can.audio_out)):
+            self._audible(reply, now)
+        playing = self.playout.utterance_now(now)
+        must_hear = playing is not None and playing[1]
+        if must_hear is not self._floor.must_hear:
+            self._step(floor.MustHear(must_hear))
+        self._record_played(now)
+        if reply.finished and self.playout.done(now):
+            self._finished(reply, now)
+
+    def _audible(self, reply: Reply, now: float) -> None:
+        latency = reply.latency
+        latency["leading_silence"] = self.playout.leading_silence_ms
+        reply.audible_ms = now + latency["leading_silence"]
+        if reply.answers_caller:
+            after = now - reply.began_ms
+            named = sum(latency.get(part, 0.0) for part in ("recognition", "dialogue", "synthesis"))
+            latency["pacing"] = max(0.0, after - named)
+            latency["total"] = latency["endpoint_wait"] + after + latency["leading_silence"]
+            for part, value in latency.items():
+                latency[part] = round(value, 1)
+                self._metrics.latency.labels(part).observe(value / 1000.0)
+        self._step(floor.ReplyAudible(reply.generation))
+        self._notes.agent(reply)
+        self._notes.show_turn(reply)
+
+    def _finished(self, reply: Reply, now: float) -> None:
+        fixed = self._notes.heard(reply, self.playout.heard(now), interrupted=False)
+        if fixed is not None:
+            self._dialogue.heard(fixed.heard or "", True)
+        self._reply, self._leaving = None, reply
+        self._step(floor.ReplyDone(reply.generation, reply.then))
+
+    def _drop_reply(self, generation: int, now: float, retract: bool) -> None:
+        reply, task = self._reply, self._answering
+        if reply is None or reply.generation != generation:
+            self._answering = self._spawn(self._stopped(None, task, retract), f"stop-{generation}")
+            return
+        self._reply = None
+        self._record_played(now)
+        for cleared in self.playout.stop(now):
+            self._outbox.put(cleared)
+        reply.heard = self.playout.heard(now)
+        if retract:
+            self._number = reply.turn - 1
+        if task is not None:
+            task.cancel()
+        self._answering = self._spawn(self._stopped(reply, task, retract), f"stop-{generation}")
+
+    async def _stopped(self, reply: Reply | None, task: asyncio.Task[None] | None, retract: bool) -> None:
+        await _ended(task)
+        if reply is not None and retract:
+            if reply.snapshot is not None:
+                self._dialogue.restore(reply.snapshot)
+            self._notes.take_back(reply.turn)
+        elif reply is not None:
+            self._settle_stopped(reply)
+        if not retract:
+            self._step(floor.ReplyStopped())
+
+    def _settle_stopped(self, reply: Reply) -> None:
+        fixed = self._notes.heard(reply, reply.heard, interrupted=True)
+        self._dialogue.heard(fixed.heard or "" if fixed else "", False)
+
+    def _record_played(self, now: float) -> None:
+        if self._notes.record is None or self._notes.record.recording is None:
+            return
+        played = self.playout.played(now)
+        if played is None:
+            return
+        samples, at_ms = played
+        if self._can.encoding.rate != RECORD_RATE:
+            samples = to_pcm16(self._narrower.process(to_float(samples)))
+        self._notes.record.recording.agent(samples, self._notes.at(at_ms))
+
+    async def _transfer(self) -> None:
+        leaving, self._leaving = self._leaving, None
+        handoff = leaving.handoff if leaving is not None else None
+        result = await self.handover.start(handoff or HandOff("a part of the agent failed", "fault", 1))
+        if result.outcome == "accepted":
+            self._step(floor.TransferEnded(worked=True))
+            if self._can.transfer == "message" or (self._can.transfer == "rest" and self._carried):
+                await self._clock.sleep_until(self._clock.now_ms() + GRACE_S * 1000.0)
+            self._end("handed_off", "transferred", NORMAL)
+            return
+        self._step(floor.TransferEnded(worked=False))
+        self._speak_up(self._dialogue.handoff_outcome(result.outcome, result.detail))
+
+    async def _hang_up(self) -> None:
+        reason = self._leaving.ending if self._leaving is not None else "goodbye"
+        self._outbox.put(Hangup(reason))
+        await self._outbox.drained()
+        self._end("completed", reason, NORMAL)
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    """Wait until a task has ended, however it ends."""
+    if task is not None and not task.done():
+        await asyncio.wait({task})
