@@ -26,7 +26,7 @@ from agent.metrics import Metrics
 from agent.records.database import Database
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
-from models.contracts import VoiceEmotionModel
+from models.contracts import UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
 from models.phrase_cache import CachedVoice, PhraseCache
@@ -35,6 +35,7 @@ from models.recognizer import WhisperRecognizer
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
 from models.training.heads import cached_intent_head, generic_out_of_scope
+from models.turn import turn_over
 from models.understanding import HeadsUnderstanding
 from models.vad import SileroVad, VadState
 from models.voice import PiperVoice
@@ -104,6 +105,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             new_vad_state=VadState,
             recognizer=recognizer,
             understanding=understanding,
+            turn_over=_turn_over(domain),
             emotion=emotion,
             voice=cached,
             new_dialogue=engine.new_call,
@@ -176,6 +178,11 @@ def _understanding(settings: Settings, domain: Domain, encoder: SentenceEncoder,
     )
     specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
     return HeadsUnderstanding(encoder, head, specs, TextEmotionModel(encoder), lambda: clock.wall().date())
+
+
+def _turn_over(domain: Domain) -> Callable[[Understood, UnderstandingContext], float]:
+    leading = frozenset(name for name, intent in domain.intents.items() if intent.leads_on)
+    return lambda understood, context: turn_over(understood, context, leading)
 
 
 def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:

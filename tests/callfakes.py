@@ -404,6 +404,7 @@ class FakeCall:
             new_vad_state=object,
             recognizer=self.recognizer,
             understanding=FakeUnderstanding(),
+            turn_over=lambda understood, context: understood.complete,
             emotion=None,
             voice=self.voice,
             new_dialogue=lambda call_id, caller: self.dialogue,

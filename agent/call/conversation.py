@@ -20,6 +20,7 @@ from agent.call.services import CallServices
 from agent.call.transport import INTERNAL, NORMAL
 from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, Say
 from agent.gateways.base import CallStarted, GatewayProtocol, Hangup
+from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
 from audio.resample import StreamResampler, to_float, to_pcm16
 from models.contracts import OUT_OF_SCOPE, Understood
@@ -56,6 +57,7 @@ class Conversation:
         rate = can.encoding.rate
         self._clock = services.clock
         self._metrics = services.metrics
+        self._turn_over = services.turn_over
         self._can = can
         self._carried = protocol.name in services.carriers
         self._outbox = outbox
@@ -86,6 +88,7 @@ class Conversation:
         self._keys = ""
         self._keys_ms = 0.0
         self._faults = 0
+        self._result = HandoffResult("unavailable")
 
     @property
     def phase(self) -> floor.Phase:
@@ -183,6 +186,8 @@ class Conversation:
                 self._silence(level)
             case floor.StartTransfer():
                 self._spawn(self._transfer(), "transfer")
+            case floor.MoveCaller():
+                self._spawn(self._move(), "move")
             case floor.EndCall():
                 self._spawn(self._hang_up(), "hang-up")
 
@@ -203,7 +208,8 @@ class Conversation:
         words = len(heard.text.split())
         if words:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)
-        self._step(floor.Guess(revision, heard.understood.complete, words, claim))
+        over = self._turn_over(heard.understood, self._dialogue.context)
+        self._step(floor.Guess(revision, over, words, claim))
 
     def _commit(self, revision: int, generation: int, waited_ms: float, now: float) -> None:
         guessing = self._guessing[1] if self._guessing and self._guessing[0] == revision else None
@@ -253,13 +259,15 @@ class Conversation:
         reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)
         return CallerTurn(reply.turn, heard.text, heard.understood, heard.voice, confident=heard.confident)
 
-    def _speak_up(self, parts: AsyncIterator[Part]) -> None:
-        self._step(floor.AgentTurn())
+    def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False) -> None:
+        self._step(floor.AgentTurn(farewell))
         if not floor.may_speak(self._floor, self._floor.generation):
             return
         if self._notes.transcript.rows():
             self._number += 1
         reply = Reply(self._floor.generation, self._number, self._clock.now_ms(), answers_caller=False)
+        if farewell:
+            reply.then, reply.farewell = "move", True
         self._begin(reply, self._say(reply, parts, self._answering))
 
     async def _say(self, reply: Reply, parts: AsyncIterator[Part], previous: asyncio.Task[None] | None) -> None:
@@ -267,7 +275,11 @@ class Conversation:
         try:
             await self._speaker.speak(reply, parts)
         except Exception as error:
-            self.part_failed("answer", error)
+            if not reply.farewell:
+                self.part_failed("answer", error)
+                return
+            self._notes.fault("farewell_failed", f"{type(error).__name__}: {error}")
+            self._step(floor.ReplyDone(reply.generation, "move"))
 
     def _silence(self, level: int) -> None:
         turn = CallerTurn(self._number + 1, "", Understood(OUT_OF_SCOPE, 0.0), silence=level)
@@ -347,7 +359,7 @@ class Conversation:
         fixed = self._notes.heard(reply, self.playout.heard(now), interrupted=False)
         if fixed is not None:
             self._dialogue.heard(fixed.heard or "", True)
-        self._reply, self._leaving = None, reply
+        self._reply, self._leaving = None, reply if reply.then is not None else None
         self._step(floor.ReplyDone(reply.generation, reply.then))
 
     def _drop_reply(self, generation: int, now: float, retract: bool) -> None:
@@ -395,13 +407,25 @@ class Conversation:
     async def _transfer(self) -> None:
         leaving, self._leaving = self._leaving, None
         handoff = leaving.handoff if leaving is not None else None
-        result = await self.handover.start(handoff or HandOff("a part of the agent failed", "fault", 1))
-        if result.outcome == "accepted":
-            self._step(floor.TransferEnded(worked=True))
-            if self._can.transfer == "message" or (self._can.transfer == "rest" and self._carried):
-                await self._clock.sleep_until(self._clock.now_ms() + GRACE_S * 1000.0)
-            self._end("handed_off", "transferred", NORMAL)
+        self._result = await self.handover.ask(handoff or HandOff("a part of the agent failed", "fault", 1))
+        if self._result.outcome != "accepted":
+            self._stays(self._result)
+        elif leaving is None:
+            await self._move()
+        else:
+            self._speak_up(self._dialogue.handoff_outcome("accepted"), farewell=True)
+
+    async def _move(self) -> None:
+        self._result = await self.handover.move(self._result)
+        if self._result.outcome != "accepted":
+            self._stays(self._result)
             return
+        self._step(floor.TransferEnded(worked=True))
+        if self._can.transfer == "message" or (self._can.transfer == "rest" and self._carried):
+            await self._clock.sleep_until(self._clock.now_ms() + GRACE_S * 1000.0)
+        self._end("handed_off", "transferred", NORMAL)
+
+    def _stays(self, result: HandoffResult) -> None:
         self._step(floor.TransferEnded(worked=False))
         self._speak_up(self._dialogue.handoff_outcome(result.outcome, result.detail))
 

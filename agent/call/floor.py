@@ -115,7 +115,12 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class AgentTurn:
-    """The agent is about to speak of its own accord: greeting, re-prompt, outcome of a transfer, apology."""
+    """The agent is about to speak of its own accord: greeting, re-prompt, outcome of a transfer, apology.
+
+    farewell: its last words before the caller moves, the only ones it may say while transferring.
+    """
+
+    farewell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ class ReplyDone:
     """All of a reply was heard, or it had nothing to say. `then` says what follows it."""
 
     generation: int
-    then: Literal["hangup", "transfer"] | None = None
+    then: Literal["hangup", "transfer", "move"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +257,12 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class StartTransfer:
-    """The announcement was heard: hand the caller over."""
+    """The announcement was heard: find a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCaller:
+    """A person was found and the farewell was heard: hand the caller over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +282,7 @@ Command = (
     | Interrupt
     | Prompt
     | StartTransfer
+    | MoveCaller
     | EndCall
 )
 
@@ -327,8 +338,8 @@ def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings
             return _entered(state, now_ms)
         case Key():
             return _key(state, now_ms)
-        case AgentTurn():
-            return _agent_turn(state)
+        case AgentTurn(farewell):
+            return _agent_turn(state, farewell)
         case ReplyAudible(generation):
             if generation != state.generation or state.phase is not Phase.THINKING:
                 return state, []
@@ -393,8 +404,8 @@ def _may_yield(state: FloorState) -> bool:
     return state.phase is Phase.YIELDING or (state.phase is Phase.SPEAKING and not state.must_hear)
 
 
-def _agent_turn(state: FloorState) -> Step:
-    if state.phase in _SILENT:
+def _agent_turn(state: FloorState, farewell: bool) -> Step:
+    if state.phase in _SILENT and not (farewell and state.phase is Phase.TRANSFERRING):
         return state, []
     replaced: list[Command] = []
     if state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
@@ -545,6 +556,8 @@ def _done(state: FloorState, event: ReplyDone, now_ms: float) -> Step:
         return state, []
     if event.then == "hangup" and not state.open:
         return replace(state, phase=Phase.CLOSING), [EndCall()]
+    if event.then == "move":
+        return replace(state, phase=Phase.TRANSFERRING, open=False), [MoveCaller()]
     if event.then == "transfer":
         return replace(state, phase=Phase.TRANSFERRING, open=False), [StartTransfer()]
     return replace(state, phase=Phase.LISTENING, idle_ms=now_ms, must_hear=False), []

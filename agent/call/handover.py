@@ -37,25 +37,33 @@ class Handover:
         self._call = call
         self.stage: Literal["none", "asking", "moving"] = "none"
         self._handoff_id = ""
+        self._rule = ""
 
-    async def start(self, handoff: HandOff) -> HandoffResult:
-        """Ask for a person and move the caller; an outcome other than `accepted` leaves the caller with the agent.
-
-        After `accepted` the gateway has the call: it ends the stream, or the session closes it.
-        """
+    async def ask(self, handoff: HandOff) -> HandoffResult:
+        """Ask the desk for a person; an outcome other than `accepted` leaves the caller with the agent."""
         self.stage = "asking"
+        self._rule = handoff.rule
         self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
         request = self._request(handoff)
         if self._notes.record is not None:
             await self._notes.record.flush()
         result = await self._services.desk.request(request)
-        if result.outcome == "accepted":
-            result = await self._move(result)
-        self._services.metrics.handoffs.labels(handoff.rule, result.outcome).inc()
-        self._notes.event("handoff", id=self._handoff_id, rule=handoff.rule, outcome=result.outcome)
+        if result.outcome != "accepted":
+            self._settled(result)
+        return result
+
+    async def move(self, result: HandoffResult) -> HandoffResult:
+        """Move the caller to the person found. After `accepted` the gateway ends the stream, or the session closes it;
+        `failed` leaves the caller with the agent."""
+        result = await self._move(result)
+        self._settled(result)
+        return result
+
+    def _settled(self, result: HandoffResult) -> None:
+        self._services.metrics.handoffs.labels(self._rule, result.outcome).inc()
+        self._notes.event("handoff", id=self._handoff_id, rule=self._rule, outcome=result.outcome)
         if result.outcome != "accepted":
             self.stage = "none"
-        return result
 
     async def caller_left(self) -> None:
         """The caller hung up before a person was found."""

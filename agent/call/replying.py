@@ -38,12 +38,14 @@ class Reply:
     tones: list[str] = field(default_factory=list)
     must_hear: bool = False
     reasons: dict[str, Any] = field(default_factory=dict)
-    then: Literal["hangup", "transfer"] | None = None
+    then: Literal["hangup", "transfer", "move"] | None = None
     handoff: HandOff | None = None
     ending: str = ""
     audible_ms: float | None = None
     latency: dict[str, float] = field(default_factory=dict)
     finished: bool = False
+    farewell: bool = False
+    """Cannot be interrupted: the person at the other end is waiting."""
     heard: list[HeardUtterance] = field(default_factory=list)
 
     @property
@@ -98,7 +100,7 @@ class Speaker:
         self._wake()
 
     async def _say(self, reply: Reply, say: Say, first: bool) -> None:
-        utterance = self._playout.utterance(reply.generation, say.text, say.must_hear)
+        utterance = self._playout.utterance(reply.generation, say.text, say.must_hear or reply.farewell)
         if utterance is None:
             return
         reply.said.append(say.text)

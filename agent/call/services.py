@@ -12,7 +12,15 @@ from agent.dialogue.contracts import Dialogue
 from agent.handoff.contracts import HandoffDesk
 from agent.metrics import Metrics
 from agent.records.contracts import Records
-from models.contracts import Recognizer, Samples, Understanding, Voice, VoiceEmotionModel
+from models.contracts import (
+    Recognizer,
+    Samples,
+    Understanding,
+    UnderstandingContext,
+    Understood,
+    Voice,
+    VoiceEmotionModel,
+)
 from models.pool import Priority
 
 T = TypeVar("T")
@@ -50,7 +58,8 @@ class Carrier(Protocol):
 class CallServices:
     """Everything a call needs.
 
-    new_vad_state(): the voice activity state of a new call. new_dialogue(call_id, caller): begins a dialogue.
+    new_vad_state(): the voice activity state of a new call. turn_over: P(the turn is over); see `models.turn`.
+    new_dialogue(call_id, caller): begins a dialogue.
     """
 
     settings: Settings
@@ -60,6 +69,7 @@ class CallServices:
     new_vad_state: Callable[[], Any]
     recognizer: Recognizer
     understanding: Understanding
+    turn_over: Callable[[Understood, UnderstandingContext], float]
     emotion: VoiceEmotionModel | None
     voice: Voice
     new_dialogue: Callable[[str, str | None], Dialogue]

@@ -116,11 +116,11 @@ class CallDialogue:
         yield Because(telling.facts)
 
     async def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
-        """Words for the caller once the handoff was tried and did not take the call away."""
+        """Words for the caller once it is known what became of the handoff; after `accepted` the call leaves."""
         state = self._state
         facts = {"rule": "handoff_outcome", "outcome": outcome, "detail": detail}
         if outcome == "accepted":
-            parts: list[Part] = [*self._machine.phrase(state, "still_connecting", self._today())]
+            parts: list[Part] = [*self._machine.phrase(state, "handoff_accepted", self._today())]
         else:
             state.handed_off = None
             state.failures = state.unclear = 0

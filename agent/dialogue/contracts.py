@@ -105,7 +105,7 @@ class Dialogue(Protocol):
         ...
 
     def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
-        """Words for the caller once the handoff was tried and did not take the call away."""
+        """Words for the caller once it is known what became of the handoff; after `accepted` the call leaves."""
         ...
 
     def apology(self) -> AsyncIterator[Part]:

@@ -48,6 +48,7 @@ PHRASES = (
     "apology",
     "action_failed",
     "part_failed",
+    "handoff_accepted",
     "handoff_declined",
     "handoff_unavailable",
     "handoff_failed",
@@ -267,9 +268,13 @@ class ActionSpec(Part):
 
 
 class IntentSpec(Part):
-    """An intent: examples train understanding."""
+    """An intent: examples train understanding.
+
+    leads_on: callers often go on after such a sentence ("This is ridiculous."), so the agent waits longer.
+    """
 
     description: str = ""
+    leads_on: bool = False
     slots: tuple[Word, ...] = ()
     examples: tuple[Word, ...] = Field(min_length=1)
 

@@ -15,6 +15,8 @@ WORDS_WEIGHT = 0.9
 """Most that angry words alone can say."""
 VOICE_WEIGHT = 0.45
 """Most that an angry voice alone can say: less than the default `apologise`."""
+VOICE_FROM, VOICE_FULL = 0.1, 0.5
+"""The voice's P(anger) that begins to count, and that counts fully; its 5 % false alarms lie at 0.24 (model card)."""
 LONGEST_SERIES = 200
 """Turns kept; older ones have no influence and only lengthen the record."""
 
@@ -25,7 +27,10 @@ def reading(words: TextEmotion, voice: VoiceEmotion | None) -> float:
     The voice counts by its activation, the only reading that held across corpora.
     """
     said = WORDS_WEIGHT * words.scores.get("angry", 0.0)
-    heard = 0.0 if voice is None else VOICE_WEIGHT * voice.anger * voice.activation
+    heard = 0.0
+    if voice is not None:
+        sure = min(1.0, max(0.0, (voice.anger - VOICE_FROM) / (VOICE_FULL - VOICE_FROM)))
+        heard = VOICE_WEIGHT * sure * voice.activation
     return 1.0 - (1.0 - said) * (1.0 - heard)
 
 
