@@ -65,6 +65,12 @@ _ANNOUNCES = re.compile(
 _GIVEN = re.compile(
     r"\b(?:what|where|which|change|have|find|know|forgot|need|lost|remember|wrong|get|update|give|your)\b"
 )
+_REPAIR = re.compile(
+    r"^(?:(?:no|oh|uh|um|but|yes|wait|sorry|actually)\s+)*(?:wait|actually|i meant?)$|\b(?:no|wait|oh) (?:wait )?sorry$"
+)
+"""The caller takes something back; what it should be comes next."""
+_REPAIRING = 0.45
+
 _SOCIAL = re.compile(
     r"^(?:(?:okay|ok|great|oh|no|alright|perfect|well|and)\s+)*(?:thanks?(?: you)?(?: (?:so|very) much| a lot)?|hello"
     r"|hi(?: there)?|hey|bye(?: bye)?|goodbye|good (?:morning|afternoon|evening|night)|that's (?:all|it)|pardon|sorry"
@@ -166,6 +172,8 @@ class Completeness:
 
     def _of_words(self, text: str, plain: str, context: UnderstandingContext) -> float:
         words = plain.split()
+        if _REPAIR.search(plain):
+            return _REPAIRING
         if only(text) or _SOCIAL.match(plain):
             # "no" and "okay" often open a longer sentence where nothing was asked.
             return FINISHED if context.asked_yes_no or _SOCIAL.match(plain) else 0.85

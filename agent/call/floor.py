@@ -47,7 +47,7 @@ class FloorSettings(BaseModel):
     low: float = Field(0.4, ge=0, le=1)
     """P(turn over) below which `wait_low_ms` holds."""
     short_answer_factor: float = Field(0.6, gt=0)
-    """Factor on the waits where yes or no was asked."""
+    """Factor on the high wait where yes or no was asked."""
     dictation_factor: float = Field(2.0, gt=0)
     """Factor on the middle and low waits where digits, spelling, an e-mail or an address was asked."""
     interrupt_ms: Milliseconds = 700
@@ -375,11 +375,9 @@ def wait_ms(state: FloorState, settings: FloorSettings) -> float:
     """Silence after which the open turn is over, from the guess about its words, the question and this caller."""
     if state.guess is None:
         return settings.wait_max_ms
-    factor = settings.short_answer_factor if state.profile in _SHORT else 1.0
     if state.guess >= settings.high:
-        return settings.wait_high_ms * factor
-    if state.profile in _DICTATION:
-        factor = settings.dictation_factor
+        return settings.wait_high_ms * (settings.short_answer_factor if state.profile in _SHORT else 1.0)
+    factor = settings.dictation_factor if state.profile in _DICTATION else 1.0
     factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
     wait = settings.wait_low_ms if state.guess < settings.low else settings.wait_middle_ms
     return min(wait * factor, settings.wait_max_ms)

@@ -116,7 +116,7 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
         (0.95, "yes_no", 210),
         (0.95, "digits", 350),
         (0.6, "open", 800),
-        (0.6, "yes_no", 480),
+        (0.6, "yes_no", 800),
         (0.6, "digits", 1600),
         (0.1, "open", 1800),
         (0.1, "digits", 3600),

@@ -33,6 +33,18 @@ def read(model: Completeness, text: str, asked: str | None = None, yes_no: bool 
     return model.probability(text, context, SlotContext(date(2026, 5, 6), expected, yes_no))
 
 
+REPAIRS = ["No wait, sorry.", "no wait", "oh sorry", "wait", "no I mean", "sorry, actually", "No, sorry."]
+
+
+@pytest.mark.parametrize("text", REPAIRS)
+def test_a_repair_is_only_begun(completeness: Completeness, text: str) -> None:
+    assert 0.3 < read(completeness, text, yes_no=True) < 0.6
+
+
+def test_sorry_alone_asks_for_a_repetition(completeness: Completeness) -> None:
+    assert read(completeness, "sorry?") > 0.9
+
+
 WHOLE = [
     ("where is my order", None),
     ("Where is my order?", None),
