@@ -77,6 +77,8 @@ class Handover:
         try:
             if how == "rest" and carrier is not None and result.transfer_to:
                 await carrier.transfer(self._call.gateway_call_id, result.transfer_to)
+            elif how == "rest" and result.transfer_to:
+                self._services.transfers.put(self._call.gateway_call_id, result.transfer_to)
             elif how == "message":
                 self._outbox.put(Transfer(result.transfer_to or "desk"))
                 await self._outbox.drained()

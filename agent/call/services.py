@@ -10,6 +10,7 @@ from agent.clock import Clock
 from agent.config import Settings
 from agent.dialogue.contracts import Dialogue
 from agent.handoff.contracts import HandoffDesk
+from agent.handoff.transfers import Transfers
 from agent.metrics import Metrics
 from agent.records.contracts import Records
 from models.contracts import (
@@ -77,5 +78,6 @@ class CallServices:
     desk: HandoffDesk
     metrics: Metrics
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    transfers: Transfers = field(default_factory=Transfers)
     redact: Callable[[str], str] = str
     model_names: Mapping[str, str] = field(default_factory=dict)
