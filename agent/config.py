@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from agent.call.floor import FloorSettings
 from agent.yamlfile import FileError, YamlFile, explain, read_yaml
@@ -41,7 +41,9 @@ class ServerSettings(Section):
     trusted_proxies: list[str] = []
     """Addresses whose X-Forwarded-* headers are believed; empty believes nobody."""
     tls_cert: Path | None = None
+    """PEM certificate; without one the server speaks plain HTTP, for loopback or behind a TLS proxy."""
     tls_key: Path | None = None
+    """PEM key of `tls_cert`."""
     max_calls: int = Field(16, ge=1)
     """New calls beyond this are refused with 503 before they can harm running ones."""
     max_messages_per_s: int = Field(400, ge=50)
@@ -72,6 +74,7 @@ class VadSettings(Section):
     release: Fraction = 0.35
     """Once voiced, frames stay voiced down to this; hysteresis as in Silero's reference (threshold - 0.15)."""
     weights: str = "silero-v6"
+    """A name from `agent models`, or the path of a Silero .onnx."""
 
 
 class RecognizerSettings(Section):
@@ -80,13 +83,17 @@ class RecognizerSettings(Section):
     model: str = "tiny.en"
     """A name from `agent models`, a folder with a CTranslate2 Whisper model, or a hub name."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """`auto` takes a CUDA GPU where there is one; `cuda` without one is refused at start."""
     compute_type: str = "int8"
+    """CTranslate2's arithmetic; int8 is the fastest on CPUs, float16 or int8_float16 suit GPUs."""
     context_s: float = Field(15.0, ge=5, le=30)
     """Audio context the encoder sees; shorter is faster and hears worse (docs/benchmarks.md)."""
     beam_size: int = Field(1, ge=1, le=10)
+    """Hypotheses kept while decoding; 1 is greedy, and each more costs time on every turn."""
     workers: int = Field(2, ge=1, le=64)
     """Recognitions at a time, one thread each: a second thread for one recognition brings nothing here."""
     language: str = "en"
+    """Code of the language callers speak; English-only models take no other."""
     allow_download: bool = False
     """Allow a hub download at start for a model that is not on this machine."""
 
@@ -94,7 +101,6 @@ class RecognizerSettings(Section):
 class UnderstandingSettings(Section):
     """Intent, slots and emotion of words."""
 
-    encoder: str = "use-multilingual-v3"
     cache: Path = Path("var/cache/understanding")
     """Where heads trained from a domain's examples are kept, by content hash."""
 
@@ -103,7 +109,7 @@ class EmotionSettings(Section):
     """Emotion from the voice."""
 
     enabled: bool = True
-    weights: str = "voice-emotion"
+    """Off reads emotion from words only, and uses no weights that are limited to non-commercial use."""
 
 
 class VoiceSettings(Section):
@@ -112,6 +118,7 @@ class VoiceSettings(Section):
     model: str = "en_US-joe-medium"
     """A name from `agent models` or the path of a Piper .onnx with its .json beside it."""
     cache: Path = Path("var/cache/phrases")
+    """Folder of phrases rendered once; the domain's fixed ones are rendered at start."""
     cache_mb: int = Field(256, ge=1)
     """Rendered phrases kept on disk; least recently used go first. A second of 8 kHz speech takes 16 kB."""
 
@@ -132,9 +139,6 @@ class DialogueSettings(Section):
     """A folder under configs/domains, or a path."""
     database_url: str = "sqlite+aiosqlite:///var/shop.db"
     """The business's own database, which actions work on."""
-    filler_after_s: float = Field(0.8, gt=0)
-    """An action slower than this is covered by a spoken filler."""
-    action_timeout_s: float = Field(8.0, gt=0)
 
 
 class HandoffSettings(Section):
@@ -143,43 +147,57 @@ class HandoffSettings(Section):
     webhook_url: str | None = None
     """Told of each handoff by a signed POST (docs/handoff.md)."""
     webhook_timeout_s: float = Field(4.0, gt=0)
+    """Time for one try."""
     webhook_budget_s: float = Field(10.0, gt=0)
     """Total time for all tries; the caller is waiting on the line."""
     allow_private: bool = False
     """Allow webhooks to private and loopback addresses."""
     transfer_to: str | None = None
-    """Number or SIP address the carrier transfers to where the webhook names none."""
+    """Number, as +12125550100, that the carrier transfers to where the webhook names none."""
 
 
 class RecordSettings(Section):
     """What calls leave behind."""
 
     database_url: str = "sqlite+aiosqlite:///var/records.db"
+    """SQLAlchemy URL with an async driver; its schema is brought up to date at start."""
     recordings: Path = Path("var/recordings")
+    """Folder of stereo recordings and transcripts."""
     record_audio: bool = True
+    """Off keeps transcripts and database rows only."""
 
 
 class TwilioSettings(Section):
     """Twilio Media Streams."""
 
     enabled: bool = True
+    """Off removes /twilio/voice and the stream endpoints."""
     account_sid: str | None = None
+    """Begins with AC; needed, with the auth token, to transfer calls by REST."""
     api_url: str = "https://api.twilio.com"
+    """Twilio's REST API; another region has another address."""
     greeting_parameters: dict[str, str] = {}
-    """Sent as <Parameter> with each stream."""
+    """Sent as `<Parameter>` with each stream; at most 500 characters each, name and value together."""
 
 
 class PlainSettings(Section):
     """The plain protocol that `agent call` speaks."""
 
     enabled: bool = True
+    """Off removes /gateways/plain."""
 
 
 class LogSettings(Section):
     """Logs: human on a terminal, JSON otherwise."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level written."""
     format: Literal["auto", "human", "json"] = "auto"
+    """`auto` writes for people on a terminal and JSON lines elsewhere."""
+
+
+LEAST_SECRET = 16
+"""Bytes of a key of our own; shorter ones can be guessed."""
 
 
 class Secrets(Section):
@@ -191,6 +209,14 @@ class Secrets(Section):
     """CALLAGENT_TOKEN_KEY: signs one-use path tokens and bearer tokens of the plain protocol and the API."""
     webhook_key: SecretStr | None = None
     """CALLAGENT_WEBHOOK_KEY: signs webhooks."""
+
+    @field_validator("token_key", "webhook_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < LEAST_SECRET:
+            given = len(value.get_secret_value().encode())
+            raise ValueError(f"has {given} bytes; use at least {LEAST_SECRET}, as from `openssl rand -hex 32`")
+        return value
 
 
 class Settings(Section):
@@ -286,7 +312,22 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
 
 
 def _plain(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    return [f"{_named(item['loc'], item.get('input'))}: {_said(item['type'], item['msg'])}" for item in error.errors()]
+
+
+def _said(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such setting; see `agent config`, or unset it"
+    return message.removeprefix("Value error, ")
+
+
+def _named(where: tuple[int | str, ...], value: object) -> str:
+    """The variable at fault with its value, unless it is a secret."""
+    section, *rest = (str(part) for part in where)
+    if section == "secrets":
+        return PREFIX + rest[0].upper()
+    variable = f"{PREFIX}{section}__{rest[0]}".upper() if rest else section
+    return f"{variable} is {repr(value)[:60]}"
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -117,8 +117,8 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             model_names={
                 "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",
                 "voice": settings.voice.model,
-                "encoder": settings.understanding.encoder,
-                "emotion": settings.emotion.weights if emotion is not None else "off",
+                "encoder": encoder.identity,
+                "emotion": "voice-emotion" if emotion is not None else "off",
             },
         )
         phrases = engine.fixed_phrases()

@@ -36,7 +36,7 @@ def call(
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Type instead of speaking; one line is one turn.")] = False,
     token: Annotated[
-        str | None, typer.Option(envvar="CALLAGENT_CALL_TOKEN", help="Bearer token, where the server asks for one.")
+        str | None, typer.Option(envvar="AGENT_CALL_TOKEN", help="Bearer token, where the server asks for one.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Configuration of the server started here.", exists=True, dir_okay=False)

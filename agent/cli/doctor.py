@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from agent.cli.models import size
 from agent.cli.settings import settings_or_leave
 from agent.clock import RealClock
 from agent.config import PREFIX, Settings
@@ -47,10 +49,15 @@ def doctor(
     table = Table("checked", "state", "what was found, and what to do")
     findings = list(examine(settings))
     for finding in findings:
-        table.add_row(finding.what, f"[{COLOURS[finding.state]}]{finding.state}[/]", finding.detail)
-    Console().print(table)
-    if any(finding.state == "bad" for finding in findings):
+        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
+        table.add_row(escape(finding.what), state, escape(finding.detail))
+    console = Console()
+    console.print(table)
+    bad = sum(finding.state == "bad" for finding in findings)
+    if bad:
+        console.print(f"[red]{bad} of {len(findings)} must be put right before calls work.[/]")
         raise typer.Exit(1)
+    console.print("[green]Nothing is broken.[/] A note matters only to those who use what it speaks of.")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -72,7 +79,7 @@ def _models() -> Iterator[Finding]:
         elif not weights.commercial:
             yield Finding(f"model {weights.name}", "note", f"{weights.licence}: {weights.note}")
         else:
-            yield Finding(f"model {weights.name}", "ok", f"{weights.licence}, {found.size / 1e6:.1f} MB")
+            yield Finding(f"model {weights.name}", "ok", f"{weights.licence}; {size(found.size)}")
 
 
 def _device(settings: Settings) -> Finding:
@@ -140,7 +147,11 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     }
     for name, use in uses.items():
         given = getattr(secrets, name) is not None
-        yield Finding(f"secret {PREFIX}{name.upper()}", "ok" if given else "note", "set" if given else use)
+        yield Finding(f"{PREFIX}{name.upper()}", "ok" if given else "note", "set" if given else use)
+    if secrets.twilio_auth_token is None and secrets.token_key is None:
+        yield Finding(
+            "who may call", "note", "nobody yet: set a secret, or use `agent serve --insecure` on this machine"
+        )
     if secrets.twilio_auth_token is not None and settings.server.public_url is None:
         yield Finding("public address", "bad", "Twilio's signature covers it; set server.public_url")
     if not is_loopback(settings.server.host) and settings.server.tls_cert is None:

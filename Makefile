@@ -1,0 +1,56 @@
+# Everything a developer or an operator starts. `make demo` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.DELETE_ON_ERROR:
+.PHONY: help demo serve test slow lint clean
+
+help:
+	@echo "make demo   one whole call, shown as it happens (the first time it installs what is needed)"
+	@echo "make serve  take calls on http://127.0.0.1:8080 from this machine"
+	@echo "make test   lint, types and quick tests, with coverage"
+	@echo "make slow   whole calls over real sockets with real models"
+	@echo "make lint   ruff and mypy only"
+	@echo "make clean  remove what was installed and what tests left; var/ (your data) stays"
+	@echo "PYTHON=python3.12 chooses another interpreter (3.11 or later)."
+
+demo: $(VENV)/installed
+	$(BIN)/agent demo
+
+serve: $(VENV)/installed
+	$(BIN)/agent serve --insecure
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+
+slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+# The stamps say that the packages of this pyproject.toml are installed.
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing packages into $(VENV) (about 700 MB; no torch) ..."
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing packages and test tools into $(VENV) ..."
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or later is needed. Name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
