@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agent.cli import call, config, demo, doctor, models, records, serve
+from agent.cli import call, config, demo, doctor, evaluate, models, records, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,3 +18,4 @@ app.command()(doctor.doctor)
 app.command("models")(models.models)
 app.command("config")(config.config)
 app.add_typer(records.app, name="records", help="List, show and export recorded calls.")
+app.add_typer(evaluate.app, name="evaluate", help="Measure latency, hearing, memory and start.")

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 READY = "ready on "
@@ -26,11 +26,15 @@ class ServerFailed(Exception):
 
 @contextlib.asynccontextmanager
 async def local_server(
-    log: Path, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, start_s: float = START_S
+    log: Path,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    start_s: float = START_S,
+    on_start: Callable[[int], None] | None = None,
 ) -> AsyncIterator[str]:
     """Start `agent serve --port 0 --insecure ARGUMENTS`, give its http://127.0.0.1:PORT, and end it by its pid.
 
-    Its output goes to `log`. `environment` replaces ours.
+    Its output goes to `log`. `environment` replaces ours. `on_start` is told its process id.
 
     Raises:
         ServerFailed: it ended, or was not ready within `start_s`.
@@ -58,6 +62,8 @@ async def local_server(
             start_new_session=True,
         )
         assert process.stdout is not None
+        if on_start is not None:
+            on_start(process.pid)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         reading = asyncio.create_task(_read(process.stdout, file.fileno(), ready), name="server-output")
         try:

@@ -33,9 +33,11 @@ def alive(pid: int) -> bool:
 async def test_the_address_is_given_once_it_is_ready_and_the_process_ends_with_the_block(program, tmp_path):
     program("print('pid', os.getpid()); print('ready on http://127.0.0.1:4711', flush=True); time.sleep(60)")
     log = tmp_path / "logs" / "server.log"
-    async with local_server(log, ("--config", "c.yaml")) as url:
+    pids = []
+    async with local_server(log, ("--config", "c.yaml"), on_start=pids.append) as url:
         assert url == "http://127.0.0.1:4711"
         pid = int(log.read_text().split()[1])
+        assert pids == [pid]
         assert alive(pid)
     assert not alive(pid)
 

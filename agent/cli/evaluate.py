@@ -1,0 +1,214 @@
+"""`agent evaluate`: latency, hearing, memory and start of this configuration on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent.cli.settings import settings_or_leave
+from agent.clock import RealClock
+from agent.config import CONFIGS
+from agent.lab.cues import CueError
+from agent.lab.line import LineError
+from agent.lab.local_server import ServerFailed
+from agent.lab.measuring import report as reports
+from agent.lab.measuring.hearing import measure_hearing
+from agent.lab.measuring.latency import measure_latency
+from agent.lab.measuring.machine import MeasureFailed
+from agent.lab.measuring.memory import measure_memory
+from agent.lab.measuring.recordings import cue_lines, read_folder
+from agent.lab.measuring.report import Report
+from agent.lab.measuring.start import measure_start
+from agent.yamlfile import FileError
+from models.errors import ModelError
+
+app = typer.Typer(no_args_is_help=True)
+
+Config = Annotated[Path | None, typer.Option(help="Configuration file.", exists=True, dir_okay=False)]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.", dir_okay=False)]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, as docs/benchmarks.md has it.")]
+Keep = Annotated[Path | None, typer.Option(help="Keep databases, recordings and the server's log here.")]
+Scenario = Annotated[Path, typer.Option(help="The caller's script.", exists=True, dir_okay=False)]
+Seed = Annotated[int, typer.Option(help="Seed of everything drawn by chance.")]
+
+_SCENARIO = CONFIGS / "scenarios" / "latency.yaml"
+_SHEETS = (CONFIGS / "scenarios" / "demo-caller.json", CONFIGS / "scenarios" / "latency.json")
+_FAILURES = (FileError, CueError, ServerFailed, LineError, MeasureFailed, ModelError, OSError)
+
+
+@app.command()
+def latency(
+    turns: Annotated[int, typer.Option(help="Answered turns wanted.", min=1, max=10_000)] = 30,
+    calls: Annotated[int, typer.Option(help="Calls at a time.", min=1, max=200)] = 1,
+    scenario: Scenario = _SCENARIO,
+    seed: Seed = 0,
+    config: Config = None,
+    keep: Keep = None,
+    json_file: Json = None,
+    markdown: Markdown = False,
+) -> None:
+    """How soon answers come, in parts and at the caller's ear, and how often a reply is broken.
+
+    Places calls over the Twilio protocol to a server of its own. Some of the caller's lines have a pause inside.
+    """
+
+    async def run(folder: Path, progress: reports.Progress) -> Report:
+        return await measure_latency(folder, RealClock(), config, scenario, turns, calls, seed, _command(), progress)
+
+    _measured(run, keep, json_file, markdown)
+
+
+@app.command()
+def hearing(
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Folder of recorded speech with its words; may be given again.")
+    ] = None,
+    context_s: Annotated[
+        list[float] | None, typer.Option(help="Audio context in seconds, 5 to 30; may be given again.", min=5, max=30)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most this many utterances a folder, drawn by --seed.", min=1)
+    ] = None,
+    seed: Seed = 0,
+    config: Config = None,
+    json_file: Json = None,
+    markdown: Markdown = False,
+) -> None:
+    """Word error rate and time of the configured recognizer, clean and over a mu-law line.
+
+    Measures the demo callers' lines and every --data folder: metadata.tsv with the columns file and text, LibriSpeech's
+    *.trans.txt, or a JSON list of filename and transcription, with FLAC, WAV or whatever else ffmpeg reads.
+    """
+    settings = settings_or_leave(config)
+
+    async def run(folder: Path, progress: reports.Progress) -> Report:
+        sets = {sheet.stem: cue_lines(sheet) for sheet in _SHEETS}
+        sets |= {place.resolve().name: read_folder(place, limit, seed) for place in data or ()}
+        contexts = context_s or [settings.recognizer.context_s]
+        return await asyncio.to_thread(measure_hearing, settings, sets, contexts, _command(), progress)
+
+    _measured(run, None, json_file, markdown)
+
+
+@app.command()
+def memory(
+    calls: Annotated[int, typer.Option(help="Live calls.", min=1, max=200)] = 8,
+    scenario: Scenario = _SCENARIO,
+    config: Config = None,
+    keep: Keep = None,
+    json_file: Json = None,
+    markdown: Markdown = False,
+) -> None:
+    """Resident memory of the server at rest, with live calls, and after them. Linux only (reads /proc)."""
+
+    async def run(folder: Path, progress: reports.Progress) -> Report:
+        return await measure_memory(folder, RealClock(), config, scenario, calls, _command(), progress)
+
+    _measured(run, keep, json_file, markdown)
+
+
+@app.command()
+def start(
+    runs: Annotated[int, typer.Option(help="Cold and warm starts, each this often.", min=1, max=100)] = 3,
+    config: Config = None,
+    keep: Keep = None,
+    json_file: Json = None,
+    markdown: Markdown = False,
+) -> None:
+    """Seconds until the server is ready: with empty caches, and with filled ones."""
+
+    async def run(folder: Path, progress: reports.Progress) -> Report:
+        return await measure_start(folder, RealClock(), config, runs, _command(), progress)
+
+    _measured(run, keep, json_file, markdown)
+
+
+def _command() -> str:
+    """The command as others would type it: without where its output goes, and folders by their names."""
+    words: list[str] = []
+    given = iter(sys.argv[1:])
+    for word in given:
+        if word in ("--json", "--keep"):
+            next(given, None)
+        elif word != "--markdown" and not word.startswith(("--json=", "--keep=")):
+            words.append(Path(word).name if word.startswith("/") else word)
+    return " ".join(["agent", *words])
+
+
+def _measured(
+    run: Callable[[Path, reports.Progress], Coroutine[Any, Any, Report]],
+    keep: Path | None,
+    json_file: Path | None,
+    markdown: bool,
+) -> None:
+    """Run a measurement under a progress bar and show its report; status 2 where it cannot be carried through.
+
+    Without `keep` it works in a temporary folder, which is left behind only where it fails.
+    """
+    errors = Console(stderr=True)
+    folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="agent-evaluate-"))
+    try:
+        with _bar(errors) as progress:
+            found = asyncio.run(run(folder, progress))
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")
+    except (ExceptionGroup, *_FAILURES) as error:
+        leaves = list(_leaves(error))
+        if not all(isinstance(leaf, _FAILURES) for leaf in leaves):
+            raise
+        for leaf in leaves:
+            errors.print(f"[red]It could not be measured:[/red] {escape(str(leaf))}", highlight=False, soft_wrap=True)
+        errors.print(f"What there is was kept in {folder}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    if keep is None:
+        shutil.rmtree(folder)
+    if markdown:
+        typer.echo(found.markdown())
+    else:
+        _show(Console(), found)
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[reports.Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def progress(done: float, total: float, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield progress
+
+
+def _show(console: Console, found: Report) -> None:
+    for table in found.tables:
+        shown = Table(title=f"\n{table.title}", title_justify="left")
+        for n, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if n else "left")
+        for row in table.rows:
+            shown.add_row(*(escape(cell) for cell in row))
+        console.print(shown)
+    for note in found.notes:
+        console.print(f"[dim]{escape(note)}[/dim]", highlight=False, soft_wrap=True)
+    console.print(f"[dim]{escape(found.hardware)}[/dim]", highlight=False, soft_wrap=True)

@@ -1,0 +1,81 @@
+"""Word error rate: what was said against what was heard, written alike on both sides first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.speakable.numbers import cardinal
+from models.speakable.numbers import digits as digit_by_digit
+
+_APART = 3
+"""Figures from this many digits on are read digit by digit, as callers dictate order numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    """Counts that add up over utterances. `words` is how many were said."""
+
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    words: int = 0
+
+    def __add__(self, other: WordErrors) -> WordErrors:
+        return WordErrors(
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+            self.words + other.words,
+        )
+
+    @property
+    def errors(self) -> int:
+        """All errors."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def percent(self) -> float:
+        """Word error rate in percent; above 100 where more was heard than said. 0 where nothing was said or heard."""
+        return 100.0 * self.errors / max(1, self.words)
+
+
+def plain_words(text: str) -> list[str]:
+    """`text` as words to compare: lower case, no punctuation, figures as words.
+
+    "42719", "4-2-7-1-9" and "four two seven one nine" become the same; figures of one or two digits become a cardinal.
+    """
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text.lower().replace("’", "'"))
+    text = re.sub(r"\d+", lambda found: f" {_spelled(found.group())} ", text)
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text)
+
+
+def count_errors(said: Sequence[str], heard: Sequence[str]) -> WordErrors:
+    """Fewest substitutions, deletions and insertions that turn `said` into `heard`."""
+    row = [WordErrors(insertions=count) for count in range(len(heard) + 1)]
+    for at, word in enumerate(said, 1):
+        previous, row = row, [WordErrors(deletions=at)]
+        for other, found in enumerate(heard, 1):
+            if word == found:
+                row.append(previous[other - 1])
+                continue
+            row.append(
+                min(
+                    previous[other - 1] + WordErrors(substitutions=1),
+                    previous[other] + WordErrors(deletions=1),
+                    row[other - 1] + WordErrors(insertions=1),
+                    key=lambda errors: errors.errors,
+                )
+            )
+    return row[-1] + WordErrors(words=len(said))
+
+
+def word_errors(said: str, heard: str) -> WordErrors:
+    """Errors between two texts, after `plain_words`."""
+    return count_errors(plain_words(said), plain_words(heard))
+
+
+def _spelled(figures: str) -> str:
+    apart = len(figures) >= _APART or figures.startswith("0")
+    return (digit_by_digit(figures) if apart else cardinal(int(figures))).replace("-", " ")
