@@ -11,21 +11,22 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from agent import logs
 from agent.call.session import Session
-from agent.call.transport import Disconnected
+from agent.call.transport import GOING_AWAY, Disconnected
 from agent.config import Settings
 from agent.gateways.auth import PathTokens, TokenError, check_twilio_signature
 from agent.gateways.base import GatewayProtocol
 from agent.gateways.plain import PlainProtocol
 from agent.gateways.twilio import TwilioProtocol
-from agent.gateways.twiml import TwimlError, connect_stream
+from agent.gateways.twiml import TwimlError, busy, connect_stream, dial, hang_up
 from agent.loading import Loaded, load
 from agent.records.queries import CallNotFound, list_calls, list_handoffs, load_call
 
@@ -34,6 +35,10 @@ CLOSE_S = 2.0
 """How long a peer may take to accept a close frame before its socket is dropped."""
 MAX_FORM = 16_384
 """Bytes of a webhook's form; Twilio's have about 1,000."""
+MAX_FIELDS = 200
+"""Fields of a webhook's form; Twilio's have about 30."""
+NO_STATUS, ABNORMAL = 1005, 1006
+"""Close codes that only an end itself uses: no code was in the close frame, there was no close frame. RFC 6455."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +52,9 @@ class SocketTransport:
     async def receive(self) -> str | bytes:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
-            raise Disconnected(int(message.get("code") or 1006))
+            code = int(message.get("code") or ABNORMAL)
+            # uvicorn says 1005, with no reason, of a connection that broke without a closing handshake as well.
+            raise Disconnected(ABNORMAL if code == NO_STATUS and "reason" not in message else code)
         text = message.get("text")
         return text if text is not None else message.get("bytes") or b""
 
@@ -83,8 +90,12 @@ class CallServer:
         self._tokens: PathTokens | None = None
 
     @asynccontextmanager
-    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Load everything, warm the voice, serve, and close in order."""
+    async def open(self) -> AsyncIterator[None]:
+        """Load everything, warm the voice, take calls inside; on leaving, end what still runs and close in order.
+
+        Raises:
+            Exception: whatever `agent.loading.load` raises.
+        """
         async with load(self.settings) as loaded:
             key = self.settings.secrets.token_key
             if key is not None:
@@ -96,6 +107,8 @@ class CallServer:
             try:
                 yield
             finally:
+                self.end_calls()
+                await self._empty.wait()
                 self.loaded = None
                 lag.cancel()
                 await asyncio.gather(lag, return_exceptions=True)
@@ -112,25 +125,34 @@ class CallServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_s):
                 await self._empty.wait()
+        self.end_calls()
+        await self._empty.wait()
+
+    def end_calls(self) -> None:
+        """Take no call any more and end those that run."""
+        self.draining = True
         for session in list(self.sessions.values()):
             session.stop("server_stopping")
-        await self._empty.wait()
 
     async def take(self, socket: WebSocket, protocol: GatewayProtocol, call_id: str) -> None:
         """Run one call on an authorised socket; a full or draining server refuses it with 503."""
         loaded = self.loaded
         if loaded is None or not self.ready:
-            code = "draining" if self.draining else "full"
-            if loaded is not None:
-                loaded.services.metrics.refused.labels(code).inc()
+            code = self.refusal()
             log.warning("a call was refused: %s", code, extra={"code": code})
             await socket.send_denial_response(Response(status_code=503, headers={"Retry-After": "5"}))
             return
         self._waiting += 1
         try:
             await socket.accept()
+        except (RuntimeError, WebSocketDisconnect):
+            log.info("a caller was gone before the handshake was over", extra={"code": "gone"})
+            return
         finally:
             self._waiting -= 1
+        if self.draining:
+            await socket.close(GOING_AWAY, "server_stopping")
+            return
         logs.call_id.set(call_id)
         session = Session(loaded.services, protocol, SocketTransport(socket), call_id)
         self.sessions[call_id] = session
@@ -142,14 +164,38 @@ class CallServer:
             if not self.sessions:
                 self._empty.set()
 
-    def admit(self, client: str | None, bearer: str | None) -> bool:
-        """Whether an API request or a plain socket may pass: the token key as bearer, or loopback with --insecure."""
-        key = self.settings.secrets.token_key
+    def refusal(self) -> str:
+        """Count a call that is not taken; returns why not."""
+        code = "draining" if self.draining else "full"
+        self.refuse(code)
+        return code
+
+    def refuse(self, code: str) -> None:
+        """Count something that was not let in."""
+        if self.loaded is not None:
+            self.loaded.services.metrics.refused.labels(code).inc()
+
+    def admit(self, asking: HTTPConnection) -> bool:
+        """Whether an API request or a plain socket may pass: the token key as bearer, or `local`."""
+        key, bearer = self.settings.secrets.token_key, asking.headers.get("authorization")
         if key is not None and bearer is not None:
             scheme, _, given = bearer.partition(" ")
             if scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
                 return True
-        return self.insecure and is_loopback(client)
+        return self.local(asking)
+
+    def local(self, asking: HTTPConnection) -> bool:
+        """Whether --insecure lets this in: it comes from this machine, not through a proxy and not from a web page.
+
+        A proxy here speaks for callers elsewhere, and a page shown by a browser here for whoever wrote it.
+        """
+        if not self.insecure or asking.client is None or not is_loopback(asking.client.host):
+            return False
+        if any(name in asking.headers for name in ("forwarded", "x-forwarded-for")):
+            return False
+        origin = asking.headers.get("origin")
+        hosts = [asking.headers.get("host", "")] + ([] if origin is None else [origin.partition("://")[2]])
+        return all(is_loopback(_host(host)) for host in hosts)
 
     def redeem(self, token: str) -> str | None:
         """The call id of a one-use path token, or None where it is not good."""
@@ -211,9 +257,16 @@ def is_loopback(host: str | None) -> bool:
         return host == "localhost"
 
 
+def _host(netloc: str) -> str | None:
+    try:
+        return urlsplit(f"//{netloc}").hostname
+    except ValueError:
+        return None
+
+
 def create_app(server: CallServer) -> FastAPI:
     """The application that serves `server`."""
-    app = FastAPI(title="callagent", lifespan=server.lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="callagent", docs_url=None, redoc_url=None)
     _add_health(app, server)
     _add_api(app, server)
     if server.settings.twilio.enabled:
@@ -240,8 +293,7 @@ def _add_health(app: FastAPI, server: CallServer) -> None:
 
 def _add_api(app: FastAPI, server: CallServer) -> None:
     def database(request: Request) -> Any:
-        client = request.client.host if request.client else None
-        if not server.admit(client, request.headers.get("authorization")):
+        if not server.admit(request):
             raise HTTPException(401, "send 'Authorization: Bearer' with the token key (CALLAGENT_TOKEN_KEY)")
         if server.loaded is None:
             raise HTTPException(503, "the server is not ready")
@@ -278,16 +330,31 @@ def _add_api(app: FastAPI, server: CallServer) -> None:
 def _add_twilio(app: FastAPI, server: CallServer) -> None:
     path = "/gateways/twilio/stream"
 
+    async def signed_form(request: Request) -> dict[str, str]:
+        form = await _form(request)
+        signature = request.headers.get("x-twilio-signature")
+        if not server.local(request) and not server.signed(request.url.path, "https", form, signature):
+            server.refuse("bad_signature")
+            log.warning("a request to %s was not signed by Twilio", request.url.path, extra={"code": "bad_signature"})
+            raise HTTPException(403, "X-Twilio-Signature does not fit; check server.public_url and the auth token")
+        return form
+
+    @app.post("/twilio/after")
+    async def after(request: Request) -> Response:
+        call_sid = (await signed_form(request)).get("CallSid", "")
+        target = server.loaded.services.transfers.take(call_sid) if server.loaded is not None else None
+        try:
+            return Response(dial(target) if target else hang_up(), media_type="application/xml")
+        except TwimlError as error:
+            log.error("call %s cannot be transferred: %s", call_sid, error, extra={"code": "transfer_failed"})
+            return Response(hang_up(), media_type="application/xml")
+
     @app.post("/twilio/voice")
     async def voice(request: Request) -> Response:
-        body = await _body(request)
-        form = {name: str(value) for name, value in (await request.form()).items()} if body else {}
-        signature = request.headers.get("x-twilio-signature")
-        client = request.client.host if request.client else None
-        loopback = server.insecure and is_loopback(client)
-        if not loopback and not server.signed("/twilio/voice", "https", form, signature):
-            log.warning("a request to /twilio/voice was not signed by Twilio", extra={"code": "bad_signature"})
-            raise HTTPException(403, "X-Twilio-Signature does not fit; check server.public_url and the auth token")
+        form = await signed_form(request)
+        if not server.ready:
+            log.warning("Twilio was told that we are busy", extra={"code": server.refusal()})
+            return Response(busy(), media_type="application/xml")
         token = server.issue(new_call_id())
         stream = server.public(f"{path}/{token}" if token else path, "wss")
         if stream is None:
@@ -295,14 +362,15 @@ def _add_twilio(app: FastAPI, server: CallServer) -> None:
         parameters = {**server.settings.twilio.greeting_parameters}
         parameters |= {ours: form[theirs] for ours, theirs in (("caller", "From"), ("called", "To")) if theirs in form}
         try:
-            return Response(connect_stream(stream, parameters), media_type="application/xml")
+            after_url = server.public("/twilio/after", "https")
+            return Response(connect_stream(stream, parameters, action=after_url), media_type="application/xml")
         except TwimlError as error:
             raise HTTPException(409, str(error)) from error
 
     @app.websocket(path)
     async def signed_stream(socket: WebSocket) -> None:
         signature = socket.headers.get("x-twilio-signature")
-        allowed = server.signed(path, "wss", {}, signature) or _local(server, socket)
+        allowed = server.signed(path, "wss", {}, signature) or server.local(socket)
         await _enter(server, socket, TwilioProtocol, new_call_id() if allowed else None)
 
     @app.websocket(path + "/{token}")
@@ -313,10 +381,8 @@ def _add_twilio(app: FastAPI, server: CallServer) -> None:
 def _add_plain(app: FastAPI, server: CallServer) -> None:
     @app.websocket("/gateways/plain")
     async def plain(socket: WebSocket) -> None:
-        client = socket.client.host if socket.client else None
         call_id = new_call_id()
-        allowed = server.admit(client, socket.headers.get("authorization"))
-        await _enter(server, socket, lambda: PlainProtocol(call_id), call_id if allowed else None)
+        await _enter(server, socket, lambda: PlainProtocol(call_id), call_id if server.admit(socket) else None)
 
     @app.websocket("/gateways/plain/{token}")
     async def token_plain(socket: WebSocket, token: str) -> None:
@@ -328,20 +394,21 @@ async def _enter(
     server: CallServer, socket: WebSocket, protocol: Callable[[], GatewayProtocol], call_id: str | None
 ) -> None:
     if call_id is None:
-        if server.loaded is not None:
-            server.loaded.services.metrics.refused.labels("unauthorized").inc()
+        server.refuse("unauthorized")
         log.warning("a socket was refused: not authorised", extra={"code": "unauthorized"})
         await socket.send_denial_response(Response(status_code=401))
         return
     await server.take(socket, protocol(), call_id)
 
 
-def _local(server: CallServer, socket: WebSocket) -> bool:
-    return server.insecure and is_loopback(socket.client.host if socket.client else None)
-
-
-async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > MAX_FORM:
-        raise HTTPException(413, f"the form has {length[:20]} bytes; at most {MAX_FORM} are taken")
-    return await request.body()
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form of at most `MAX_FORM` bytes, however it is sent."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM:
+            raise HTTPException(413, f"the form has more than {MAX_FORM} bytes, the most that is taken")
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError as error:
+        raise HTTPException(413, f"the form has more than {MAX_FIELDS} fields, the most that is taken") from error

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from agent.config import Settings
 from agent.server import CallServer, create_app, is_loopback
 
 LARGEST = 1 << 20
 """Bytes of a websocket message beyond which the library itself closes with 1009; protocols refuse far smaller ones."""
+LINGER_S = 10.0
+"""How long a socket whose call is over may take to read what was sent before it is cut."""
+
+log = logging.getLogger(__name__)
 
 
 class ServeError(Exception):
@@ -44,48 +52,59 @@ def bind(settings: Settings, insecure: bool) -> socket.socket:
     return listening
 
 
-def serve(settings: Settings, listening: socket.socket, insecure: bool, on_ready: Callable[[str], None]) -> bool:
-    """Serve until a signal; returns whether it came up. `on_ready` is told the address once calls are taken."""
+def serve(settings: Settings, listening: socket.socket, insecure: bool, on_ready: Callable[[str], None]) -> None:
+    """Serve until a signal. `on_ready` is told the address once calls are taken.
+
+    Raises:
+        ServeError: the TLS certificate or key cannot be used.
+        Exception: whatever `agent.loading.load` raises.
+    """
     calls = CallServer(settings, insecure)
-    tls = settings.server
-    config = uvicorn.Config(
-        create_app(calls),
-        http=_protocol(settings.server.handshake_s),
-        ws="websockets-sansio",
-        ws_max_size=LARGEST,
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=bool(settings.server.trusted_proxies),
-        forwarded_allow_ips=list(settings.server.trusted_proxies),
-        ssl_certfile=str(tls.tls_cert) if tls.tls_cert else None,
-        ssl_keyfile=str(tls.tls_key) if tls.tls_key else None,
-        timeout_graceful_shutdown=5,
-        server_header=False,
-    )
-    host, port = listening.getsockname()[:2]
-    name = f"[{host}]" if ":" in host else host
-    address = f"{'https' if tls.tls_cert else 'http'}://{name}:{port}"
-    server = _Server(config, calls, lambda: on_ready(address))
-    asyncio.run(server.serve(sockets=[listening]))
-    return bool(server.started)
+    asyncio.run(Server(calls, on_ready).run(listening))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn with our way to stop: the first signal drains, the second forces."""
+class Server(uvicorn.Server):
+    """uvicorn with our way to start and stop: loaded before the first connection; the first signal drains, the second
+    ends every call at once."""
 
-    def __init__(self, config: uvicorn.Config, calls: CallServer, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(self, calls: CallServer, on_ready: Callable[[str], None]) -> None:
+        """Serve `calls`.
+
+        Raises:
+            ServeError: the TLS certificate or key cannot be used.
+        """
+        super().__init__(_configured(calls))
         self._calls = calls
         self._on_ready = on_ready
         self._draining: asyncio.Task[None] | None = None
+
+    async def run(self, listening: socket.socket) -> None:  # type: ignore[override]
+        """Load, take calls on the bound socket until `stop`, then close in order."""
+        host, port = listening.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        self._address = f"{'https' if self.config.is_ssl else 'http'}://{name}:{port}"
+        try:
+            async with self._calls.open():
+                await self.serve(sockets=[listening])
+        finally:
+            listening.close()
+            if self._draining is not None:
+                self._draining.cancel()
+                await asyncio.gather(self._draining, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Drain; called again, end every call now."""
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain(), name="drain")
+        else:
+            self._calls.end_calls()
+            self.force_exit = self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
         try:
             yield
         finally:
@@ -95,25 +114,73 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started and not self.should_exit:
-            self._on_ready()
-
-    def _stop(self) -> None:
-        if self._draining is not None:
-            self.force_exit = self.should_exit = True
-            return
-        self._draining = asyncio.get_running_loop().create_task(self._drain(), name="drain")
+            self._on_ready(self._address)
 
     async def _drain(self) -> None:
         await self._calls.drain()
         self.should_exit = True
 
 
-def _protocol(patience_s: float) -> type[Any]:
+def _configured(calls: CallServer) -> uvicorn.Config:
+    chosen = calls.settings.server
+    config = uvicorn.Config(
+        create_app(calls),
+        http=_http(chosen.handshake_s, lambda: calls.refuse("silent_connection")),
+        ws=CallSocket,
+        ws_max_size=LARGEST,
+        ws_per_message_deflate=False,  # audio does not compress, and its windows cost more memory than a call
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=bool(chosen.trusted_proxies),
+        forwarded_allow_ips=list(chosen.trusted_proxies),
+        ssl_certfile=str(chosen.tls_cert) if chosen.tls_cert else None,
+        ssl_keyfile=str(chosen.tls_key) if chosen.tls_key else None,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    try:
+        config.load()
+    except (ssl.SSLError, OSError) as error:
+        raise ServeError(
+            f"the certificate {chosen.tls_cert} with the key {chosen.tls_key} cannot be used: {error}; "
+            "give a PEM certificate (chain) and its unencrypted PEM key"
+        ) from error
+    return config
+
+
+class CallSocket(WebSocketsSansIOProtocol):
+    """A websocket that is cut when its peer does not take the rest: closing alone waits for a peer that never reads."""
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+
+def _http(patience_s: float, on_silent: Callable[[], None]) -> type[Any]:
     class ImpatientProtocol(H11Protocol):
-        """HTTP that drops connections which send nothing."""
+        """HTTP that drops a connection whose request is not complete within `patience_s`, or that sends none."""
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.timeout_keep_alive_task = self.loop.call_later(patience_s, self.timeout_keep_alive_handler)
+            self._deadline = self.loop.call_later(patience_s, self._give_up)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            upgraded = self.transport.get_protocol() is not self
+            if upgraded or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+                self._deadline.cancel()
+            elif self._deadline.cancelled():
+                self._deadline = self.loop.call_later(patience_s, self._give_up)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._deadline.cancel()
+            super().connection_lost(exc)
+
+        def _give_up(self) -> None:
+            on_silent()
+            log.info("a connection sent no whole request within %s s", patience_s, extra={"code": "silent_connection"})
+            self.transport.abort()
 
     return ImpatientProtocol

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -28,6 +29,10 @@ from models.pool import Priority
 
 KEYS_MS = 1500.0
 """Keys this close together belong to one number; '#' ends it at once."""
+MOST_KEYS = 40
+"""Keys of one number; a caller who never stops pressing is answered all the same."""
+MOST_TYPED = 4
+"""Typed turns waiting to be understood, one at a time: a caller who floods must not take the models from others."""
 TYPED_REPROMPT_MS = 600_000.0
 """Silence before a typed call is asked again: people read and think."""
 GRACE_S = 5.0
@@ -85,6 +90,7 @@ class Conversation:
         self._guessing: tuple[int, asyncio.Task[None]] | None = None
         self._guess: tuple[int, Heard] | None = None
         self._entered: CallerTurn | None = None
+        self._typed: deque[str] = deque()
         self._keys = ""
         self._keys_ms = 0.0
         self._faults = 0
@@ -296,14 +302,24 @@ class Conversation:
             case _:
                 pass
 
-    async def typed(self, text: str) -> None:
-        """The caller typed a turn."""
-        try:
-            understood = await self.hearing.understand(text)
-        except Exception as error:
-            self.part_failed("understanding", error)
+    def typed(self, text: str) -> None:
+        """The caller typed a turn; with `MOST_TYPED` waiting it is dropped."""
+        if len(self._typed) >= MOST_TYPED:
+            self._notes.fault("typed_too_fast", f"{MOST_TYPED} typed turns wait already; send one after the other")
             return
-        self._enter(CallerTurn(self._number + 1, text, understood))
+        self._typed.append(text)
+        if len(self._typed) == 1:
+            self._spawn(self._take_typed(), "typed")
+
+    async def _take_typed(self) -> None:
+        while self._typed:
+            text = self._typed[0]
+            try:
+                understood = await self.hearing.understand(text)
+                self._enter(CallerTurn(self._number + 1, text, understood))
+            except Exception as error:
+                self.part_failed("understanding", error)
+            self._typed.popleft()
 
     def key(self, digit: str) -> None:
         """The caller pressed a key."""
@@ -311,7 +327,7 @@ class Conversation:
         self._step(floor.Key())
         self._keys_ms = self._clock.now_ms()
         self._keys += digit
-        if digit == "#":
+        if digit == "#" or len(self._keys) >= MOST_KEYS:
             self._enter_keys()
 
     def _enter_keys(self) -> None:

@@ -172,6 +172,7 @@ class Session:
         except Disconnected as gone:
             if gone.code == TOO_BIG:
                 self._notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
+                self._end("failed" if self._conversation else "refused", "message_too_big", TOO_BIG)
             self._left(f"socket_closed_{gone.code}")
 
     async def _handle(self, event: Event) -> None:
@@ -195,7 +196,7 @@ class Session:
                 conversation.playout.reached(name, self._clock.now_ms())
                 self._wake.set()
             case TextIn(text):
-                self._spawn(conversation.typed(text), "typed")
+                conversation.typed(text)
 
     def _left(self, reason: str) -> None:
         conversation = self._conversation

@@ -39,9 +39,7 @@ def serve(
         listening = bind(settings, insecure)
         if not insecure and settings.secrets.token_key is None and settings.secrets.twilio_auth_token is None:
             typer.secho("no secrets are set: every call will be refused; see `agent doctor`", fg="yellow", err=True)
-        up = run(settings, listening, insecure, lambda address: typer.echo(f"ready on {address}"))
+        run(settings, listening, insecure, lambda address: typer.echo(f"ready on {address}"))
     except (ServeError, FileError, ModelError, DatabaseError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error
-    if not up:
-        raise typer.Exit(1)

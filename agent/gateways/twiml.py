@@ -67,6 +67,13 @@ def dial(target: str, caller_id: str | None = None, ring_s: int | None = None, a
     return _document(response)
 
 
+def busy() -> str:
+    """Refuse a call before it is answered: the caller hears the busy tone, and nobody pays."""
+    response = ElementTree.Element("Response")
+    ElementTree.SubElement(response, "Reject", _given(reason="busy"))
+    return _document(response)
+
+
 def hang_up() -> str:
     """End the call."""
     response = ElementTree.Element("Response")

@@ -78,3 +78,8 @@ def test_only_e164_numbers_are_dialled(number: str) -> None:
 def test_ringing_has_limits(ring_s: int) -> None:
     with pytest.raises(twiml.TwimlError, match="ring_s is"):
         twiml.dial("+15550100", ring_s=ring_s)
+
+
+def test_a_busy_answer_refuses_the_call_unanswered() -> None:
+    (verb,) = ElementTree.fromstring(twiml.busy())
+    assert (verb.tag, verb.attrib) == ("Reject", {"reason": "busy"})
