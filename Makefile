@@ -39,7 +39,7 @@ clean:
 
 # The stamps say that the packages of this pyproject.toml are installed.
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing packages into $(VENV) (about 700 MB; no torch) ..."
+	@echo "Installing packages into $(VENV) (about 1 GB on disk, no torch) ..."
 	$(PIP) -e .
 	@touch $@
 
