@@ -7,7 +7,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
 
+_INDENT = 16  # columns of time and speaker, under which the words stand
 _COLOUR = {"caller": "cyan", "agent": "green"}
 
 
@@ -42,19 +45,25 @@ class TurnPrinter:
     def say(self, speaker: str, text: str, at: str = "", more: str = "") -> None:
         """Print who said what; `more` is markup."""
         colour = _COLOUR.get(speaker, "white")
-        self._console.print(
-            f"[dim]{at:>8}[/dim] [{colour}]{speaker:>6}[/{colour}]  {escape(text)}{more}", highlight=False
-        )
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=8, justify="right", style="dim")
+        row.add_column(width=6, justify="right", style=colour)
+        row.add_column(overflow="fold")
+        row.add_row(escape(at.strip()), escape(speaker), escape(text) + more)
+        self._console.print(row, highlight=False)
 
     def detail(self, turn: Mapping[str, Any]) -> None:
         """Print what was understood in a turn and how long the answer took."""
         for detail in (meaning(turn), latency(turn)):
             if detail:
-                self._console.print(f"[dim]{'':17}{escape(detail)}[/dim]", highlight=False)
+                self._console.print(Padding(f"[dim]{escape(detail)}[/]", (0, 0, 0, _INDENT)), highlight=False)
 
 
 def meaning(turn: Mapping[str, Any]) -> str:
-    """Intent with confidence, slots and mood of a caller's turn, in a line; empty where there are none."""
+    """Intent with confidence, slots and mood of a caller's turn, in a line; empty where there are none.
+
+    Of the voice only the two calibrated probabilities are told; its label is indicative (see its model card).
+    """
     parts = []
     if turn.get("intent"):
         confidence = turn.get("confidence")
@@ -63,9 +72,9 @@ def meaning(turn: Mapping[str, Any]) -> str:
         parts.append(f"{name}={slot.get('value') if isinstance(slot, Mapping) else slot}")
     emotion = turn.get("emotion") or {}
     if "words" in emotion:
-        parts.append(f"words {emotion['words']}")
+        parts.append(f"words: {emotion['words']}")
     if "voice" in emotion:
-        parts.append(f"voice {emotion['voice']} (anger {emotion['anger']:.2f}, activation {emotion['activation']:.2f})")
+        parts.append(f"voice: anger {emotion['anger']:.2f}, activation {emotion['activation']:.2f}")
     return "  ".join(parts)
 
 
