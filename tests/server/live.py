@@ -127,7 +127,7 @@ async def live(folder: Path, insecure: bool = True, **sections: Mapping[str, Any
     calls = CallServer(settings, insecure)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = Server(calls, ready.set_result)
-    running = asyncio.create_task(server.run(bind(settings, insecure)))
+    running = asyncio.create_task(server.run(bind(settings, insecure)), name="server")
     await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
@@ -146,25 +146,27 @@ async def live(folder: Path, insecure: bool = True, **sections: Mapping[str, Any
 class Typed:
     """A caller who types: the healthy call beside which others misbehave."""
 
-    def __init__(self, socket: ClientConnection, name: str) -> None:
-        self._socket = socket
-        self.name = name
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def type(self, text: str) -> None:
+        await self.socket.send(json.dumps({"type": "text", "text": text}))
 
     async def answered(self, text: str, within_s: float = 5.0) -> None:
         """Type `text` and wait until the agent's answer to it is shown."""
-        await self._socket.send(json.dumps({"type": "text", "text": text}))
+        await self.type(text)
         await self.shown(f"You said {text}.", within_s)
 
     async def shown(self, text: str, within_s: float = 5.0) -> None:
         async with asyncio.timeout(within_s):
-            async for message in self._socket:
+            async for message in self.socket:
                 shown = json.loads(message)
                 if shown["type"] == "caption" and shown["speaker"] == "agent" and text in shown["text"]:
                     return
-        raise AssertionError(f"the call ended ({self._socket.close_code}) before {text!r} was shown")
+        raise AssertionError(f"the call ended ({self.socket.close_code}) before {text!r} was shown")
 
     async def stop(self) -> None:
-        await self._socket.send(json.dumps({"type": "stop"}))
+        await self.socket.send(json.dumps({"type": "stop"}))
 
 
 @asynccontextmanager
@@ -172,7 +174,7 @@ async def healthy(up: Live, name: str = "healthy", **options: Any) -> AsyncItera
     """A typed call that was greeted."""
     async with up.plain(**options) as socket_:
         await socket_.send(json.dumps({**TYPED_START, "call_id": name}))
-        caller = Typed(socket_, name)
+        caller = Typed(socket_)
         await caller.shown("How can I help?")
         yield caller
 
