@@ -10,7 +10,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from agent.call.floor import FloorSettings
@@ -58,6 +60,16 @@ class ServerSettings(Section):
     """Longest call."""
     drain_s: float = Field(30.0, ge=0)
     """After SIGTERM running calls may go on this long."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise ValueError("give the address carriers reach, as https://voice.example.com or with a path after it")
+        return value
 
     @model_validator(mode="after")
     def _tls_pair(self) -> ServerSettings:
@@ -290,8 +302,6 @@ def _problems(file: YamlFile) -> list[str]:
 
 
 def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    import yaml
-
     found: dict[str, Any] = {}
     for variable, value in environment.items():
         if not variable.startswith(PREFIX):
@@ -302,13 +312,29 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
                 found.setdefault("secrets", {})[name] = value
             continue
         section, _, key = name.partition("__")
-        if section not in Settings.model_fields or not key:
+        if section not in Settings.model_fields or section == "secrets" or not key:
             problems.append(
                 f"environment: {variable} is no setting; use {PREFIX}<SECTION>__<KEY>, see `agent config`, or unset it"
             )
             continue
-        found.setdefault(section, {})[key] = yaml.safe_load(value) if value else None
+        try:
+            found.setdefault(section, {})[key] = _value(value)
+        except ValueError as error:
+            problems.append(f"environment: {variable}: {error}")
     return found
+
+
+def _value(text: str) -> Any:
+    """A variable's value: nothing, a list or mapping in YAML's flow style, or the text itself, which its type reads."""
+    if not text:
+        return None
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise ValueError(f"{problem}; write a list as [a, b] and a mapping as {{a: b}}") from error
 
 
 def _plain(error: ValidationError) -> list[str]:
@@ -327,7 +353,8 @@ def _named(where: tuple[int | str, ...], value: object) -> str:
     if section == "secrets":
         return PREFIX + rest[0].upper()
     variable = f"{PREFIX}{section}__{rest[0]}".upper() if rest else section
-    return f"{variable} is {repr(value)[:60]}"
+    shown = ascii(value)[1:-1] if isinstance(value, str) else repr(value)
+    return f"{variable} is {shown[:60]}"
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -15,6 +16,9 @@ call_id: ContextVar[str] = ContextVar("call_id", default="")
 """The call that the running task belongs to."""
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "call_id"}
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What could end a line or steer a terminal: a caller's words must not be able to forge a log line."""
 
 
 class _CallId(logging.Filter):
@@ -31,6 +35,7 @@ class HumanFormatter(logging.Formatter):
         call = getattr(record, "call_id", "")
         extra = "".join(f" {name}={value}" for name, value in _extra(record).items())
         line = f"{time} {record.levelname.lower():<7} {call + ': ' if call else ''}{record.getMessage()}{extra}"
+        line = _CONTROL.sub(lambda found: repr(found.group())[1:-1], line)
         return f"{line}\n{record.exc_text}" if record.exc_text else line
 
 
@@ -48,7 +53,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_text:
             line["exception"] = record.exc_text
-        return json.dumps(line, ensure_ascii=False, default=str)
+        written = json.dumps(line, ensure_ascii=False, default=str)
+        return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", written)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -59,18 +59,21 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
     Raises:
         FileError: as `read_yaml`.
     """
-    loader = yaml.SafeLoader(text)
+    lines: dict[Where, int] = {}
+    problems: list[str] = []
     try:
-        node = loader.get_single_node()
-        lines: dict[Where, int] = {}
-        problems: list[str] = []
-        data = None if node is None else _build(loader, node, (), lines, problems, path)
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            data = None if node is None else _build(loader, node, (), lines, problems, path)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise FileError([f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"]) from error
-    finally:
-        loader.dispose()
+        raise FileError([f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}"]) from error
+    except RecursionError as error:
+        raise FileError([f"{path}: nested too deeply, or holds itself by an alias; write it flatter"]) from error
     if problems:
         raise FileError(problems)
     return YamlFile(path, data, lines)
@@ -95,7 +98,11 @@ def _build(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, item, (*where, n), lines, problems, path) for n, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:
+        problems.append(f"{path}:{node.start_mark.line + 1}: {node.value!r}: {error}; put quotes around text")
+        return None
 
 
 def explain(file: YamlFile, error: ValidationError, known: Mapping[str, list[str]] | None = None) -> list[str]:
