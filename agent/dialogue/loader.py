@@ -28,6 +28,8 @@ from agent.dialogue.domain import (
 )
 from agent.dialogue.text import FORMATS, holes
 from agent.yamlfile import FileError, Where, YamlFile, read_yaml
+from models.slots import SlotError, slot_specs
+from models.training.heads import LEAST_EXAMPLES
 
 OWN_INTENTS = frozenset(
     {"greeting", "thanks", "goodbye", "affirm", "deny", "repeat", "wait", "small_talk", "give_information"}
@@ -76,8 +78,10 @@ def load_domain(path: Path) -> Domain:
         raise DomainError(problems)
     slots: dict[str, SlotSpec] = {}
     for name, options in intents.slots.items():
-        if not isinstance(options.get("type"), str):
-            problems.append(intents_file.problem(("slots", name), f"slot '{name}' has no 'type'; add one"))
+        try:
+            slot_specs({name: options})
+        except SlotError as error:
+            problems.append(intents_file.problem(("slots", name), str(error)))
         slots[name] = SlotSpec(name, str(options.get("type")), {k: v for k, v in options.items() if k != "type"})
     lines = {
         f"{name}.{n}": flows_file.problem(("flows", name, "steps", n), "").removesuffix(": ")
@@ -177,6 +181,9 @@ def _check_intents(domain: Domain, file: YamlFile) -> Iterator[str]:
             yield file.problem(
                 ("intents", name), f"intent '{name}' leads nowhere; give it a flow in flows.yaml or an escalation rule"
             )
+        if len(intent.examples) < LEAST_EXAMPLES:
+            few = f"intent '{name}' has {len(intent.examples)} examples; give at least {LEAST_EXAMPLES}"
+            yield file.problem(("intents", name), few)
         for slot in intent.slots:
             if slot not in domain.slots:
                 yield file.problem(("intents", name, "slots"), f"slot '{slot}' is not under 'slots'; add it there")

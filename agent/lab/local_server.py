@@ -87,8 +87,8 @@ async def _read(output: asyncio.StreamReader, log: int, ready: asyncio.Future[st
         os.write(log, data)
         text = data.decode("utf-8", "replace").rstrip()
         last.append(text)
-        if not ready.done() and READY in text:
-            ready.set_result(text.partition(READY)[2].split()[0])
+        if not ready.done() and text.startswith(READY):
+            ready.set_result(text.removeprefix(READY).split()[0])
     if not ready.done():
         ready.set_exception(ServerFailed("the server ended before it was ready:\n" + "\n".join(last)))
 

@@ -29,6 +29,8 @@ GENERIC_OUT_OF_SCOPE = Path(__file__).with_name("out_of_scope.txt")
 
 _C = 30.0
 _FOLDS = 5
+LEAST_EXAMPLES = _FOLDS
+"""Examples an intent needs, one for each fold."""
 _TEMPERATURES = np.geomspace(0.2, 2.0, 37)
 _IN_SCOPE_LOSS = 0.01
 """Share of in-scope examples that the threshold may turn away, above what the classifier already does."""
@@ -100,8 +102,8 @@ def train_intent_head(
     if len(groups) < 3:
         raise ValueError(f"{len(examples)} intents; a head needs at least two")
     for name, texts in groups.items():
-        if len(texts) < _FOLDS:
-            raise ValueError(f"intent {name!r} has {len(texts)} examples; give at least {_FOLDS}")
+        if len(texts) < LEAST_EXAMPLES:
+            raise ValueError(f"intent {name!r} has {len(texts)} examples; give at least {LEAST_EXAMPLES}")
     rows = [(text, name) for name, texts in groups.items() for text in texts]
     vectors = features([text for text, _ in rows], encoder)
     labels = np.array([name for _, name in rows])

@@ -44,6 +44,8 @@ def edit(folder: Path, name: str, old: str, new: str) -> int:
         ("flows.yaml", "- end: ask", "- ende: ask", 0, "this step has no kind"),
         ("domain.yaml", "intent: human", "intent: humna", 0, "intent 'humna' is not in intents.yaml"),
         ("domain.yaml", "(lawyer|attorney", "(lawyer|(attorney", 0, "is not a regular expression"),
+        ("intents.yaml", "email: {type: email,", "email: {type: e-mail,", 0, "type is 'e-mail'; give one of"),
+        ("intents.yaml", "min_length: 5, max", "minimum: 5, max", 0, "digits has no option minimum"),
         ("domain.yaml", "remember: [order_number]", "remember: [ordernumber]", 0, "slot 'ordernumber' is not in"),
     ],
 )
@@ -79,6 +81,14 @@ def test_all_problems_of_a_file_come_together(folder: Path) -> None:
 def test_an_intent_without_a_flow_leads_nowhere(folder: Path) -> None:
     edit(folder, "flows.yaml", "intents: [complaint]", "intents: []")
     with pytest.raises(DomainError, match="intent 'complaint' leads nowhere"):
+        load_domain(folder)
+
+
+def test_an_intent_needs_examples_to_learn_from(folder: Path) -> None:
+    path = folder / "intents.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("intents:\n", "intents:\n  thin:\n    examples: [a, b, c, d]\n", 1), encoding="utf-8")
+    with pytest.raises(DomainError, match=r"intents\.yaml:3: intent 'thin' has 4 examples; give at least 5"):
         load_domain(folder)
 
 

@@ -57,6 +57,13 @@ async def test_its_last_words_are_told_when_it_does_not_start(program, tmp_path)
             pass
 
 
+async def test_a_traceback_that_quotes_the_announcement_is_not_one(program, tmp_path):
+    program("""print('    echo(f"ready on {address}")'); print('ValueError: no voice'); sys.exit(1)""")
+    with pytest.raises(ServerFailed, match="ValueError: no voice"):
+        async with local_server(tmp_path / "server.log"):
+            pass
+
+
 async def test_one_that_never_gets_ready_is_given_up(program, tmp_path):
     program("print('pid', os.getpid(), flush=True); time.sleep(60)")
     with pytest.raises(ServerFailed, match="not ready within 1 s"):
