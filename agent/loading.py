@@ -26,6 +26,7 @@ from agent.metrics import Metrics
 from agent.records.database import Database
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
+from agent.yamlfile import FileError
 from models.contracts import UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
@@ -189,14 +190,17 @@ def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:
     chosen, key = settings.handoff, settings.secrets.webhook_key
     webhook = None
     if chosen.webhook_url is not None and key is not None:
-        webhook = Webhook(
-            chosen.webhook_url,
-            key.get_secret_value(),
-            clock,
-            timeout_s=chosen.webhook_timeout_s,
-            budget_s=chosen.webhook_budget_s,
-            allow_private=chosen.allow_private,
-        )
+        try:
+            webhook = Webhook(
+                chosen.webhook_url,
+                key.get_secret_value(),
+                clock,
+                timeout_s=chosen.webhook_timeout_s,
+                budget_s=chosen.webhook_budget_s,
+                allow_private=chosen.allow_private,
+            )
+        except ValueError as error:
+            raise FileError([f"handoff.webhook_url: {error}"]) from error
     elif chosen.webhook_url is not None:
         log.warning("handoff.webhook_url is set but CALLAGENT_WEBHOOK_KEY is not: no webhook is sent")
     return Desk(database, webhook, chosen.transfer_to, clock)

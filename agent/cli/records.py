@@ -51,9 +51,9 @@ def list_command(
             call["id"],
             began,
             call["gateway"],
-            call["caller"] or "",
+            escape(call["caller"] or ""),
             call["outcome"] or "open",
-            call["reason"] or "",
+            escape(call["reason"] or ""),
             length,
         )
     Console().print(table)
@@ -68,7 +68,8 @@ def show(call: str, database: Url = None, config: Config = None, as_json: Json =
         return
     console = Console()
     head = loaded["call"]
-    console.print(f"[bold]{head['id']}[/]  {head['gateway']}  {head['outcome'] or 'open'}  {head['reason'] or ''}")
+    reason = escape(head["reason"] or "")
+    console.print(f"[bold]{head['id']}[/]  {head['gateway']}  {head['outcome'] or 'open'}  {reason}")
     turns = Table("at", "who", "words", "intent", "emotion", "answered in")
     for turn in loaded["turns"]:
         total = turn["latency"].get("total")
@@ -77,7 +78,7 @@ def show(call: str, database: Url = None, config: Config = None, as_json: Json =
             turn["speaker"],
             _words(turn),
             "" if turn["intent"] is None else f"{turn['intent']} {turn['confidence'] or 0:.2f}",
-            str(turn["emotion"].get("label", "")),
+            ", ".join(f"{part} {turn['emotion'][part]}" for part in ("words", "voice") if part in turn["emotion"]),
             "" if total is None else f"{total:.0f} ms",
         )
     console.print(turns)

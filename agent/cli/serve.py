@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from agent.cli.settings import settings_or_leave
 from agent.logs import set_up_logs
@@ -40,6 +41,6 @@ def serve(
         if not insecure and settings.secrets.token_key is None and settings.secrets.twilio_auth_token is None:
             typer.secho("no secrets are set: every call will be refused; see `agent doctor`", fg="yellow", err=True)
         run(settings, listening, insecure, lambda address: typer.echo(f"ready on {address}"))
-    except (ServeError, FileError, ModelError, DatabaseError) as error:
+    except (ServeError, FileError, ModelError, DatabaseError, SQLAlchemyError, OSError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error
