@@ -106,6 +106,7 @@ def hearing(
 @app.command()
 def memory(
     calls: Annotated[int, typer.Option(help="Live calls.", min=1, max=200)] = 8,
+    waves: Annotated[int, typer.Option(help="The calls are placed and ended this often.", min=1, max=100)] = 2,
     scenario: Scenario = _SCENARIO,
     config: Config = None,
     keep: Keep = None,
@@ -115,7 +116,7 @@ def memory(
     """Resident memory of the server at rest, with live calls, and after them. Linux only (reads /proc)."""
 
     async def run(folder: Path, progress: reports.Progress) -> Report:
-        return await measure_memory(folder, RealClock(), config, scenario, calls, _command(), progress)
+        return await measure_memory(folder, RealClock(), config, scenario, calls, waves, _command(), progress)
 
     _measured(run, keep, json_file, markdown)
 
@@ -209,6 +210,6 @@ def _show(console: Console, found: Report) -> None:
         for row in table.rows:
             shown.add_row(*(escape(cell) for cell in row))
         console.print(shown)
-    for note in found.notes:
+    for note in (*found.details, *found.notes):
         console.print(f"[dim]{escape(note)}[/dim]", highlight=False, soft_wrap=True)
     console.print(f"[dim]{escape(found.hardware)}[/dim]", highlight=False, soft_wrap=True)

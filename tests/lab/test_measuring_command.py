@@ -105,6 +105,7 @@ def test_hearing_reports_each_set_line_and_context(run, monkeypatch, tmp_path):
         (30, "mu-law"),
     ]
     assert {(found["words"], found["substitutions"], found["wer_percent"]) for found in people} == {(5, 1, 20.0)}
+    assert "people, clean, 12 s: said “Do you ship the Canada”" in result.stdout.replace("\n", "")
     assert people[0]["wrong"] == [{"said": "Do you ship the Canada", "heard": "Do you ship to Canada?"}]
 
 

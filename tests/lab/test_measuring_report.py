@@ -67,7 +67,7 @@ def test_memory_a_call_is_counted_from_before_its_wave():
         "live 2": Memory(484, 510),
         "after 2": Memory(462, 510),
     }
-    report = memory.digest(found, 8, "c")
+    report = memory.digest(found, 8, 2, "c")
     assert report.figures["mb_per_call"] == {"wave_1": 10.0, "wave_2": 3.0}
     assert report.figures["peak_mb"] == 510
     assert ("wave 2: 8 live calls", "484 MB", "3.0 MB") in report.tables[0].rows
@@ -75,9 +75,9 @@ def test_memory_a_call_is_counted_from_before_its_wave():
 
 def test_starts_are_told_apart():
     report = start.digest({"cold": [30.0, 34.0], "warm": [4.0]}, "c")
-    assert report.figures["cold"]["p50"] == 32_000
+    assert report.figures["cold"]["spread_s"]["p50"] == 32.0
     assert report.figures["warm"]["seconds"] == [4.0]
     assert report.tables[0].rows == (
-        ("cold", "2", "32000 ms", "30000 ms", "34000 ms"),
-        ("warm", "1", "4000 ms", "4000 ms", "4000 ms"),
+        ("cold", "2", "32.0 s", "30.0 s", "34.0 s"),
+        ("warm", "1", "4.0 s", "4.0 s", "4.0 s"),
     )

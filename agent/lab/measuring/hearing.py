@@ -45,7 +45,7 @@ def measure_hearing(
     """
     total = len(contexts) * len(CONDITIONS) * sum(len(recordings) for recordings in sets.values())
     done = 0
-    rows, figures, notes = [], [], []
+    rows, figures, details = [], [], []
     for context in contexts:
         recognizer = _recognizer(settings, context)
         for name, recordings in sets.items():
@@ -57,14 +57,16 @@ def measure_hearing(
                     progress(done, total, f"{name}, {condition}, {context:g} s")
                 rows.append(_row(context, name, condition, found))
                 figures.append(_figures(context, name, condition, found))
-                notes += [
+                details += [
                     f"{name}, {condition}, {context:g} s: said “{said}”, heard “{heard}”"
                     for said, heard in found.wrong[:3]
                 ]
     chosen = settings.recognizer
     title = f"{chosen.model}, {chosen.compute_type}, beam {chosen.beam_size}, {chosen.device}, one thread"
     columns = ("speech", "line", "context", "utterances", "words", "errors", "WER", "p50", "p95", "of real time")
-    return Report("hearing", command, (Table(title, columns, tuple(rows)),), {"results": figures}, tuple(notes))
+    return Report(
+        "hearing", command, (Table(title, columns, tuple(rows)),), {"results": figures}, details=tuple(details)
+    )
 
 
 def hear(recognizer: Recognizer, recording: Recording, condition: str, language: str, found: Hearing) -> None:

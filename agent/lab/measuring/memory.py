@@ -16,8 +16,6 @@ from agent.lab.measuring.server import MeasuredServer, measured_server
 from agent.lab.script import SETTLED_MS, Script, read_script
 from agent.lab.twilio_caller import TwilioCaller
 
-WAVES = 2
-"""Calls are placed, ended and placed again: the first wave also pays for what models take up when first used."""
 SETTLE_S = 3.0
 """The process is read this long after calls have ended, and the server started."""
 APART_MS = 1000.0
@@ -27,9 +25,18 @@ ANSWER_S = 30.0
 
 
 async def measure_memory(
-    folder: Path, clock: Clock, config: Path | None, scenario: Path, calls: int, command: str, progress: Progress
+    folder: Path,
+    clock: Clock,
+    config: Path | None,
+    scenario: Path,
+    calls: int,
+    waves: int,
+    command: str,
+    progress: Progress,
 ) -> Report:
-    """Read the server's resident memory around `calls` live calls, each with an answered turn, `WAVES` times.
+    """Read the server's resident memory around `calls` live calls, each with an answered turn, `waves` times over.
+
+    The first wave also pays for what models take up when first used; memory that grows with every wave is a leak.
 
     Raises:
         FileError, CueError: the scenario or the configuration is wrong.
@@ -38,27 +45,27 @@ async def measure_memory(
     """
     script = read_script(scenario)
     sheet = read_cues(scenario.parent / script.cues, scenario.parent / script.wav)
-    steps = 1 + 2 * WAVES
+    steps = 1 + 2 * waves
     progress(0, steps, "starting the server")
     async with measured_server(folder, clock, config, calls=calls) as server:
         await _settle(clock)
         found: dict[str, Memory] = {"at rest": memory_of(server.pid)}
-        for wave in range(1, WAVES + 1):
+        for wave in range(1, waves + 1):
             progress(2 * wave - 1, steps, f"wave {wave}: {calls} calls")
             found[f"live {wave}"] = await _live(server, clock, script, sheet, calls)
             progress(2 * wave, steps, f"wave {wave}: ended")
             await _settle(clock)
             found[f"after {wave}"] = memory_of(server.pid)
     progress(steps, steps, "done")
-    return digest(found, calls, command)
+    return digest(found, calls, waves, command)
 
 
-def digest(found: Mapping[str, Memory], calls: int, command: str) -> Report:
+def digest(found: Mapping[str, Memory], calls: int, waves: int, command: str) -> Report:
     """The report on `found`: `at rest`, then `live N` and `after N` for each wave."""
     rows = [("at rest, models loaded", _mb(found["at rest"]), "")]
     each: dict[str, float] = {}
     before = found["at rest"]
-    for wave in range(1, WAVES + 1):
+    for wave in range(1, waves + 1):
         live, after = found[f"live {wave}"], found[f"after {wave}"]
         each[f"wave_{wave}"] = round((live.now_mb - before.now_mb) / calls, 2)
         rows.append((f"wave {wave}: {calls} live calls", _mb(live), f"{each[f'wave_{wave}']:.1f} MB"))
@@ -73,7 +80,7 @@ def digest(found: Mapping[str, Memory], calls: int, command: str) -> Report:
         "mb_per_call": each,
         "peak_mb": round(most, 1),
     }
-    note = "the first wave also pays for the working memory of the models; the second shows what a call takes"
+    note = "the first wave also pays for the working memory of the models; later ones show what a call takes"
     return Report("memory", command, (table,), figures, (note,))
 
 

@@ -31,13 +31,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, on what machine, and when. `figures` is JSON-ready."""
+    """What was measured, on what machine, and when. `figures` is JSON-ready; `details` are for the terminal only."""
 
     name: str
     command: str
     tables: tuple[Table, ...]
     figures: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=machine)
     versions: Mapping[str, str] = field(default_factory=versions)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))

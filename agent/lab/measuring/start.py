@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.clock import Clock
-from agent.lab.measuring.report import Progress, Report, Table, figure, spread
+from agent.lab.measuring.report import Progress, Report, Table, spread
 from agent.lab.measuring.server import measured_server
 
 _CACHES = "caches"
@@ -45,14 +45,15 @@ async def measure_start(
 
 
 def digest(times: Mapping[str, Sequence[float]], command: str) -> Report:
-    """The report on `times`: seconds by kind of start."""
-    found = {kind: spread([second * 1000.0 for second in seconds]) for kind, seconds in times.items()}
+    """The report on `times`: seconds of each start, by kind."""
+    found = {kind: spread(seconds) for kind, seconds in times.items()}
     rows = tuple(
-        (kind, str(each["count"]), *(figure(each, name, " ms") for name in ("p50", "least", "most")))
+        (kind, str(each["count"]), *(f"{each[name]:.1f} s" for name in ("p50", "least", "most")))
         for kind, each in found.items()
     )
     table = Table("From the start of the process until /ready", ("start", "runs", "median", "least", "most"), rows)
     figures = {
-        kind: {"seconds": [round(second, 3) for second in seconds]} | found[kind] for kind, seconds in times.items()
+        kind: {"seconds": [round(second, 3) for second in seconds], "spread_s": found[kind]}
+        for kind, seconds in times.items()
     }
     return Report("start", command, (table,), figures)
