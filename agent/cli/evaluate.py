@@ -157,7 +157,7 @@ def _measured(
 ) -> None:
     """Run a measurement under a progress bar and show its report; status 2 where it cannot be carried through.
 
-    Without `keep` it works in a temporary folder, which is left behind only where it fails.
+    Without `keep` it works in a temporary folder, which is left behind only where it fails and has something to show.
     """
     errors = Console(stderr=True)
     folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="agent-evaluate-"))
@@ -172,7 +172,10 @@ def _measured(
             raise
         for leaf in leaves:
             errors.print(f"[red]It could not be measured:[/red] {escape(str(leaf))}", highlight=False, soft_wrap=True)
-        errors.print(f"What there is was kept in {folder}", highlight=False, soft_wrap=True)
+        if keep is None and not any(folder.iterdir()):
+            folder.rmdir()
+        else:
+            errors.print(f"What there is was kept in {folder}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     if keep is None:
         shutil.rmtree(folder)

@@ -19,8 +19,10 @@ REPORT = Report("start", "agent evaluate start", (Table("Starts", ("kind", "ms")
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """Run a command line."""
+def run(monkeypatch, tmp_path):
+    """Run a command line, with temporary folders below `tmp_path`/temporary."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
 
     def invoke(*words):
         monkeypatch.setattr("sys.argv", ["agent", *words])
@@ -113,3 +115,4 @@ def test_a_folder_without_words_is_refused(run, tmp_path):
     result = run("evaluate", "hearing", "--data", str(tmp_path))
     assert result.exit_code == 2
     assert "holds no utterances" in result.stderr
+    assert not any((tmp_path / "temporary").iterdir())
