@@ -109,7 +109,11 @@ class Pool:
         return await future
 
     def _make_room(self, queue: list[_Job[Any]], priority: Priority) -> None:
-        waiting = sum(not job.future.cancelled() for job in queue)
+        if len(queue) < self._bound:
+            return
+        queue[:] = [job for job in queue if not job.future.cancelled()]
+        heapq.heapify(queue)
+        waiting = len(queue)
         if waiting < self._bound:
             return
         worst = max(queue)
@@ -173,6 +177,9 @@ class Pool:
 
 
 def _settle(job: _Job[Any], result: Any = None, error: BaseException | None = None) -> None:
+    if isinstance(error, StopIteration):  # a future refuses it, and whoever waits would wait for ever
+        error = RuntimeError(f"a model job raised {error!r}")
+
     def settle() -> None:
         if job.future.done():
             return

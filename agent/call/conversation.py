@@ -35,6 +35,8 @@ MOST_TYPED = 4
 """Typed turns waiting to be understood, one at a time: a caller who floods must not take the models from others."""
 TYPED_REPROMPT_MS = 600_000.0
 """Silence before a typed call is asked again: people read and think."""
+POLL_MS = 20.0
+"""How often a typed turn that has to wait looks again."""
 GRACE_S = 5.0
 """How long a gateway may take to end the stream of a call that was handed over before we close it."""
 
@@ -85,6 +87,7 @@ class Conversation:
         self.handover = Handover(services, protocol, outbox, notes, self._dialogue, call)
         self._number = 0
         self._reply: Reply | None = None
+        self._stopping: list[Reply] = []
         self._leaving: Reply | None = None
         self._answering: asyncio.Task[None] | None = None
         self._guessing: tuple[int, asyncio.Task[None]] | None = None
@@ -116,23 +119,40 @@ class Conversation:
         at = floor.deadline(self._floor, self._turns)
         if at is not None and now >= at:
             self._step(floor.Tick())
-        if self._keys and now >= self._keys_ms + KEYS_MS:
+        keys_wait = self._holds(now)
+        if self._keys and not keys_wait and (self._keys_whole or now >= self._keys_ms + KEYS_MS):
             self._enter_keys()
         times = [floor.deadline(self._floor, self._turns)]
         if self._reply is not None and floor.may_speak(self._floor, self._reply.generation):
             times.append(self.playout.next_due(now))
-        if self._keys:
+        if self._keys and not keys_wait:
             times.append(self._keys_ms + KEYS_MS)
         return min((at for at in times if at is not None), default=None)
 
     def close(self, now: float) -> None:
         """The call is over: fix what was heard of a reply that was still playing."""
         reply, self._reply = self._reply, None
+        for stopping in list(self._stopping):
+            self._settle_stopped(stopping)
         if reply is not None:
             self._record_played(now)
             self.playout.stop(now)
             reply.heard = self.playout.heard(now)
             self._settle_stopped(reply)
+
+    def cut_if_long(self) -> asyncio.Task[str | Exception] | None:
+        """Recognize a turn of the caller that has had no pause for too long; returns the task, which the call owns."""
+        return self.hearing.cut_if_long() if self._floor.open else None
+
+    @property
+    def parting(self) -> bool:
+        """Whether the agent is saying its last goodbye, or has."""
+        return self.phase is floor.Phase.CLOSING or (self._reply is not None and self._reply.then == "hangup")
+
+    def _holds(self, now: float) -> bool:
+        """Whether what the caller enters has to wait for what must be heard."""
+        reply = self._reply
+        return reply is not None and floor.may_speak(self._floor, reply.generation) and self.playout.must_hear(now)
 
     def part_failed(self, part: str, error: Exception) -> None:
         """A part of the agent raised: apologise, then a person; never silence."""
@@ -219,7 +239,10 @@ class Conversation:
 
     def _commit(self, revision: int, generation: int, waited_ms: float, now: float) -> None:
         guessing = self._guessing[1] if self._guessing and self._guessing[0] == revision else None
+        if guessing is None:
+            self._drop_guess()
         self._guessing = None
+        self.hearing.commit()
         self._number += 1
         reply = Reply(generation, self._number, now, answers_caller=True)
         reply.latency["endpoint_wait"] = waited_ms
@@ -266,8 +289,9 @@ class Conversation:
         return CallerTurn(reply.turn, heard.text, heard.understood, heard.voice, confident=heard.confident)
 
     def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False) -> None:
+        generation = self._floor.generation
         self._step(floor.AgentTurn(farewell))
-        if not floor.may_speak(self._floor, self._floor.generation):
+        if self._floor.generation == generation:
             return
         if self._notes.transcript.rows():
             self._number += 1
@@ -316,19 +340,30 @@ class Conversation:
             text = self._typed[0]
             try:
                 understood = await self.hearing.understand(text)
+                while self._holds(self._clock.now_ms()):
+                    await self._poll()
                 self._enter(CallerTurn(self._number + 1, text, understood))
+                while self._reply is not None and self._reply.answers_caller and self._reply.snapshot is None:
+                    await self._poll()
             except Exception as error:
                 self.part_failed("understanding", error)
             self._typed.popleft()
+
+    async def _poll(self) -> None:
+        await self._clock.sleep_until(self._clock.now_ms() + POLL_MS)
 
     def key(self, digit: str) -> None:
         """The caller pressed a key."""
         self._notes.event("key")
         self._step(floor.Key())
         self._keys_ms = self._clock.now_ms()
-        self._keys += digit
-        if digit == "#" or len(self._keys) >= MOST_KEYS:
+        self._keys = (self._keys + digit)[:MOST_KEYS]
+        if self._keys_whole and not self._holds(self._keys_ms):
             self._enter_keys()
+
+    @property
+    def _keys_whole(self) -> bool:
+        return self._keys.endswith("#") or len(self._keys) >= MOST_KEYS
 
     def _enter_keys(self) -> None:
         keys, self._keys = self._keys, ""
@@ -338,6 +373,7 @@ class Conversation:
     def _enter(self, turn: CallerTurn) -> None:
         self._entered = turn
         self._step(floor.Entered())
+        self._entered = None
 
     def _play(self, now: float) -> None:
         reply = self._reply
@@ -347,8 +383,7 @@ class Conversation:
             self._outbox.put(command)
         if reply.audible_ms is None and (self.playout.started or (reply.said and not self._can.audio_out)):
             self._audible(reply, now)
-        playing = self.playout.utterance_now(now)
-        must_hear = playing is not None and playing[1]
+        must_hear = self.playout.must_hear(now)
         if must_hear is not self._floor.must_hear:
             self._step(floor.MustHear(must_hear))
         self._record_played(now)
@@ -390,6 +425,10 @@ class Conversation:
         reply.heard = self.playout.heard(now)
         if retract:
             self._number = reply.turn - 1
+            if reply.snapshot is not None:
+                self.hearing.unsettle()
+        else:
+            self._stopping.append(reply)
         if task is not None:
             task.cancel()
         self._answering = self._spawn(self._stopped(reply, task, retract), f"stop-{generation}")
@@ -400,12 +439,13 @@ class Conversation:
             if reply.snapshot is not None:
                 self._dialogue.restore(reply.snapshot)
             self._notes.take_back(reply.turn)
-        elif reply is not None:
+        elif reply is not None and reply in self._stopping:
             self._settle_stopped(reply)
         if not retract:
             self._step(floor.ReplyStopped())
 
     def _settle_stopped(self, reply: Reply) -> None:
+        self._stopping = [other for other in self._stopping if other is not reply]
         fixed = self._notes.heard(reply, reply.heard, interrupted=True)
         self._dialogue.heard(fixed.heard or "" if fixed else "", False)
 

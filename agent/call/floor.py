@@ -315,6 +315,8 @@ class FloorState:
     """The reply being prepared answers a turn of the caller."""
     audible_ms: float = 0.0
     must_hear: bool = False
+    leaving: bool = False
+    """The farewell before the caller moves is being prepared or said: a person waits, and nothing stops it."""
     idle_ms: float = 0.0
     """Since when nobody speaks."""
     prompts: int = 0
@@ -351,11 +353,13 @@ def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings
                 return state, []
             return replace(state, phase=Phase.LISTENING, idle_ms=now_ms), []
         case MustHear(on):
+            if on and state.phase is Phase.YIELDING:
+                return replace(state, phase=Phase.SPEAKING, must_hear=True, audible_ms=now_ms), [Resume()]
             return replace(state, must_hear=on), []
         case Expecting(profile):
             return replace(state, profile=profile), []
         case GiveUp():
-            if state.phase in _SILENT:
+            if state.phase in _SILENT or state.leaving:
                 return state, []
             stopped = Interrupt(state.generation)
             given = replace(state, phase=Phase.TRANSFERRING, generation=state.generation + 1, open=False)
@@ -399,16 +403,17 @@ def deadline(state: FloorState, settings: FloorSettings) -> float | None:
 
 
 def _may_yield(state: FloorState) -> bool:
-    return state.phase is Phase.YIELDING or (state.phase is Phase.SPEAKING and not state.must_hear)
+    return state.phase is Phase.YIELDING or (state.phase is Phase.SPEAKING and not (state.must_hear or state.leaving))
 
 
 def _agent_turn(state: FloorState, farewell: bool) -> Step:
-    if state.phase in _SILENT and not (farewell and state.phase is Phase.TRANSFERRING):
+    if state.leaving or (state.phase in _SILENT and not (farewell and state.phase is Phase.TRANSFERRING)):
         return state, []
     replaced: list[Command] = []
     if state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
         replaced.append(Interrupt(state.generation))
-    return replace(state, phase=Phase.THINKING, generation=state.generation + 1, from_caller=False), replaced
+    generation = state.generation + 1
+    return replace(state, phase=Phase.THINKING, generation=generation, from_caller=False, leaving=farewell), replaced
 
 
 def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettings) -> Step:
@@ -467,7 +472,7 @@ def _voiced(state: FloorState) -> float:
 
 
 def _barges_in(state: FloorState, now_ms: float, settings: FloorSettings) -> bool:
-    if state.must_hear or now_ms - state.audible_ms < settings.guard_ms:
+    if state.must_hear or state.leaving or now_ms - state.audible_ms < settings.guard_ms:
         return False
     return state.run > 0 and _voiced(state) >= settings.barge_in_ms
 
@@ -533,18 +538,19 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
 
 
 def _entered(state: FloorState, now_ms: float) -> Step:
-    if state.phase in _SILENT:
+    if state.phase in _SILENT or state.leaving:
         return state, []
     commands: list[Command] = []
     if state.phase in (Phase.SPEAKING, Phase.YIELDING, Phase.THINKING):
         commands.append(Interrupt(state.generation))
         state = replace(state, generation=state.generation + 1)
     after, more = _commit(replace(state, revision=state.revision + 1), 0.0)
-    return after, commands + more
+    # What was entered is whole: a voice after it is no second half that would take it back.
+    return replace(after, from_caller=False), commands + more
 
 
 def _key(state: FloorState, now_ms: float) -> Step:
-    if state.phase in (Phase.SPEAKING, Phase.YIELDING) and not state.must_hear:
+    if state.phase in (Phase.SPEAKING, Phase.YIELDING) and not (state.must_hear or state.leaving):
         return _interrupt(replace(state, open=False))
     return replace(state, idle_ms=now_ms), []
 
@@ -552,6 +558,7 @@ def _key(state: FloorState, now_ms: float) -> Step:
 def _done(state: FloorState, event: ReplyDone, now_ms: float) -> Step:
     if event.generation != state.generation or state.phase not in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
         return state, []
+    state = replace(state, leaving=False)
     if event.then == "hangup" and not state.open:
         return replace(state, phase=Phase.CLOSING), [EndCall()]
     if event.then == "move":

@@ -38,16 +38,21 @@ class Handover:
         self.stage: Literal["none", "asking", "moving"] = "none"
         self._handoff_id = ""
         self._rule = ""
+        self._open = False
 
     async def ask(self, handoff: HandOff) -> HandoffResult:
         """Ask the desk for a person; an outcome other than `accepted` leaves the caller with the agent."""
-        self.stage = "asking"
+        self.stage, self._open = "asking", True
         self._rule = handoff.rule
         self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
-        request = self._request(handoff)
-        if self._notes.record is not None:
-            await self._notes.record.flush()
-        result = await self._services.desk.request(request)
+        try:
+            request = self._request(handoff)
+            if self._notes.record is not None:
+                await self._notes.record.flush()
+            result = await self._services.desk.request(request)
+        except Exception as error:
+            self._notes.fault("handoff_failed", f"{type(error).__name__}: {error}")
+            result = HandoffResult("failed", detail=str(error))
         if result.outcome != "accepted":
             self._settled(result)
         return result
@@ -62,13 +67,21 @@ class Handover:
     def _settled(self, result: HandoffResult) -> None:
         self._services.metrics.handoffs.labels(self._rule, result.outcome).inc()
         self._notes.event("handoff", id=self._handoff_id, rule=self._rule, outcome=result.outcome)
+        self._open = False
         if result.outcome != "accepted":
             self.stage = "none"
 
-    async def caller_left(self) -> None:
-        """The caller hung up before a person was found."""
+    async def stream_ended(self) -> None:
+        """The stream is over: tell the desk what became of a handoff that was under way."""
+        if not self._open:
+            return
         if self.stage == "asking":
+            self._open = False
             await self._services.desk.caller_left(self._handoff_id)
+        else:
+            # A carrier ends the stream as soon as it takes the caller, often before it answers the request to.
+            self._settled(HandoffResult("accepted"))
+            await self._services.desk.finished(self._handoff_id, "bridged")
 
     async def _move(self, result: HandoffResult) -> HandoffResult:
         self.stage = "moving"

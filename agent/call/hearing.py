@@ -62,8 +62,9 @@ class Hearing:
         self._asked = asked
         self._history = services.emotion.new_history() if services.emotion else None
         self._language = services.settings.recognizer.language
-        self._pieces: list[asyncio.Task[str]] = []
-        self._before: list[asyncio.Task[str]] = []
+        self._settled_before = self._history
+        self._pieces: list[asyncio.Task[str | Exception]] = []
+        self._before: list[asyncio.Task[str | Exception]] = []
 
     def open(self, frames_back: int) -> None:
         """A turn opened `frames_back` frames ago."""
@@ -76,6 +77,10 @@ class Hearing:
         self._before = []
         self._listening.merge()
 
+    def commit(self) -> None:
+        """The open turn is over."""
+        self._listening.commit()
+
     def drop(self) -> None:
         """What was open was no turn."""
         self._pieces = []
@@ -87,9 +92,9 @@ class Hearing:
             self._pieces = [_known(heard.text)]
             self._listening.cut(heard.end)
 
-    def cut_if_long(self) -> asyncio.Task[str] | None:
+    def cut_if_long(self) -> asyncio.Task[str | Exception] | None:
         """Start recognizing a turn that has had no pause for too long; returns the task, which the call owns."""
-        if self._listening.turn_s() < LONGEST_S:
+        if self._listening.turn_s() < LONGEST_S or not self._listening.voiced:
             return None
         piece = self._listening.turn()
         if piece is None:
@@ -108,11 +113,13 @@ class Hearing:
         clock = self._services.clock
         piece = self._listening.turn()
         began = clock.now_ms()
+        earlier = await self._earlier()
         if piece is None:
-            return Heard("", Understood(OUT_OF_SCOPE, 0.0))
+            text = " ".join(earlier)
+            understood = await self.understand(text) if text else Understood(OUT_OF_SCOPE, 0.0)
+            return Heard(text, understood, history=self._history)
         emotion = asyncio.create_task(self._emotion(piece.samples), name="emotion")
         try:
-            earlier = [await asyncio.shield(task) for task in self._pieces]
             recognition = await self._recognize(piece, priority)
             recognized = clock.now_ms()
             text = " ".join(part for part in (*earlier, recognition.text) if part)
@@ -143,11 +150,33 @@ class Hearing:
 
     def settle(self, heard: Heard) -> None:
         """This reading is the turn."""
+        self._settled_before = self._history
         if heard.history is not None:
             self._history = heard.history
 
-    async def _text(self, piece: Piece) -> str:
-        return (await self._recognize(piece, Priority.SPECULATION)).text
+    def unsettle(self) -> None:
+        """The reading settled last was only the beginning of the turn."""
+        self._history = self._settled_before
+
+    async def _earlier(self) -> list[str]:
+        texts: list[str] = []
+        for task in self._pieces:
+            text = await asyncio.shield(task)
+            if isinstance(text, Exception):
+                raise text
+            texts.append(text)
+        return [text for text in texts if text]
+
+    async def _text(self, piece: Piece) -> str | Exception:
+        """The words of a piece, tried twice: as a guess it may be dropped for more urgent work. Never raises."""
+        try:
+            return (await self._recognize(piece, Priority.SPECULATION)).text
+        except Exception as error:
+            log.warning("a piece of a long turn is recognized again: %s", error)
+        try:
+            return (await self._recognize(piece, Priority.FINAL_RECOGNITION)).text
+        except Exception as error:
+            return error
 
     async def _recognize(self, piece: Piece, priority: Priority) -> Recognition:
         _, profile = self._asked()
@@ -169,8 +198,8 @@ class Hearing:
             return None, self._history
 
 
-def _known(text: str) -> asyncio.Task[str]:
-    async def known() -> str:
+def _known(text: str) -> asyncio.Task[str | Exception]:
+    async def known() -> str | Exception:
         return text
 
     return asyncio.create_task(known(), name="known-piece")

@@ -56,6 +56,7 @@ class Listening:
         self._begin: int | None = None
         self._before: int | None = None
         self._last_voiced = 0
+        self._answered = 0
         self.received = 0
         """Samples received so far, at the gateway's rate."""
 
@@ -88,7 +89,11 @@ class Listening:
     def open(self, frames_back: int) -> None:
         """A turn opened, `frames_back` frames before the last one judged."""
         self._before = self._begin
-        self._begin = max(0, self._framed - frames_back * FRAME - PREROLL)
+        self._begin = max(self._answered, self._framed - frames_back * FRAME - PREROLL)
+
+    def commit(self) -> None:
+        """The open turn is over; a later one does not begin before its last voiced frame."""
+        self._answered = self._last_voiced
 
     def merge(self) -> None:
         """The turn that just opened goes on with the one before it."""
@@ -103,12 +108,19 @@ class Listening:
         """Everything of the open turn before sample `at` has been recognized for good."""
         self._begin = at
 
+    @property
+    def voiced(self) -> bool:
+        """Whether the open turn, or what was not cut of it, has a voice in it."""
+        return self._begin is not None and self._last_voiced > self._begin
+
     def turn(self) -> Piece | None:
-        """The open turn up to a little after its last voiced frame; None where none is open."""
+        """The open turn up to a little after its last voiced frame; None where nothing is open or kept of it."""
         if self._begin is None:
             return None
         end = min(self._ring.end, max(self._last_voiced, self._begin) + TAIL)
         begin = max(self._begin, self._ring.start)
+        if begin >= end:
+            return None
         return Piece(self._ring.slice(begin, end), begin, end)
 
     def turn_s(self) -> float:

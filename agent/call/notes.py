@@ -34,6 +34,7 @@ class Notes:
         self.counters: dict[str, int] = {}
         self.emotions: list[Mapping[str, Any]] = []
         self.actions: list[Mapping[str, Any]] = []
+        self._acted: list[Acted] = []
 
     def at(self, now_ms: float) -> float:
         """A time of the clock as ms since the call began."""
@@ -147,7 +148,10 @@ class Notes:
         return fixed
 
     def acted(self, reply: Reply, acted: Acted) -> None:
-        """An action ran."""
+        """An action ran. Told again, after the turn it ran in was taken back, it counts once."""
+        if any(known is acted for known in self._acted):
+            return
+        self._acted.append(acted)
         self.actions.append({"name": acted.name, "arguments": dict(acted.arguments), "ok": acted.ok})
         self._services.metrics.actions.labels(acted.name, str(acted.ok).lower()).inc()
         if self.record is not None:

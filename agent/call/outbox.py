@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 
 from agent.call.transport import Disconnected, Transport
 from agent.gateways.base import Clear, Command, GatewayProtocol, Mark, Play
 
+DRAIN_S = 5.0
+"""How long the end of a call waits for a peer that reads slowly, or not at all."""
 BOUND = 500
 """Commands waiting, 10 s of audio: a socket that takes nothing for so long is stuck, and the call is ended."""
 
@@ -57,5 +60,7 @@ class Outbox:
             self._idle.set()
 
     async def drained(self) -> None:
-        """Wait until everything queued was written or the socket is gone."""
-        await self._idle.wait()
+        """Wait until everything queued was written or the socket is gone, `DRAIN_S` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._idle.wait()

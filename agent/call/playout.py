@@ -7,7 +7,9 @@ the paced clock behind the line's measured lag, and nothing else.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,8 @@ UNTRUE_MS = 120.0
 """A mark back this much before its audio could have ended shows that the gateway's marks mean nothing."""
 MARK_PATIENCE_MS = 1500.0
 """A last mark that is not back this long after the audio's paced end is no longer waited for."""
+LAGS = 3
+"""Marks the line's lag is taken from, as their median: one that comes late says nothing of the line."""
 WORD_HEARD = 0.6
 """Share of a word that must have played for the word to count as heard."""
 AUDIBLE = 200
@@ -62,6 +66,7 @@ class Playout:
         self._per_ms = capabilities.encoding.rate / 1000.0
         self.marks_true = capabilities.marks == "played"
         self.lag_ms = 0.0
+        self._lags: deque[float] = deque(maxlen=LAGS)
         self.untrue_marks = 0
         self.stale_marks = 0
         self.resyncs = 0
@@ -238,21 +243,20 @@ class Playout:
         for other in [key for key, at in self._pending.items() if at <= sample]:
             del self._pending[other]
         self._acked = max(self._acked, sample)
-        self.lag_ms = min(1000.0, max(0.0, -early))
+        self._lags.append(min(1000.0, max(0.0, -early)))
+        self.lag_ms = sorted(self._lags)[(len(self._lags) - 1) // 2]
 
     def position(self, now_ms: float) -> int:
         """Samples of the reply's line that the caller has heard."""
         return max(self._acked, self._paced(now_ms - self.lag_ms))
 
-    def utterance_now(self, now_ms: float) -> tuple[int, bool] | None:
-        """The utterance playing now and whether it must be heard; None when nothing plays."""
-        if self._paused or not self.started:
-            return None
-        position = self._paced(now_ms)
-        for entry in self._ledger:
-            if entry.first <= position < entry.last:
-                return entry.utterance, self._must_hear[entry.utterance]
-        return None
+    def must_hear(self, now_ms: float) -> bool:
+        """Whether an utterance that must be heard was announced and has not been heard to its end."""
+        position = self.position(now_ms)
+        ends = {entry.utterance: entry.last for entry in self._ledger}
+        return any(
+            must and (number not in ends or position < ends[number]) for number, must in enumerate(self._must_hear)
+        )
 
     def heard(self, now_ms: float) -> list[HeardUtterance]:
         """What was heard of each utterance so far, in order; utterances of which nothing was are left out."""
@@ -307,7 +311,7 @@ class Playout:
                 at = entry.start + (position - entry.first) / per_char
                 starts = [match.start() for match in re.finditer(r"\S+", text) if match.start() <= at]
                 start = max((s for s in starts if s >= entry.start), default=entry.start)
-                return int(entry.first + (start - entry.start) * per_char)
+                return math.ceil(entry.first + (start - entry.start) * per_char)
         return position
 
 

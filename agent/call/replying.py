@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -79,22 +80,23 @@ class Speaker:
         """Take parts as they come, synthesize and queue them; returns when all of the reply is queued."""
         asked = self._clock.now_ms()
         first = True
-        async for part in parts:
-            match part:
-                case Say():
-                    if first:
-                        reply.latency["dialogue"] = self._clock.now_ms() - asked
-                    await self._say(reply, part, first)
-                    first = False
-                case Because(facts):
-                    reply.reasons.update(facts)
-                case HandOff():
-                    reply.then, reply.handoff = "transfer", part
-                case HangUp(reason):
-                    reply.then, reply.ending = "hangup", reason
-                case Expect() | Acted():
-                    pass
-            self._on_part(reply, part)
+        async with _closing(parts):
+            async for part in parts:
+                match part:
+                    case Say():
+                        if first:
+                            reply.latency["dialogue"] = self._clock.now_ms() - asked
+                        await self._say(reply, part, first)
+                        first = False
+                    case Because(facts):
+                        reply.reasons.update(facts)
+                    case HandOff():
+                        reply.then, reply.handoff = "transfer", part
+                    case HangUp(reason):
+                        reply.then, reply.ending = "hangup", reason
+                    case Expect() | Acted():
+                        pass
+                self._on_part(reply, part)
         reply.finished = True
         self._playout.complete(reply.generation)
         self._wake()
@@ -121,3 +123,13 @@ class Speaker:
             self._wake()
             while (ahead := self._playout.ahead_ms(self._clock.now_ms()) - AHEAD_MS) > 0:
                 await self._clock.sleep_until(self._clock.now_ms() + max(WAIT_MS, ahead))
+
+
+@asynccontextmanager
+async def _closing(parts: AsyncIterator[Part]) -> AsyncIterator[None]:
+    """Close `parts` with the reply: an answer given up half-way has ended before the next one begins."""
+    try:
+        yield
+    finally:
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()

@@ -132,7 +132,11 @@ class Session:
         metrics.ended.labels(gateway, ended.outcome, ended.reason).inc()
         if self._conversation is None or self._notes.record is None:
             return
-        await self._conversation.handover.caller_left()
+        try:
+            await self._conversation.handover.stream_ended()
+        except Exception as error:
+            log.exception("the desk was not told that the call ended")
+            self._notes.fault("desk_not_told", f"{type(error).__name__}: {error}")
         lost, playout = int(getattr(self._protocol, "sequence_gaps", 0)), self._conversation.playout
         metrics.lost_audio.inc(lost)
         counters = {
@@ -168,6 +172,8 @@ class Session:
                     self._end("failed", "message_flood", POLICY)
                     return
                 for event in self._protocol.receive(message):
+                    if self._over is not None and self._over.done():
+                        return
                     await self._handle(event)
         except Disconnected as gone:
             if gone.code == TOO_BIG:
@@ -204,7 +210,7 @@ class Session:
             self._end("refused", reason, NORMAL)
         elif conversation.phase is Phase.HUMAN or conversation.handover.stage == "moving":
             self._end("handed_off", reason, NORMAL)
-        elif conversation.phase is Phase.CLOSING:
+        elif conversation.parting:
             self._end("completed", reason, NORMAL)
         else:
             self._end("caller_left", reason, NORMAL)
@@ -263,7 +269,7 @@ class Session:
             return
         for chance in chances:
             conversation.frame(chance)
-        cutting = conversation.hearing.cut_if_long()
+        cutting = conversation.cut_if_long()
         if cutting is not None:
             self._own(cutting)
 

@@ -279,10 +279,11 @@ class FlowMachine:
 
     def leave(self, state: CallState, reason: str, rule: str, priority: int = 0) -> HandOff:
         """Hand the call to a person."""
-        state.handed_off = reason
         state.pending = None
         context = {name: known.value for name, known in state.slots.items()}
-        return HandOff(reason, rule, priority, {"flow": state.frame.flow if state.frame else None, "slots": context})
+        where = state.frame.flow if state.frame else None
+        state.handed_off = HandOff(reason, rule, priority, {"flow": where, "slots": context})
+        return state.handed_off
 
     def _put(self, state: CallState, step: AskStep | ConfirmStep, today: date) -> list[Part]:
         frame = state.frames[-1]

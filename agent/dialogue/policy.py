@@ -49,7 +49,7 @@ class Policy:
             return self._silence(state, turn, today, patient)
         state.silences = 0
         if state.handed_off is not None:
-            return Decision([*self._machine.phrase(state, "still_connecting", today)], why="handed_off")
+            return Decision([*self._says(state, "still_connecting", today), state.handed_off], why="handed_off")
         if turn.dtmf:
             return self._keys(state, turn, turn.dtmf, today)
         understood = turn.understood
@@ -108,7 +108,9 @@ class Policy:
     def _silence(self, state: CallState, turn: CallerTurn, today: date, patient: bool) -> Decision:
         state.silences = turn.silence
         if state.handed_off is not None:
-            return Decision(self._says(state, "still_connecting", today), why="silence while connecting")
+            return Decision(
+                [*self._says(state, "still_connecting", today), state.handed_off], why="silence while connecting"
+            )
         if patient and turn.silence == 1:
             state.patient = True
             return Decision(

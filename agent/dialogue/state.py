@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agent.dialogue.contracts import Expect, Say
+from agent.dialogue.contracts import Expect, HandOff, Say
 
 DONE_FLOWS = 8
 """How many finished flows are remembered, for corrections."""
@@ -102,7 +102,8 @@ class CallState:
     silences: int = 0
     feelings: Feelings = field(default_factory=Feelings)
     offered: set[str] = field(default_factory=set)
-    handed_off: str | None = None
+    handed_off: HandOff | None = None
+    """The handoff that was announced; until its announcement was heard the caller may still take the floor."""
     closed: bool = False
     reply: Reply = field(default_factory=Reply)
     keys: str = ""

@@ -33,9 +33,9 @@ def summarise(domain: Domain, state: CallState, acted: Sequence[Acted], caller: 
             now = "still upset" if state.feelings.anger >= domain.manner.emotion.upset else "calmer now"
             lines.append(f"The caller got angry in turn {peak.turn} and is {now}.")
     if state.handed_off:
-        lines.append(f"Handed over because: {state.handed_off}.")
+        lines.append(f"Handed over because: {state.handed_off.reason}.")
     return {
-        "reason": state.handed_off,
+        "reason": state.handed_off.reason if state.handed_off else None,
         "paragraph": " ".join(lines),
         "intent": intent,
         "slots": {name: {"value": known.value, "verified": known.verified} for name, known in state.slots.items()},

@@ -204,7 +204,7 @@ def test_what_is_recorded_is_what_played() -> None:
     assert at == sorted(at)
 
 
-def test_must_hear_follows_the_utterance_that_plays() -> None:
+def test_what_must_be_heard_is_over_with_its_last_sample() -> None:
     playout = Playout(PHONE)
     playout.begin(1)
     playout.add(1, playout.utterance(1, "This call is recorded.", must_hear=True) or 0, (0, 22), sound(500))
@@ -212,9 +212,79 @@ def test_must_hear_follows_the_utterance_that_plays() -> None:
     seen = []
     for now in range(0, 1000, 20):
         playout.due(float(now))
-        seen.append(playout.utterance_now(float(now)))
-    assert seen[1] == (0, True)
-    assert seen[-2] == (1, False)
+        seen.append(playout.must_hear(float(now)))
+    assert seen[:25] == [True] * 25
+    assert not any(seen[25:])
+
+
+def test_an_announced_utterance_must_be_heard_before_it_is_synthesized() -> None:
+    line = Line()
+    line.playout.begin(1)
+    line.playout.add(1, line.playout.utterance(1, "Hello.") or 0, (0, 6), sound(300))
+    assert not line.playout.must_hear(line.now)
+    disclosure = line.playout.utterance(1, "This call is recorded.", must_hear=True)
+    line.run(600)
+    assert line.playout.must_hear(line.now)
+    line.playout.add(1, disclosure or 0, (0, 22), sound(500))
+    line.run(300)
+    assert line.playout.must_hear(line.now)
+    line.run(400)
+    assert not line.playout.must_hear(line.now)
+
+
+def test_what_must_be_heard_lasts_until_the_line_has_played_it() -> None:
+    line = Line(delay_ms=200).reply((TEXT, 3000))
+    line.run(3600)
+    line.playout.begin(2)
+    line.playout.add(2, line.playout.utterance(2, "This call is recorded.", must_hear=True) or 0, (0, 22), sound(500))
+    line.playout.add(2, line.playout.utterance(2, "How can I help?") or 0, (0, 15), sound(900))
+    line.run(600)
+    assert line.playout.must_hear(line.now)
+    line.run(300)
+    assert not line.playout.must_hear(line.now)
+
+
+def test_one_late_mark_says_nothing_of_the_line() -> None:
+    playout = Playout(PHONE)
+    playout.begin(1)
+    playout.add(1, playout.utterance(1, TEXT) or 0, (0, len(TEXT)), sound(6000))
+    marks: list[tuple[float, str]] = []
+    for now in range(0, 4000, 5):
+        for command in playout.due(float(now)):
+            if isinstance(command, Mark):
+                late = 900.0 if len(marks) == 2 else 60.0
+                marks.append((playout._at(playout._sent) + late, command.name))
+        for at, name in sorted(marks):
+            if at <= now < at + 5:
+                playout.reached(name, float(now))
+    assert len(marks) >= 4
+    assert playout.lag_ms < 150
+
+
+def test_pausing_again_before_a_word_was_said_stays_at_that_word() -> None:
+    line = Line(replace(PHONE, marks="none")).reply((TEXT, 1970))
+    line.run(1000)
+    line.playout.pause(line.now)
+    first = line.playout.position(line.now)
+    for _ in range(6):
+        line.playout.resume(line.now)
+        line.playout.due(line.now)
+        line.now += 1.0
+        line.playout.pause(line.now)
+    assert line.playout.position(line.now) == first
+
+
+@pytest.mark.parametrize("marks", ["played", "none"])
+def test_a_pause_at_the_very_end_leaves_nothing_open(marks: str) -> None:
+    line = Line(replace(PHONE, marks=marks)).reply((TEXT, 1000))  # type: ignore[arg-type]
+    line.run(1003)
+    for command in line.playout.pause(line.now):
+        line.take(command)
+    assert not line.playout.done(line.now + 5000)
+    line.playout.resume(line.now)
+    line.run(1500)
+    assert line.playout.done(line.now)
+    assert [heard.complete for heard in line.playout.heard(line.now)] == [True]
 
 
 @given(

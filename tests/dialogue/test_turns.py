@@ -216,6 +216,21 @@ async def test_a_loud_voice_alone_does_not_apologise(talk: Conversation) -> None
     assert "sorry" not in answer.tones
 
 
+@pytest.mark.parametrize("after", ["words", "silence", "keys"])
+async def test_an_announcement_that_was_interrupted_still_leads_to_the_person(talk: Conversation, after: str) -> None:
+    asked = await talk.say("a person please", "human")
+    talk.call.heard("Let me", False)
+    if after == "words":
+        again = await talk.say("hello?", "greeting")
+    else:
+        again = await (talk.stay_silent(1) if after == "silence" else talk.press("5"))
+    assert again.text
+    assert asked.hand_off is not None
+    assert again.hand_off == asked.hand_off
+    await gather(talk.call.handoff_outcome("unavailable"))
+    assert (await talk.say("where is 42719", "order_status", order_number="42719")).hand_off is None
+
+
 async def test_person_and_what_becomes_of_it(talk: Conversation) -> None:
     answer = await talk.say("a person please", "human")
     assert answer.hand_off is not None
