@@ -70,6 +70,10 @@ _REPAIR = re.compile(
 )
 """The caller takes something back; what it should be comes next."""
 _REPAIRING = 0.45
+_NUMBERED = re.compile(r"\b(?:order|number|account|code)\W*$", re.IGNORECASE)
+"""What comes before a number that names something."""
+_NUMBER_COMES = re.compile(r"\b(?:is|was|about|cancel|return|for|of|meant|mean|with|on) order$")
+"""An order without "my" or "the" is named by the number that follows."""
 
 _SOCIAL = re.compile(
     r"^(?:(?:okay|ok|great|oh|no|alright|perfect|well|and)\s+)*(?:thanks?(?: you)?(?: (?:so|very) much| a lot)?|hello"
@@ -136,6 +140,8 @@ class Completeness:
     def _of_value(self, text: str, context: UnderstandingContext, at: SlotContext) -> float | None:
         """What the value asked for says; None where it says nothing."""
         ends_hanging = normalise(text).split()[-1] in _HANGING | FILLERS
+        if self._number_begun(text, context):
+            return _PARTIAL_VALUE
         for spec in (self._specs[name] for name in context.expected_slots if name in self._specs):
             if spec.type in {"digits", "phone"}:
                 low, high = (
@@ -170,6 +176,14 @@ class Completeness:
                     return _VALUE_SAID
         return None
 
+    def _number_begun(self, text: str, context: UnderstandingContext) -> bool:
+        """Whether a number that nobody asked for stops before it is long enough for any slot of the domain."""
+        lengths = [spec.option("min_length", 1) for spec in self._specs.values() if spec.type == "digits"]
+        runs = digit_runs(text)
+        if context.expected_slots or not lengths or not runs or normalise(text[runs[-1].end :]).strip():
+            return False
+        return len(runs[-1].digits) < min(lengths) and _NUMBERED.search(text[: runs[-1].start]) is not None
+
     def _of_words(self, text: str, plain: str, context: UnderstandingContext) -> float:
         words = plain.split()
         if _REPAIR.search(plain):
@@ -180,6 +194,8 @@ class Completeness:
         if words[-1] in FILLERS:
             return UNFINISHED
         if words[-1] in _HANGING and not _MAY_END.search(plain):
+            return UNFINISHED
+        if _NUMBER_COMES.search(plain):
             return UNFINISHED
         if _ANNOUNCES.search(plain) and not _GIVEN.search(plain):
             return UNFINISHED

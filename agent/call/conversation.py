@@ -230,12 +230,14 @@ class Conversation:
             return
         self._guess = revision, heard
         said = self._reply.text if self._reply else ""
-        claim = claims_floor(heard.text, said, self._dialogue.context.asked_yes_no)
+        asked = self._dialogue.context
+        claim = claims_floor(heard.text, said, asked.asked_yes_no)
         words = len(heard.text.split())
         if words:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)
-        over = self._turn_over(heard.understood, self._dialogue.context)
-        self._step(floor.Guess(revision, over, words, claim))
+        over = self._turn_over(heard.understood, asked)
+        answer = asked.asked_yes_no and heard.understood.slot("yes_no") is not None
+        self._step(floor.Guess(revision, over, words, claim, answer))
 
     def _commit(self, revision: int, generation: int, waited_ms: float, now: float) -> None:
         guessing = self._guessing[1] if self._guessing and self._guessing[0] == revision else None

@@ -34,8 +34,8 @@ class FloorSettings(BaseModel):
     """Voiced frames in a row that end a silence; one alone is often a click."""
     speculate_ms: Milliseconds = 160
     """Silence after which recognition starts on what was said, before the turn is known to be over."""
-    wait_high_ms: Milliseconds = 350
-    """Silence that ends a turn whose words sound finished."""
+    wait_high_ms: Milliseconds = 600
+    """Silence that ends a turn whose words sound finished; pauses between sentences of one turn reach 500 ms."""
     wait_middle_ms: Milliseconds = 800
     """Silence that ends a turn whose words may be finished; pauses inside turns reach 700 ms."""
     wait_low_ms: Milliseconds = 1800
@@ -47,7 +47,7 @@ class FloorSettings(BaseModel):
     low: float = Field(0.4, ge=0, le=1)
     """P(turn over) below which `wait_low_ms` holds."""
     short_answer_factor: float = Field(0.6, gt=0)
-    """Factor on the high wait where yes or no was asked."""
+    """Factor on the high wait where yes or no was asked and was given."""
     dictation_factor: float = Field(2.0, gt=0)
     """Factor on the middle and low waits where digits, spelling, an e-mail or an address was asked."""
     interrupt_ms: Milliseconds = 700
@@ -61,7 +61,6 @@ class FloorSettings(BaseModel):
 
 
 Profile = Literal["open", "yes_no", "digits", "spelling", "email", "address"]
-_SHORT: frozenset[str] = frozenset({"yes_no"})
 _DICTATION: frozenset[str] = frozenset({"digits", "spelling", "email", "address"})
 
 
@@ -94,13 +93,14 @@ class Guess:
     """What was recognized of revision `revision` of the open turn.
 
     over: P(the turn is over) in [0, 1]. words: how many were heard. claim: they claim the floor, that is, they are
-    neither a back-channel ("uh-huh") nor the agent's own voice come back.
+    neither a back-channel ("uh-huh") nor the agent's own voice come back. answer: they answer the yes-no question asked.
     """
 
     revision: int
     over: float
     words: int
     claim: bool
+    answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +309,8 @@ class FloorState:
     revision: int = 0
     speculated: bool = False
     guess: float | None = None
+    answered: bool = False
+    """The guess answers the yes-no question asked."""
     pause_ms: float = 400.0
     """Moving average of this caller's pauses inside turns."""
     from_caller: bool = False
@@ -380,7 +382,7 @@ def wait_ms(state: FloorState, settings: FloorSettings) -> float:
     if state.guess is None:
         return settings.wait_max_ms
     if state.guess >= settings.high:
-        return settings.wait_high_ms * (settings.short_answer_factor if state.profile in _SHORT else 1.0)
+        return settings.wait_high_ms * (settings.short_answer_factor if state.answered else 1.0)
     factor = settings.dictation_factor if state.profile in _DICTATION else 1.0
     factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
     wait = settings.wait_low_ms if state.guess < settings.low else settings.wait_middle_ms
@@ -529,12 +531,12 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
     if not state.open or guess.revision != state.revision or not state.speculated:
         return state, []
     if _may_yield(state) and guess.claim:
-        return _interrupt(replace(state, guess=guess.over))
+        return _interrupt(replace(state, guess=guess.over, answered=guess.answer))
     if state.phase is Phase.YIELDING:
         return _false_alarm(state, now_ms)
     if guess.words == 0 or (state.over_agent and not guess.claim):
         return replace(state, open=False, over_agent=False, history=0), [DropTurn()]
-    return _time(replace(state, guess=guess.over), now_ms, settings)
+    return _time(replace(state, guess=guess.over, answered=guess.answer), now_ms, settings)
 
 
 def _entered(state: FloorState, now_ms: float) -> Step:

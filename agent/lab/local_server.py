@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 READY = "ready on "
@@ -34,7 +35,8 @@ async def local_server(
 ) -> AsyncIterator[str]:
     """Start `agent serve --port 0 --insecure ARGUMENTS`, give its http://127.0.0.1:PORT, and end it by its pid.
 
-    Its output goes to `log`. `environment` replaces ours. `on_start` is told its process id.
+    SIGTERM to us cancels the task that asked, and so ends the server too. Its output goes to `log`. `environment`
+    replaces ours. `on_start` is told its process id.
 
     Raises:
         ServerFailed: it ended, or was not ready within `start_s`.
@@ -51,7 +53,7 @@ async def local_server(
         "--insecure",
         *arguments,
     ]
-    with log.open("wb") as file:
+    with log.open("wb") as file, _cancelled_by_sigterm():
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -78,6 +80,20 @@ async def local_server(
             await reading
             if ready.done() and not ready.cancelled():
                 ready.exception()
+
+
+@contextlib.contextmanager
+def _cancelled_by_sigterm() -> Iterator[None]:
+    """The server runs in a session of its own, so that Ctrl-C reaches only us; nobody else would end it."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def _read(output: asyncio.StreamReader, log: int, ready: asyncio.Future[str]) -> None:

@@ -112,9 +112,9 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 @pytest.mark.parametrize(
     ("over", "profile", "expected"),
     [
-        (0.95, "open", 350),
-        (0.95, "yes_no", 210),
-        (0.95, "digits", 350),
+        (0.95, "open", 600),
+        (0.95, "yes_no", 600),
+        (0.95, "digits", 600),
         (0.6, "open", 800),
         (0.6, "yes_no", 800),
         (0.6, "digits", 1600),
@@ -126,6 +126,11 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 )
 def test_the_wait_follows_words_and_question(over: float | None, profile: floor.Profile, expected: float) -> None:
     assert wait_ms(FloorState(guess=over, profile=profile), SETTINGS) == pytest.approx(expected)
+
+
+def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
+    assert wait_ms(FloorState(guess=0.95, answered=True), SETTINGS) == pytest.approx(360)
+    assert wait_ms(FloorState(guess=0.6, answered=True), SETTINGS) == pytest.approx(800)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
@@ -146,7 +151,7 @@ def test_a_pause_inside_an_unfinished_sentence_commits_nothing(pause: float) -> 
     assert DropSpeculation in table.kinds()
     table.quiet(192)
     guess(table, 0.95)
-    table.quiet(400)
+    table.quiet(SETTINGS.wait_high_ms)
     assert table.kinds().count(Commit) == 1
 
 
@@ -194,7 +199,7 @@ def test_a_turn_is_taken_back_when_the_caller_goes_on_before_the_reply_sounds() 
     table.say(800)
     table.quiet(192)
     guess(table, 0.9)
-    table.quiet(300)
+    table.quiet(SETTINGS.wait_high_ms)
     assert table.state.phase is Phase.THINKING
     generation = table.state.generation
     commands = table.say(320)
@@ -215,7 +220,7 @@ def test_barge_in_pauses_then_interrupts_on_words() -> None:
     assert not may_speak(table.state, generation)
     table.send(ReplyStopped())
     assert table.state.phase is Phase.LISTENING
-    assert Commit in [type(command) for command in table.quiet(400)]
+    assert Commit in [type(command) for command in table.quiet(SETTINGS.wait_high_ms)]
 
 
 def test_barge_in_is_fast() -> None:
@@ -297,7 +302,7 @@ def test_silence_prompts_in_growing_levels_until_the_caller_speaks() -> None:
     table.say(400)
     table.quiet(192)
     guess(table, 0.9)
-    table.quiet(300)
+    table.quiet(SETTINGS.wait_high_ms)
     assert table.state.prompts == 0
 
 

@@ -79,7 +79,7 @@ def test_a_turn_answered_too_early_is_taken_back_before_it_sounds() -> None:
         phone = await call.start()
         await phone.wait_for_agent()
         await phone.say("cancel it", 600)
-        await phone.wait(540)
+        await phone.wait(900)
         await phone.say("no keep it", 600)
         await phone.wait_for_agent()
         phone.hang_up()
@@ -508,7 +508,7 @@ def test_nothing_is_played_after_the_call_was_handed_over() -> None:
         phone = await call.start()
         await phone.wait_for_agent()
         await phone.say("person please")
-        await phone.wait(2500)
+        await phone.wait(4200)
         plays: list[object] = []
         inner = call.phone.append
         call.phone.append = lambda c: (plays.append(c) if isinstance(c, Play) else None, inner(c))[1]  # type: ignore[method-assign]

@@ -45,6 +45,18 @@ def test_sorry_alone_asks_for_a_repetition(completeness: Completeness) -> None:
     assert read(completeness, "sorry?") > 0.9
 
 
+BEGUN = ["Where is order four two", "where is order 4 2", "I meant order number 42", "Where is order", "cancel order"]
+
+
+@pytest.mark.parametrize("text", BEGUN)
+def test_a_number_that_was_begun_goes_on(completeness: Completeness, text: str) -> None:
+    assert read(completeness, text) < 0.2
+
+
+def test_other_small_numbers_end_a_sentence(completeness: Completeness) -> None:
+    assert read(completeness, "I want to return two") > 0.3
+
+
 WHOLE = [
     ("where is my order", None),
     ("Where is my order?", None),
