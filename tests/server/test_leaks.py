@@ -98,7 +98,7 @@ def open_files() -> int:
 
 
 async def test_nothing_is_left_of_two_hundred_calls(serve):
-    up = await serve(server={"handshake_s": 0.3, "max_calls": 200})
+    up = await serve(server={"handshake_s": 2.0, "max_calls": 200})
     await typed(up, "first")
     await up.empty()
     await eventually(lambda: len(up.server.server_state.connections) <= 1)
