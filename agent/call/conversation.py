@@ -290,9 +290,9 @@ class Conversation:
         reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)
         return CallerTurn(reply.turn, heard.text, heard.understood, heard.voice, confident=heard.confident)
 
-    def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False) -> None:
+    def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False, prompt: bool = False) -> None:
         generation = self._floor.generation
-        self._step(floor.AgentTurn(farewell))
+        self._step(floor.AgentTurn(farewell, prompt))
         if self._floor.generation == generation:
             return
         if self._notes.transcript.rows():
@@ -315,7 +315,7 @@ class Conversation:
 
     def _silence(self, level: int) -> None:
         turn = CallerTurn(self._number + 1, "", Understood(OUT_OF_SCOPE, 0.0), silence=level)
-        self._speak_up(self._dialogue.respond(turn))
+        self._speak_up(self._dialogue.respond(turn), prompt=True)
 
     def _on_part(self, reply: Reply, part: Part) -> None:
         match part:

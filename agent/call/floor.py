@@ -118,9 +118,11 @@ class AgentTurn:
     """The agent is about to speak of its own accord: greeting, re-prompt, outcome of a transfer, apology.
 
     farewell: its last words before the caller moves, the only ones it may say while transferring.
+    prompt: it speaks only because nobody did; a caller who begins first is heard instead.
     """
 
     farewell: bool = False
+    prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +319,10 @@ class FloorState:
     """The reply being prepared answers a turn of the caller."""
     audible_ms: float = 0.0
     must_hear: bool = False
+    prompting: bool = False
+    """The reply being prepared is given up when the caller begins to speak."""
+    ending: bool = False
+    """The last goodbye was heard; only what the caller was saying meanwhile keeps the call."""
     leaving: bool = False
     """The farewell before the caller moves is being prepared or said: a person waits, and nothing stops it."""
     idle_ms: float = 0.0
@@ -342,8 +348,8 @@ def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings
             return _entered(state, now_ms)
         case Key():
             return _key(state, now_ms)
-        case AgentTurn(farewell):
-            return _agent_turn(state, farewell)
+        case AgentTurn():
+            return _agent_turn(state, event)
         case ReplyAudible(generation):
             if generation != state.generation or state.phase is not Phase.THINKING:
                 return state, []
@@ -408,14 +414,22 @@ def _may_yield(state: FloorState) -> bool:
     return state.phase is Phase.YIELDING or (state.phase is Phase.SPEAKING and not (state.must_hear or state.leaving))
 
 
-def _agent_turn(state: FloorState, farewell: bool) -> Step:
-    if state.leaving or (state.phase in _SILENT and not (farewell and state.phase is Phase.TRANSFERRING)):
+def _agent_turn(state: FloorState, turn: AgentTurn) -> Step:
+    if state.leaving or (state.phase in _SILENT and not (turn.farewell and state.phase is Phase.TRANSFERRING)):
         return state, []
     replaced: list[Command] = []
     if state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
         replaced.append(Interrupt(state.generation))
-    generation = state.generation + 1
-    return replace(state, phase=Phase.THINKING, generation=generation, from_caller=False, leaving=farewell), replaced
+    after = replace(
+        state,
+        phase=Phase.THINKING,
+        generation=state.generation + 1,
+        from_caller=False,
+        prompting=turn.prompt,
+        leaving=turn.farewell,
+        ending=False,
+    )
+    return after, replaced
 
 
 def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettings) -> Step:
@@ -449,6 +463,9 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
     if state.phase is Phase.THINKING and state.from_caller and _voiced(state) >= settings.speech_ms:
         commands.append(Retract(state.generation))
         state = replace(state, phase=Phase.LISTENING, generation=state.generation + 1, from_caller=False)
+    elif state.phase is Phase.THINKING and state.prompting:
+        state, more = _interrupt(state)
+        commands += more
     elif state.phase is Phase.SPEAKING and _barges_in(state, now_ms, settings):
         commands.append(Pause())
         state = replace(state, phase=Phase.YIELDING)
@@ -521,6 +538,8 @@ def _commit(state: FloorState, waited_ms: float) -> Step:
         open=False,
         over_agent=False,
         from_caller=True,
+        prompting=False,
+        ending=False,
         history=0,
         prompts=0,
     )
@@ -535,7 +554,10 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
     if state.phase is Phase.YIELDING:
         return _false_alarm(state, now_ms)
     if guess.words == 0 or (state.over_agent and not guess.claim):
-        return replace(state, open=False, over_agent=False, history=0), [DropTurn()]
+        dropped = replace(state, open=False, over_agent=False, history=0)
+        if state.ending and state.phase is Phase.LISTENING:
+            return replace(dropped, phase=Phase.CLOSING), [DropTurn(), EndCall()]
+        return dropped, [DropTurn()]
     return _time(replace(state, guess=guess.over, answered=guess.answer), now_ms, settings)
 
 
@@ -567,4 +589,5 @@ def _done(state: FloorState, event: ReplyDone, now_ms: float) -> Step:
         return replace(state, phase=Phase.TRANSFERRING, open=False), [MoveCaller()]
     if event.then == "transfer":
         return replace(state, phase=Phase.TRANSFERRING, open=False), [StartTransfer()]
-    return replace(state, phase=Phase.LISTENING, idle_ms=now_ms, must_hear=False), []
+    ending = event.then == "hangup"
+    return replace(state, phase=Phase.LISTENING, idle_ms=now_ms, must_hear=False, ending=ending), []

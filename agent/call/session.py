@@ -36,10 +36,15 @@ from agent.gateways.base import (
     TextIn,
 )
 from agent.records.contracts import CallFinished, CallOpened
+from models.errors import Overloaded
 from models.pool import Priority
 
 DRIFT_MS = 500.0
 """Received audio this far from the clock has lost or gained time; the recording's timeline then follows the clock."""
+
+MOST_UNHEARD = 25
+"""Pieces of audio in a row, half a second of telephone, that an overloaded pool may leave unjudged: they count as
+silence. More is no moment's overload, and the caller gets an apology and a person."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +76,8 @@ class Session:
         self._conversation: Conversation | None = None
         self._vad_state = services.new_vad_state()
         self._deaf = False
+        self._unheard = 0
+        self._announced = False
         self._media_ms = 0.0
         self._audio_from_ms = 0.0
 
@@ -153,7 +160,7 @@ class Session:
         log.info("call ended: %s (%s) after %.1f s", ended.outcome, ended.reason, seconds, extra=dict(files))
 
     def _no_start(self) -> None:
-        if self._conversation is None:
+        if not self._announced:
             limit = self._limits.handshake_s
             self._notes.fault("handshake_timeout", f"no call was announced within {limit} s; send the start message")
             self._end("refused", "handshake_timeout", TIMED_OUT)
@@ -216,6 +223,7 @@ class Session:
             self._end("caller_left", reason, NORMAL)
 
     async def _start(self, started: CallStarted) -> None:
+        self._announced = True
         services, gateway = self._services, self._protocol.name
         opened = CallOpened(
             self.call_id,
@@ -263,7 +271,14 @@ class Session:
         vad, pairs = self._services.vad, [(self._vad_state, frame) for frame in frames]
         try:
             chances = await self._services.pool.run(Priority.VOICE_ACTIVITY, lambda: vad.probabilities(pairs))
+            self._unheard = 0
         except Exception as error:
+            self._unheard += 1
+            if isinstance(error, Overloaded) and self._unheard <= MOST_UNHEARD:
+                self._notes.fault("vad_overloaded", str(error))
+                for _ in frames:
+                    conversation.frame(0.0)
+                return
             self._deaf = True
             conversation.part_failed("vad", error)
             return

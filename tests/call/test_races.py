@@ -23,6 +23,7 @@ from agent.dialogue.contracts import Acted, CallerTurn, HandOff, Part, Say
 from agent.gateways.base import AudioIn, Capabilities, Clear, Hangup, Mark, Play
 from agent.handoff.contracts import HandoffResult
 from models.contracts import VoiceEmotion
+from models.errors import Overloaded
 from models.pool import Priority
 
 QUICK = Settings(floor=FloorSettings(wait_high_ms=350))
@@ -378,6 +379,47 @@ def test_an_action_told_again_after_its_turn_was_taken_back_is_recorded_once() -
         await call.ended()
         assert call.dialogue.restored == 1
         assert len(call.record.actions) == 1
+
+    run_virtual(main())
+
+
+def test_a_caller_who_speaks_just_before_the_agent_asks_again_is_not_talked_over() -> None:
+    async def main() -> None:
+        call = FakeCall(settings=QUICK)
+        phone = await call.start()
+        await phone.wait_for_agent()
+        slow_voice(call)
+        while call.session.phase != "thinking":
+            await phone.wait(60)
+        sounds = len(phone.first_sound)
+        await phone.say("here I am", 1800)
+        assert len(phone.first_sound) == sounds
+        await phone.wait_for_agent()
+        phone.hang_up()
+        await call.ended()
+        assert [turn.text for turn in call.dialogue.turns if turn.text] == ["here I am"]
+        assert not any("Are you there" in (turn.heard or "") for turn in call.record.turns.values())
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("words", "answered"), [("", False), ("thank you", False), ("wait one more thing", True)])
+def test_a_sound_over_the_goodbye_ends_the_call_and_words_keep_it(words: str, answered: bool) -> None:
+    async def main() -> None:
+        call = FakeCall()
+        phone = await call.start()
+        await phone.wait_for_agent()
+        await phone.say("bye")
+        await phone.wait_for_sound()
+        await phone.wait(120)
+        await phone.say(words, 180)
+        await phone.wait(5000)
+        if answered:
+            phone.hang_up()
+        ended = await call.ended(within_s=1.0)
+        assert ended.reason == ("stop" if answered else "goodbye")
+        assert call.turn(1, "agent").heard == "Goodbye."
+        assert ((2, "agent") in call.record.turns) is answered
 
     run_virtual(main())
 
@@ -827,6 +869,56 @@ def test_a_guess_that_fails_costs_time_but_not_the_turn() -> None:
         await call.ended()
         assert "guess_failed" in [data.get("code") for kind, data in call.record.events if kind == "fault"]
         assert [turn.text for turn in call.dialogue.turns] == ["hello there"]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("pieces", [3, 1000])
+def test_an_overloaded_pool_costs_a_moment_of_hearing_unless_it_lasts(pieces: int) -> None:
+    async def main() -> None:
+        call = FakeCall()
+        judge, left = call.vad.probabilities, [pieces]
+
+        def overloaded(frames: Any) -> list[float]:
+            if left[0]:
+                left[0] -= 1
+                raise Overloaded("130 jobs wait for a model")
+            return judge(frames)
+
+        phone = await call.start()
+        await phone.wait_for_agent()
+        call.vad.probabilities = overloaded  # type: ignore[method-assign]
+        await phone.wait(300)
+        await phone.say("hello there", 900)
+        await phone.wait(9000)
+        phone.hang_up()
+        ended = await call.ended()
+        words = [turn.text for turn in call.dialogue.turns if turn.text]
+        if pieces == 3:
+            assert words == ["hello there"]
+            assert call.desk.requests == []
+        else:
+            assert words == []
+            assert ended.outcome == "handed_off"
+
+    run_virtual(main())
+
+
+def test_a_slow_database_does_not_make_an_announced_call_unannounced() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        open_call = call.records.open_call
+
+        async def slowly(opened: Any) -> Any:
+            await asyncio.sleep(7.0)
+            return await open_call(opened)
+
+        call.records.open_call = slowly  # type: ignore[method-assign]
+        phone = await call.start()
+        await phone.wait(12_000)
+        phone.hang_up()
+        assert (await call.ended()).outcome == "caller_left"
+        assert call.turn(0, "agent").heard == "This call is recorded. How can I help?"
 
     run_virtual(main())
 
