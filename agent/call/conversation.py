@@ -204,9 +204,14 @@ class Conversation:
             case floor.Resume():
                 self._notes.decision("resume")
                 self.playout.resume(now)
-            case floor.Interrupt(generation):
-                self._notes.decision("interrupt", generation=generation)
-                self._drop_reply(generation, now, retract=False)
+            case floor.Interrupt(generation, continues):
+                # Whoever speaks into a farewell wants something else than what was said before it.
+                continues = continues and self._reply is not None and self._reply.then is None
+                self._notes.decision("continue" if continues else "interrupt", generation=generation)
+                if continues:
+                    self._drop_guess()
+                    self.hearing.merge()
+                self._drop_reply(generation, now, retract=False, continues=continues)
             case floor.Prompt(level):
                 self._notes.decision("prompt", level=level)
                 self._silence(level)
@@ -415,7 +420,7 @@ class Conversation:
         self._reply, self._leaving = None, reply if reply.then is not None else None
         self._step(floor.ReplyDone(reply.generation, reply.then))
 
-    def _drop_reply(self, generation: int, now: float, retract: bool) -> None:
+    def _drop_reply(self, generation: int, now: float, retract: bool, continues: bool = False) -> None:
         reply, task = self._reply, self._answering
         if reply is None or reply.generation != generation:
             self._answering = self._spawn(self._stopped(None, task, retract), f"stop-{generation}")
@@ -430,6 +435,7 @@ class Conversation:
             if reply.snapshot is not None:
                 self.hearing.unsettle()
         else:
+            reply.continued = continues
             self._stopping.append(reply)
         if task is not None:
             task.cancel()
@@ -449,7 +455,11 @@ class Conversation:
     def _settle_stopped(self, reply: Reply) -> None:
         self._stopping = [other for other in self._stopping if other is not reply]
         fixed = self._notes.heard(reply, reply.heard, interrupted=True)
-        self._dialogue.heard(fixed.heard or "" if fixed else "", False)
+        if reply.continued and reply.snapshot is not None:
+            self.hearing.unsettle()
+            self._dialogue.restore(reply.snapshot)
+        else:
+            self._dialogue.heard(fixed.heard or "" if fixed else "", False)
 
     def _record_played(self, now: float) -> None:
         if self._notes.record is None or self._notes.record.recording is None:

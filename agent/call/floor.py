@@ -56,6 +56,8 @@ class FloorSettings(BaseModel):
     """Silence after a pause of the agent after which it goes on when no words came."""
     guard_ms: Milliseconds = 300
     """Start of a reply that does not yield: the caller's own turn often ends in a breath or a last word."""
+    continue_ms: Milliseconds = 700
+    """A caller who speaks this soon after a reply began to sound has not heard it: the turn goes on."""
     reprompt_ms: Milliseconds = 8000
     """Silence after the agent's words before it asks again."""
 
@@ -93,7 +95,8 @@ class Guess:
     """What was recognized of revision `revision` of the open turn.
 
     over: P(the turn is over) in [0, 1]. words: how many were heard. claim: they claim the floor, that is, they are
-    neither a back-channel ("uh-huh") nor the agent's own voice come back. answer: they answer the yes-no question asked.
+    neither a back-channel ("uh-huh") nor the agent's own voice come back. answer: they answer the yes-no question that
+    was asked.
     """
 
     revision: int
@@ -245,9 +248,13 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Stop reply `generation` for good."""
+    """Stop reply `generation` for good.
+
+    continues: the caller had only paused, and goes on with the turn that the reply answers.
+    """
 
     generation: int
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +325,8 @@ class FloorState:
     from_caller: bool = False
     """The reply being prepared answers a turn of the caller."""
     audible_ms: float = 0.0
+    sounded_ms: float = 0.0
+    """When the reply was first audible; `audible_ms` is set again when it goes on after a false alarm."""
     must_hear: bool = False
     prompting: bool = False
     """The reply being prepared is given up when the caller begins to speak."""
@@ -347,13 +356,13 @@ def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings
         case Entered():
             return _entered(state, now_ms)
         case Key():
-            return _key(state, now_ms)
+            return _key(state, now_ms, settings)
         case AgentTurn():
             return _agent_turn(state, event)
         case ReplyAudible(generation):
             if generation != state.generation or state.phase is not Phase.THINKING:
                 return state, []
-            return replace(state, phase=Phase.SPEAKING, audible_ms=now_ms, over_agent=state.open), []
+            return replace(state, phase=Phase.SPEAKING, audible_ms=now_ms, sounded_ms=now_ms, over_agent=state.open), []
         case ReplyDone():
             return _done(state, event, now_ms)
         case ReplyStopped():
@@ -464,13 +473,13 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
         commands.append(Retract(state.generation))
         state = replace(state, phase=Phase.LISTENING, generation=state.generation + 1, from_caller=False)
     elif state.phase is Phase.THINKING and state.prompting:
-        state, more = _interrupt(state)
+        state, more = _interrupt(state, settings)
         commands += more
     elif state.phase is Phase.SPEAKING and _barges_in(state, now_ms, settings):
         commands.append(Pause())
         state = replace(state, phase=Phase.YIELDING)
     elif state.phase is Phase.YIELDING and run * FRAME_MS >= settings.interrupt_ms:
-        state, more = _interrupt(state)
+        state, more = _interrupt(state, settings)
         commands += more
     return state, commands
 
@@ -496,9 +505,14 @@ def _barges_in(state: FloorState, now_ms: float, settings: FloorSettings) -> boo
     return state.run > 0 and _voiced(state) >= settings.barge_in_ms
 
 
-def _interrupt(state: FloorState) -> Step:
-    stopped = Interrupt(state.generation)
-    return replace(state, phase=Phase.INTERRUPTED, generation=state.generation + 1, over_agent=False), [stopped]
+def _interrupt(state: FloorState, settings: FloorSettings) -> Step:
+    continues = state.from_caller and state.open and state.onset_ms - state.sounded_ms < settings.continue_ms
+    stopped = Interrupt(state.generation, continues)
+    state = replace(state, phase=Phase.INTERRUPTED, generation=state.generation + 1, over_agent=False)
+    if continues:
+        # What was recognized so far is only the rest of the turn.
+        state = replace(state, revision=state.revision + 1, speculated=False, guess=None, from_caller=False)
+    return state, [stopped]
 
 
 def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
@@ -550,7 +564,7 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
     if not state.open or guess.revision != state.revision or not state.speculated:
         return state, []
     if _may_yield(state) and guess.claim:
-        return _interrupt(replace(state, guess=guess.over, answered=guess.answer))
+        return _interrupt(replace(state, guess=guess.over, answered=guess.answer), settings)
     if state.phase is Phase.YIELDING:
         return _false_alarm(state, now_ms)
     if guess.words == 0 or (state.over_agent and not guess.claim):
@@ -573,9 +587,9 @@ def _entered(state: FloorState, now_ms: float) -> Step:
     return replace(after, from_caller=False), commands + more
 
 
-def _key(state: FloorState, now_ms: float) -> Step:
+def _key(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
     if state.phase in (Phase.SPEAKING, Phase.YIELDING) and not (state.must_hear or state.leaving):
-        return _interrupt(replace(state, open=False))
+        return _interrupt(replace(state, open=False), settings)
     return replace(state, idle_ms=now_ms), []
 
 

@@ -47,6 +47,8 @@ class Reply:
     finished: bool = False
     farewell: bool = False
     """Cannot be interrupted: the person at the other end is waiting."""
+    continued: bool = False
+    """The caller went on with the turn it answers: the dialogue takes the answer back."""
     heard: list[HeardUtterance] = field(default_factory=list)
 
     @property

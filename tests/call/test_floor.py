@@ -231,6 +231,20 @@ def test_barge_in_is_fast() -> None:
     assert paused - began <= 256
 
 
+def test_a_caller_who_goes_on_as_a_reply_begins_continues_the_turn() -> None:
+    table = Table()
+    table.say(800)
+    table.quiet(192)
+    guess(table, 0.9)
+    table.quiet(SETTINGS.wait_high_ms)
+    table.send(ReplyAudible(table.state.generation))
+    table.quiet(160)
+    assert [command for command in table.say(1000) if isinstance(command, Interrupt)] == [Interrupt(1, continues=True)]
+    assert not table.state.speculated
+    table.send(ReplyStopped())
+    assert Speculate in [type(command) for command in table.quiet(192)]
+
+
 def test_continuous_speech_interrupts_without_words() -> None:
     table = Table().speaking()
     commands = table.say(800)

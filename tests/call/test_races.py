@@ -469,7 +469,7 @@ async def reach(call: FakeCall, phone: Phone, phase: str) -> None:
     await phone.wait_for_sound()
     if phase == "goodbye":
         return
-    await phone.wait(600)
+    await phone.wait(1200)
     if phase in ("yielding", "interrupted"):
         phone.chunk_ms = 20
         level = phone.lines.level("stop that")

@@ -93,6 +93,26 @@ def test_a_turn_answered_too_early_is_taken_back_before_it_sounds() -> None:
     run_virtual(main())
 
 
+def test_a_caller_who_goes_on_as_the_reply_begins_is_answered_on_the_whole_turn() -> None:
+    async def main() -> None:
+        call = FakeCall(delays_ms={Priority.SPECULATION: 150})
+        phone = await call.start()
+        await phone.wait_for_agent()
+        await phone.say("do you ship", 600)
+        await phone.wait(840)
+        await phone.say("to canada", 600)
+        await phone.wait_for_agent()
+        phone.hang_up()
+        await call.ended()
+        assert [turn.text for turn in call.dialogue.turns] == ["do you ship to canada"]
+        assert call.dialogue.restored == 1
+        assert call.turn(1, "agent").interrupted
+        assert call.turn(2, "agent").heard == "You said do you ship to canada."
+        assert "continue" in call.record.kinds()
+
+    run_virtual(main())
+
+
 def _slow(speak):  # type: ignore[no-untyped-def]
     async def slowly(text, tone="neutral"):  # type: ignore[no-untyped-def]
         await asyncio.sleep(0.8)
