@@ -119,7 +119,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
                 "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",
                 "voice": settings.voice.model,
                 "encoder": encoder.identity,
-                "emotion": "voice-emotion" if emotion is not None else "off",
+                "emotion": str(settings.emotion.heads or "voice-emotion") if emotion is not None else "off",
             },
         )
         phrases = engine.fixed_phrases()
@@ -166,7 +166,9 @@ def _encoder() -> SentenceEncoder:
 
 
 def _emotion(settings: Settings) -> VoiceEmotionReader | None:
-    return VoiceEmotionReader() if settings.emotion.enabled else None
+    if not settings.emotion.enabled:
+        return None
+    return VoiceEmotionReader(heads=settings.emotion.heads) if settings.emotion.heads else VoiceEmotionReader()
 
 
 def _understanding(settings: Settings, domain: Domain, encoder: SentenceEncoder, clock: Clock) -> HeadsUnderstanding:
