@@ -153,6 +153,11 @@ def _configured(calls: CallServer) -> uvicorn.Config:
 class CallSocket(WebSocketsSansIOProtocol):
     """A websocket that is cut when its peer does not take the rest: closing alone waits for a peer that never reads."""
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # refused, as far as it goes; uvicorn would call that an error
+
     async def run_asgi(self) -> None:
         await super().run_asgi()
         self.loop.call_later(LINGER_S, self.transport.abort)

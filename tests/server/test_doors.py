@@ -71,6 +71,7 @@ async def test_a_plain_socket_wants_the_token_key(guarded, caplog):
     assert await refusal(up.plain(additional_headers={"Authorization": "Bearer wrong"})) == 401
     assert await up.refused("unauthorized") == 2
     assert len(coded(caplog.records, "unauthorized")) == 2
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     async with healthy(up, additional_headers=BEARER) as caller:
         await caller.answered("hello")
     assert await up.counter("callagent_calls_ended_total", gateway="plain", outcome="refused", reason="x") == 0
