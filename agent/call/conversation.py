@@ -215,6 +215,8 @@ class Conversation:
             case floor.Prompt(level):
                 self._notes.decision("prompt", level=level)
                 self._silence(level)
+            case floor.Stuck():
+                self.part_failed("answer", TimeoutError(f"no answer within {self._turns.stuck_ms:.0f} ms"))
             case floor.StartTransfer():
                 self._spawn(self._transfer(), "transfer")
             case floor.MoveCaller():
@@ -456,6 +458,7 @@ class Conversation:
         self._stopping = [other for other in self._stopping if other is not reply]
         fixed = self._notes.heard(reply, reply.heard, interrupted=True)
         if reply.continued and reply.snapshot is not None:
+            self._notes.supersede(reply.turn)
             self.hearing.unsettle()
             self._dialogue.restore(reply.snapshot)
         else:

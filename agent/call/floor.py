@@ -58,6 +58,8 @@ class FloorSettings(BaseModel):
     """Start of a reply that does not yield: the caller's own turn often ends in a breath or a last word."""
     continue_ms: Milliseconds = 700
     """A caller who speaks this soon after a reply began to sound has not heard it: the turn goes on."""
+    stuck_ms: Milliseconds = 12_000
+    """Time without a sound after which a reply counts as failed; actions have shorter limits, and fillers sound."""
     reprompt_ms: Milliseconds = 8000
     """Silence after the agent's words before it asks again."""
 
@@ -265,6 +267,11 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """The reply takes too long: something in it hangs."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTransfer:
     """The announcement was heard: find a person."""
 
@@ -290,6 +297,7 @@ Command = (
     | Resume
     | Interrupt
     | Prompt
+    | Stuck
     | StartTransfer
     | MoveCaller
     | EndCall
@@ -334,6 +342,8 @@ class FloorState:
     """The last goodbye was heard; only what the caller was saying meanwhile keeps the call."""
     leaving: bool = False
     """The farewell before the caller moves is being prepared or said: a person waits, and nothing stops it."""
+    thinking_ms: float = 0.0
+    """Since when the reply is being prepared."""
     idle_ms: float = 0.0
     """Since when nobody speaks."""
     prompts: int = 0
@@ -344,6 +354,13 @@ Step = tuple[FloorState, list[Command]]
 
 def step(state: FloorState, event: Event, now_ms: float, settings: FloorSettings) -> Step:
     """Advance the floor by one event at `now_ms`."""
+    after, commands = _advance(state, event, now_ms, settings)
+    if after.phase is Phase.THINKING and after.generation != state.generation:
+        after = replace(after, thinking_ms=now_ms)
+    return after, commands
+
+
+def _advance(state: FloorState, event: Event, now_ms: float, settings: FloorSettings) -> Step:
     match event:
         case Frame(voiced):
             state, commands = _frame(state, voiced, now_ms, settings)
@@ -412,6 +429,8 @@ def deadline(state: FloorState, settings: FloorSettings) -> float | None:
         if not state.speculated:
             return state.voiced_ms + settings.speculate_ms
         return state.voiced_ms + wait_ms(state, settings)
+    if state.phase is Phase.THINKING:
+        return state.thinking_ms + settings.stuck_ms
     if state.open and not state.speculated and _may_yield(state):
         return state.voiced_ms + settings.speculate_ms
     if state.phase is Phase.YIELDING:
@@ -521,6 +540,8 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
             return state, []
         level = state.prompts + 1
         return replace(state, prompts=level, idle_ms=now_ms), [Prompt(level)]
+    if state.phase is Phase.THINKING and now_ms >= state.thinking_ms + settings.stuck_ms:
+        return replace(state, thinking_ms=now_ms), [Stuck()]
     if not state.open or not (state.phase is Phase.LISTENING or _may_yield(state)):
         return state, []
     if not state.speculated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.call.outbox import Outbox
@@ -97,6 +98,12 @@ class Notes:
     def take_back(self, number: int) -> None:
         """The caller's turn `number` was only the beginning of one."""
         self.transcript.take_back(number, "caller")
+
+    def supersede(self, number: int) -> None:
+        """The caller went on with turn `number`: the next turn has all its words."""
+        turn = self.transcript.get(number, "caller")
+        if turn is not None:
+            self._put(replace(turn, text="", reasons={**turn.reasons, "continued_in": number + 1}))
 
     def agent(self, reply: Reply) -> None:
         """A reply begins to sound, or more of it is known."""

@@ -107,6 +107,8 @@ def test_a_caller_who_goes_on_as_the_reply_begins_is_answered_on_the_whole_turn(
         assert [turn.text for turn in call.dialogue.turns] == ["do you ship to canada"]
         assert call.dialogue.restored == 1
         assert call.turn(1, "agent").interrupted
+        assert call.turn(1, "caller").text == ""
+        assert call.turn(1, "caller").reasons["continued_in"] == 2
         assert call.turn(2, "agent").heard == "You said do you ship to canada."
         assert "continue" in call.record.kinds()
 
@@ -337,6 +339,26 @@ def test_a_failing_part_is_apologised_for_and_a_person_takes_over(part: str) -> 
         assert call.desk.requests[0].rule == "fault"
         codes = [data["code"] for kind, data in call.record.events if kind == "fault"]
         assert any(code.endswith("_failed") for code in codes)
+
+    run_virtual(main())
+
+
+def test_an_answer_that_hangs_is_apologised_for() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        phone = await call.start()
+        await phone.wait_for_agent()
+
+        async def hang(turn):  # type: ignore[no-untyped-def]
+            await asyncio.sleep(3600)
+            yield
+
+        call.dialogue.respond = hang  # type: ignore[method-assign]
+        await phone.say("hello")
+        await phone.wait(22_000)
+        ended = await call.ended()
+        assert ended.outcome == "handed_off"
+        assert any("sorry" in text for text, _ in call.dialogue.heard_log)
 
     run_virtual(main())
 
