@@ -131,6 +131,7 @@ class Hearing:
         finally:
             if not emotion.done():
                 emotion.cancel()
+                await asyncio.gather(emotion, return_exceptions=True)
         return Heard(
             text,
             understood,

@@ -115,23 +115,25 @@ class Speaker:
             return
         asked = self._clock.now_ms()
         priority.set(Priority.FIRST_SENTENCE if first else Priority.LATER_SENTENCE)
-        async for speech in self._voice.speak(say.text, say.tone):
-            samples = to_pcm16(resample(speech.samples, speech.rate, self._rate))
-            if not self._playout.add(reply.generation, utterance, speech.span, samples):
-                return
-            if first and "synthesis" not in reply.latency:
-                reply.latency["synthesis"] = self._clock.now_ms() - asked
-                priority.set(Priority.LATER_SENTENCE)
-            self._wake()
-            while (ahead := self._playout.ahead_ms(self._clock.now_ms()) - AHEAD_MS) > 0:
-                await self._clock.sleep_until(self._clock.now_ms() + max(WAIT_MS, ahead))
+        speaking = self._voice.speak(say.text, say.tone)
+        async with _closing(speaking):
+            async for speech in speaking:
+                samples = to_pcm16(resample(speech.samples, speech.rate, self._rate))
+                if not self._playout.add(reply.generation, utterance, speech.span, samples):
+                    return
+                if first and "synthesis" not in reply.latency:
+                    reply.latency["synthesis"] = self._clock.now_ms() - asked
+                    priority.set(Priority.LATER_SENTENCE)
+                self._wake()
+                while (ahead := self._playout.ahead_ms(self._clock.now_ms()) - AHEAD_MS) > 0:
+                    await self._clock.sleep_until(self._clock.now_ms() + max(WAIT_MS, ahead))
 
 
 @asynccontextmanager
-async def _closing(parts: AsyncIterator[Part]) -> AsyncIterator[None]:
-    """Close `parts` with the reply: an answer given up half-way has ended before the next one begins."""
+async def _closing(stream: AsyncIterator[object]) -> AsyncIterator[None]:
+    """Close `stream` on leaving: an answer or a synthesis given up half-way has ended before the next one begins."""
     try:
         yield
     finally:
-        if isinstance(parts, AsyncGenerator):
-            await parts.aclose()
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()

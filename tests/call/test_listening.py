@@ -63,7 +63,7 @@ def test_narrow_audio_is_widened_and_recorded_as_it_came(encoding, seconds):
 
 
 def test_audio_of_half_a_sample_is_refused():
-    with pytest.raises(ValueError, match="odd|bytes"):
+    with pytest.raises(ValueError, match=r"odd|bytes"):
         Listening(PCM, 0.5, 0.35).feed(b"\0" * 321)
 
 

@@ -98,7 +98,7 @@ async def test_a_socket_that_takes_nothing_is_told_once_and_the_queue_stays_boun
 async def test_a_clear_makes_room(started):
     box, stuck, _ = started(Socket(is_open=False))
     for _ in range(5):
-        for _ in range(BOUND - 1):
+        for _ in range(BOUND - 5):
             box.put(Play(b"a"))
         box.put(Clear())
     assert stuck == []
