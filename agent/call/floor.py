@@ -34,10 +34,10 @@ class FloorSettings(BaseModel):
     """Voiced frames in a row that end a silence; one alone is often a click."""
     speculate_ms: Milliseconds = 160
     """Silence after which recognition starts on what was said, before the turn is known to be over."""
-    wait_high_ms: Milliseconds = 600
-    """Silence that ends a turn whose words sound finished; pauses between sentences of one turn reach 500 ms."""
-    wait_middle_ms: Milliseconds = 800
-    """Silence that ends a turn whose words may be finished; pauses inside turns reach 700 ms."""
+    wait_high_ms: Milliseconds = 720
+    """Silence that ends a turn whose words sound finished; pauses inside turns reach 700 ms, and at 600 some were cut."""
+    wait_middle_ms: Milliseconds = 900
+    """Silence that ends a turn whose words may be finished."""
     wait_low_ms: Milliseconds = 1800
     """Silence that ends a turn whose words sound unfinished."""
     wait_max_ms: Milliseconds = 4500

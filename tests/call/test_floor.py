@@ -112,12 +112,12 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 @pytest.mark.parametrize(
     ("over", "profile", "expected"),
     [
-        (0.95, "open", 600),
-        (0.95, "yes_no", 600),
-        (0.95, "digits", 600),
-        (0.6, "open", 800),
-        (0.6, "yes_no", 800),
-        (0.6, "digits", 1600),
+        (0.95, "open", 720),
+        (0.95, "yes_no", 720),
+        (0.95, "digits", 720),
+        (0.6, "open", 900),
+        (0.6, "yes_no", 900),
+        (0.6, "digits", 1800),
         (0.1, "open", 1800),
         (0.1, "digits", 3600),
         (0.1, "email", 3600),
@@ -129,14 +129,14 @@ def test_the_wait_follows_words_and_question(over: float | None, profile: floor.
 
 
 def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
-    assert wait_ms(FloorState(guess=0.95, answered=True), SETTINGS) == pytest.approx(360)
-    assert wait_ms(FloorState(guess=0.6, answered=True), SETTINGS) == pytest.approx(800)
+    assert wait_ms(FloorState(guess=0.95, answered=True), SETTINGS) == pytest.approx(432)
+    assert wait_ms(FloorState(guess=0.6, answered=True), SETTINGS) == pytest.approx(900)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
     hasty, slow = FloorState(guess=0.6, pause_ms=100), FloorState(guess=0.6, pause_ms=1500)
-    assert wait_ms(hasty, SETTINGS) == pytest.approx(640)
-    assert wait_ms(slow, SETTINGS) == pytest.approx(1200)
+    assert wait_ms(hasty, SETTINGS) == pytest.approx(720)
+    assert wait_ms(slow, SETTINGS) == pytest.approx(1350)
 
 
 @pytest.mark.parametrize("pause", [256, 448, 704])
@@ -164,14 +164,14 @@ def test_digits_dictated_with_pauses_of_a_second_and_a_half_are_one_turn() -> No
         guess(table, 0.95 if digit == 4 else 0.15, words=digit + 1)
         if digit < 4:
             table.quiet(1504 - 192)
-    table.quiet(500)
+    table.quiet(SETTINGS.wait_high_ms)
     assert table.kinds().count(Commit) == 1
 
 
 def test_a_late_guess_commits_at_once_when_its_wait_is_over() -> None:
     table = Table()
     table.say(800)
-    table.quiet(640)
+    table.quiet(SETTINGS.wait_high_ms + 64)
     assert [type(command) for command in guess(table, 0.95)] == [Commit]
 
 
