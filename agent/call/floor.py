@@ -35,7 +35,7 @@ class FloorSettings(BaseModel):
     speculate_ms: Milliseconds = 160
     """Silence after which recognition starts on what was said, before the turn is known to be over."""
     wait_high_ms: Milliseconds = 720
-    """Silence that ends a turn whose words sound finished; pauses inside turns reach 700 ms, and at 600 some were cut."""
+    """Silence that ends a turn whose words sound finished; callers pause up to 700 ms inside turns."""
     wait_middle_ms: Milliseconds = 900
     """Silence that ends a turn whose words may be finished."""
     wait_low_ms: Milliseconds = 1800
