@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,9 @@ from audio.codec import Pcm16
 from audio.resample import resample, to_float, to_pcm16
 from audio.wav import read_wav
 from models.recognizer import WhisperRecognizer
+
+_CHANCE = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+|\b(?:\w+-)?(?=\d*[a-f])[0-9a-f]{16,}|\d+\.\d+")
+"""Times, ids and measurements, in which any digits may come together."""
 
 
 @dataclass
@@ -61,7 +65,7 @@ class RealServer:
         return next((float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted)), 0.0)
 
     def written(self) -> dict[str, str]:
-        """Every text that was left behind: the log, transcripts, and each text column of the database."""
+        """Every text that was left behind, without times and ids: the log, transcripts, each column of the database."""
         found = {"log": self.log}
         for path in (self.folder / "recordings").glob("*.json"):
             found[path.name] = path.read_text(encoding="utf-8")
@@ -70,7 +74,7 @@ class RealServer:
             for table in tables:
                 rows = database.execute(f'select * from "{table}"').fetchall()
                 found[f"table {table}"] = json.dumps([[str(value) for value in row] for row in rows])
-        return found
+        return {where: _CHANCE.sub("", text) for where, text in found.items()}
 
 
 @asynccontextmanager
@@ -113,10 +117,10 @@ class Listener:
     """Writes down what was heard on a line."""
 
     def __init__(self) -> None:
-        self._recognizer = WhisperRecognizer("tiny.en", context_s=30.0)
+        self._recognizer = WhisperRecognizer("tiny.en", context_s=30.0, beam_size=5)
 
     def hear(self, samples: Pcm16, rate: int) -> str:
-        """The words of samples[n]; half a second of silence around them, without which Whisper tends to stop early."""
+        """The words of samples[n]. With less than a wide beam and silence around, Whisper at times stops half-way."""
         quiet = np.zeros(rate // 2, dtype=np.int16)
         whole = np.concatenate([quiet, samples, quiet])
         return self._recognizer.recognize(resample(to_float(whole), rate, 16_000)).text

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 
@@ -124,7 +125,7 @@ async def test_nothing_private_that_is_typed_or_keyed_is_written_down(server):
         for where, text in server.written().items()
         for _, secrets in SECRETS.values()
         for secret in secrets
-        if secret in text.replace(kept["call"]["id"], "").lower()
+        if secret in text.lower()
     ]
     assert leaks == []
     assert "[email]" in str(kept["turns"])
@@ -148,8 +149,7 @@ async def test_a_telephone_number_that_is_spoken_is_not_written_down(server):
     words = [turn["text"] for turn in kept["turns"] if turn["speaker"] == "caller"]
     assert any("[phone]" in text or "[digits]" in text for text in words), words
     for where, text in server.written().items():
-        assert "0142" not in text, where
-        assert "555" not in text.replace("+1555", ""), where
+        assert not re.search(r"555\D{0,4}0\D?1\D?4\D?2", text), where
 
 
 async def test_sigterm_lets_running_calls_end_and_takes_no_new_ones(tmp_path):

@@ -55,8 +55,12 @@ class Caller:
         )
 
 
+_NUMBERS = frozenset("zero one two three four five six seven eight nine th number p m".split())
+
+
 def plain_words(text: str) -> str:
-    return " ".join(re.findall(r"[a-z']+", text.lower()))
+    """The words of a text without its numbers, which the recognizer writes now one way, now another."""
+    return " ".join(word for word in re.findall(r"[a-z']+", text.lower()) if word not in _NUMBERS)
 
 
 async def test_a_call_is_answered_rightly_can_be_interrupted_and_is_kept(server, sheet, listener, tmp_path):
