@@ -21,11 +21,6 @@ class Encoding:
     codec: Codec
     rate: int
 
-    @property
-    def bytes_per_sample(self) -> int:
-        """Bytes one sample takes."""
-        return 2 if self.codec == "pcm16" else 1
-
     def silence(self, samples: int) -> bytes:
         """`samples` samples of silence."""
         return self.encode(np.zeros(samples, dtype=np.int16))

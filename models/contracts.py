@@ -154,10 +154,6 @@ class Voice(Protocol):
         ...
 
 
-class EmotionHistory(Protocol):
-    """This caller's running mean of features; one a call, owned by the call."""
-
-
 class VoiceEmotionModel(Protocol):
     """Voice to emotion; blocking, called from the pool."""
 

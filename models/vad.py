@@ -64,7 +64,7 @@ class SileroVad:
         batch = np.empty((len(frames), CONTEXT + FRAME), dtype=np.float32)
         for row, samples in zip(batch, frames, strict=True):
             if samples.shape != (FRAME,):
-                raise ValueError(f"a VAD frame must be float32[{FRAME}], got shape {samples.shape}; use audio.framing")
+                raise ValueError(f"a VAD frame must be float32[{FRAME}], got {samples.shape}; cut the audio so")
             row[CONTEXT:] = samples
         batch[0, :CONTEXT] = state.context
         batch[1:, :CONTEXT] = batch[:-1, -CONTEXT:]

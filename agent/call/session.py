@@ -149,6 +149,7 @@ class Session:
         counters = {
             **self._notes.counters,
             "sequence_gaps": lost,
+            "lost_ms": int(getattr(self._protocol, "lost_ms", 0)),
             "stale_marks": playout.stale_marks,
             "untrue_marks": playout.untrue_marks,
             "resyncs": playout.resyncs,

@@ -29,8 +29,9 @@ class TurnRecord:
 
     number counts turns of the call from 0 (the greeting). `text` is what was recognized or meant; `heard` is, for the
     agent, what the caller really heard (None for the caller's own words). Times are ms from the start of the call.
-    `latency` holds the parts of the reply's latency in ms: endpoint_wait, recognition, understanding, dialogue,
-    first_sentence, synthesis, leading_silence, pacing, total. `reasons` says why.
+    `latency` holds the parts of the reply's latency in ms: endpoint_wait, recognition (what was left of it and of
+    understanding when the turn was over), dialogue (until its first sentence), synthesis, pacing, leading_silence, and
+    their total. `reasons` says why.
     """
 
     number: int

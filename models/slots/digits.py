@@ -116,12 +116,6 @@ def digit_runs(text: str) -> list[Run]:
     return runs
 
 
-def count_digits(text: str) -> int:
-    """How many digits the last run of `text` holds; 0 where it holds none."""
-    runs = digit_runs(text)
-    return len(runs[-1].digits) if runs else 0
-
-
 def mask_digits(text: str, placeholder: str) -> str:
     """`text` with every run of three or more digits replaced, so that a classifier sees one kind of number."""
     out, last = [], 0

@@ -456,6 +456,20 @@ def test_audio_that_does_not_fit_is_counted_and_the_call_goes_on() -> None:
     run_virtual(main())
 
 
+def test_audio_lost_upstream_is_kept_in_the_record() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        call.gateway.lost_ms = 40  # type: ignore[attr-defined]
+        phone = await call.start()
+        await phone.wait(300)
+        phone.hang_up()
+        await call.ended()
+        assert call.record.finished is not None
+        assert call.record.finished.counters["lost_ms"] == 40
+
+    run_virtual(main())
+
+
 def test_a_flood_of_messages_is_cut_off() -> None:
     async def main() -> None:
         call = FakeCall()
