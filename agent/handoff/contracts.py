@@ -11,7 +11,7 @@ from agent.dialogue.contracts import HandoffOutcome
 
 @dataclass(frozen=True, slots=True)
 class HandoffRequest:
-    """Everything a person needs to go on with the call; JSON-ready and already redacted.
+    """Everything a person needs to go on with the call; JSON-ready. Texts are redacted, slots and arguments are whole.
 
     handoff_id is the idempotency key of the webhook. transcript rows: {speaker, text, at_ms}, `text` being what was
     heard for the agent. slots: {name: {value, verified}}. emotion: one {turn, label, anger, activation} a caller turn.
