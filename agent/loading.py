@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from agent.call.replying import priority
+from agent.call.replying import patience_ms, priority
 from agent.call.services import CallServices, Carrier
 from agent.clock import Clock, RealClock
 from agent.config import Settings
@@ -134,7 +134,7 @@ def _synthesis(pool: Pool) -> Any:
     """Runs synthesis at the urgency of the task that asked."""
 
     async def run(work: Callable[[], T]) -> T:
-        return await pool.run(priority.get(), work)
+        return await pool.run(priority.get(), work, within_ms=patience_ms.get())
 
     return run
 

@@ -129,6 +129,9 @@ class FakeDialogue:
         self.heard_log: list[tuple[str, bool]] = []
         self.outcomes: list[str] = []
         self.restored = 0
+        self.previews: list[CallerTurn] = []
+        self.preview_error: Exception | None = None
+        self.preview_says: Say | None = None
 
     async def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
         yield Say("This call is recorded.", must_hear=True)
@@ -137,6 +140,10 @@ class FakeDialogue:
 
     async def respond(self, turn: CallerTurn) -> AsyncIterator[Part]:
         self.turns.append(turn)
+        async for part in self._answer(turn):
+            yield part
+
+    async def _answer(self, turn: CallerTurn) -> AsyncIterator[Part]:
         if turn.silence:
             yield Say(f"Are you there? {turn.silence}")
             if turn.silence >= 3:
@@ -158,6 +165,16 @@ class FakeDialogue:
         if "long" in turn.text:
             for number in range(6):
                 yield Say(f"Sentence number {number} of a long answer.")
+
+    async def preview(self, turn: CallerTurn) -> AsyncIterator[Part]:
+        self.previews.append(turn)
+        if self.preview_error is not None:
+            raise self.preview_error
+        if self.preview_says is not None:
+            yield self.preview_says
+            return
+        async for part in self._answer(turn):
+            yield part
 
     async def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
         self.outcomes.append(outcome)

@@ -16,6 +16,7 @@ from agent.call.listening import RECORD_RATE, Listening
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
 from agent.call.playout import Playout
+from agent.call.preparing import Preparation
 from agent.call.replying import Reply, Speaker
 from agent.call.services import CallServices
 from agent.call.transport import INTERNAL, NORMAL
@@ -64,7 +65,7 @@ class Conversation:
         rate = can.encoding.rate
         self._clock = services.clock
         self._metrics = services.metrics
-        self._turn_over = services.turn_over
+        self._voice = services.voice
         self._can = can
         self._carried = protocol.name in services.carriers
         self._outbox = outbox
@@ -92,6 +93,7 @@ class Conversation:
         self._answering: asyncio.Task[None] | None = None
         self._guessing: tuple[int, asyncio.Task[None]] | None = None
         self._guess: tuple[int, Heard] | None = None
+        self._prepared: tuple[int, Preparation] | None = None
         self._entered: CallerTurn | None = None
         self._typed: deque[str] = deque()
         self._keys = ""
@@ -228,36 +230,63 @@ class Conversation:
         if self._guessing is not None:
             self._guessing[1].cancel()
         self._guessing = self._guess = None
+        self._drop_prepared()
+
+    def _drop_prepared(self) -> None:
+        if self._prepared is not None:
+            self._prepared[1].drop()
+        self._prepared = None
 
     async def _speculate(self, revision: int) -> None:
         try:
-            heard = await self.hearing.read(Priority.SPECULATION)
+            heard = await self.hearing.read(Priority.SPECULATION, lambda words: self._guessed(revision, words))
         except Exception as error:
             self._notes.fault("guess_failed", f"{type(error).__name__}: {error}")
             return
         self._guess = revision, heard
+        self._prepare()
+
+    def _guessed(self, revision: int, heard: Heard) -> None:
         said = self._reply.text if self._reply else ""
         asked = self._dialogue.context
         claim = claims_floor(heard.text, said, asked.asked_yes_no)
         words = len(heard.text.split())
         if words:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)
-        over = self._turn_over(heard.understood, asked)
         answer = asked.asked_yes_no and heard.understood.slot("yes_no") is not None
-        self._step(floor.Guess(revision, over, words, claim, answer))
+        self._step(floor.Guess(revision, heard.over, words, claim, answer))
+
+    def _prepare(self) -> None:
+        """Make the first sentence of the answer, should the turn be over; nothing else may need it undone."""
+        state = self._floor
+        if self._turns.speculate != "reply" or self._guess is None or self._prepared is not None:
+            return
+        revision, heard = self._guess
+        if revision != state.revision or not (state.open and state.phase is floor.Phase.LISTENING):
+            return
+        if heard.over < self._turns.low or not heard.text or not self._can.audio_out:
+            return
+        turn = _turn_of(self._number + 1, heard)
+        prepared = Preparation(self._voice, self._dialogue.preview(turn))
+        prepared.begin(self._spawn(prepared.run(), f"prepare-{revision}"))
+        self._prepared = revision, prepared
 
     def _commit(self, revision: int, generation: int, waited_ms: float, now: float) -> None:
         guessing = self._guessing[1] if self._guessing and self._guessing[0] == revision else None
         if guessing is None:
             self._drop_guess()
         self._guessing = None
+        prepared = self._prepared[1] if self._prepared is not None and self._prepared[0] == revision else None
+        if prepared is None:
+            self._drop_prepared()
+        self._prepared = None
         self.hearing.commit()
         self._number += 1
         reply = Reply(generation, self._number, now, answers_caller=True)
         reply.latency["endpoint_wait"] = waited_ms
         entered, self._entered = self._entered, None
         onset = self._floor.onset_ms if entered is None else now
-        self._begin(reply, self._answer(reply, revision, guessing, entered, onset, self._answering))
+        self._begin(reply, self._answer(reply, revision, guessing, entered, onset, prepared, self._answering))
 
     def _begin(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
         self._reply = reply
@@ -271,17 +300,21 @@ class Conversation:
         guessing: asyncio.Task[None] | None,
         entered: CallerTurn | None,
         onset_ms: float,
+        prepared: Preparation | None,
         previous: asyncio.Task[None] | None,
     ) -> None:
-        await _ended(previous)
         try:
+            await _ended(previous)
             turn = entered or await self._settle(reply, revision, guessing)
             reply.snapshot = self._dialogue.snapshot()
             self._notes.caller(turn, onset_ms)
-            await self._speaker.speak(reply, self._dialogue.respond(turn))
+            await self._speaker.speak(reply, self._dialogue.respond(turn), prepared)
             self._faults = 0
         except Exception as error:
             self.part_failed("answer", error)
+        finally:
+            if prepared is not None:
+                prepared.drop()
 
     async def _settle(self, reply: Reply, revision: int, guessing: asyncio.Task[None] | None) -> CallerTurn:
         began = self._clock.now_ms()
@@ -295,7 +328,8 @@ class Conversation:
         reply.latency["recognition"] = self._clock.now_ms() - began
         reply.reasons["recognition_ms"] = round(heard.recognition_ms, 1)
         reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)
-        return CallerTurn(reply.turn, heard.text, heard.understood, heard.voice, confident=heard.confident)
+        reply.reasons["turn_over"] = round(heard.over, 3)
+        return _turn_of(reply.turn, heard)
 
     def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False, prompt: bool = False) -> None:
         generation = self._floor.generation
@@ -453,6 +487,7 @@ class Conversation:
             self._settle_stopped(reply)
         if not retract:
             self._step(floor.ReplyStopped())
+            self._prepare()
 
     def _settle_stopped(self, reply: Reply) -> None:
         self._stopping = [other for other in self._stopping if other is not reply]
@@ -505,6 +540,10 @@ class Conversation:
         self._outbox.put(Hangup(reason))
         await self._outbox.drained()
         self._end("completed", reason, NORMAL)
+
+
+def _turn_of(number: int, heard: Heard) -> CallerTurn:
+    return CallerTurn(number, heard.text, heard.understood, heard.voice, confident=heard.confident)
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,6 +83,7 @@ __all__ = [
     "TransferEnded",
     "deadline",
     "may_speak",
+    "speculate_after_ms",
     "step",
     "wait_ms",
 ]
@@ -106,24 +107,32 @@ class FloorSettings(BaseModel):
     """Voiced time in the window that pauses the agent; a wrong pause costs little because it resumes."""
     resume_frames: int = Field(2, ge=1)
     """Voiced frames in a row that end a silence; one alone is often a click."""
-    speculate_ms: Milliseconds = 160
-    """Silence after which recognition starts on what was said, before the turn is known to be over."""
-    wait_high_ms: Milliseconds = 720
-    """Silence that ends a turn whose words sound finished; callers pause up to 700 ms inside turns."""
-    wait_middle_ms: Milliseconds = 900
-    """Silence that ends a turn whose words may be finished."""
+    speculate: Literal["off", "words", "reply"] = "reply"
+    """What is done before a turn is known to be over, without effect: its words recognized, and a reply begun."""
+    speculate_ms: Milliseconds = 128
+    """Silence after which that starts; off, recognition starts after `wait_middle_ms`."""
+    wait_sure_ms: Milliseconds = 320
+    """Silence that ends a turn that is almost surely over."""
+    wait_high_ms: Milliseconds = 500
+    """Silence that ends a turn that is probably over."""
+    wait_middle_ms: Milliseconds = 736
+    """Silence that ends a turn that may be over; callers pause up to 700 ms inside turns."""
     wait_low_ms: Milliseconds = 1800
-    """Silence that ends a turn whose words sound unfinished."""
+    """Silence that ends a turn that sounds unfinished."""
     wait_max_ms: Milliseconds = 4500
     """Silence that ends any turn, even with no guess about its words."""
+    sure: float = Field(0.9, ge=0, le=1)
+    """P(turn over) from which `wait_sure_ms` holds."""
     high: float = Field(0.75, ge=0, le=1)
     """P(turn over) from which `wait_high_ms` holds."""
     low: float = Field(0.4, ge=0, le=1)
     """P(turn over) below which `wait_low_ms` holds."""
     short_answer_factor: float = Field(0.6, gt=0)
-    """Factor on the high wait where yes or no was asked and was given."""
+    """Factor on the high wait where yes or no was asked and was given; never shorter than `wait_sure_ms`."""
     dictation_factor: float = Field(2.0, gt=0)
     """Factor on the middle and low waits where digits, spelling, an e-mail or an address was asked."""
+    broken_factor: float = Field(1.5, ge=1)
+    """Factor on all waits but the low one for a caller who went on after an answer had begun, once or more."""
     interrupt_ms: Milliseconds = 700
     """Continuous speech over the agent that interrupts it whatever is said."""
     false_alarm_ms: Milliseconds = 1500
@@ -184,6 +193,8 @@ class FloorState:
     """The guess answers the yes-no question asked."""
     pause_ms: float = 400.0
     """Moving average of this caller's pauses inside turns."""
+    broken: bool = False
+    """This caller has gone on after an answer began."""
     from_caller: bool = False
     """The reply being prepared answers a turn of the caller."""
     audible_ms: float = 0.0
@@ -267,12 +278,27 @@ def wait_ms(state: FloorState, settings: FloorSettings) -> float:
     """Silence after which the open turn is over, from the guess about its words, the question and this caller."""
     if state.guess is None:
         return settings.wait_max_ms
+    slow = settings.broken_factor if state.broken else 1.0
+    if state.guess >= settings.sure:
+        return settings.wait_sure_ms * slow
     if state.guess >= settings.high:
-        return settings.wait_high_ms * (settings.short_answer_factor if state.answered else 1.0)
+        short = settings.short_answer_factor if state.answered else 1.0
+        return max(settings.wait_high_ms * short, settings.wait_sure_ms) * slow
     factor = settings.dictation_factor if state.profile in _DICTATION else 1.0
+    if state.guess >= settings.low:
+        return min(settings.wait_middle_ms * factor * slow, settings.wait_max_ms)
     factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
-    wait = settings.wait_low_ms if state.guess < settings.low else settings.wait_middle_ms
-    return min(wait * factor, settings.wait_max_ms)
+    return min(settings.wait_low_ms * factor, settings.wait_max_ms)
+
+
+def speculate_after_ms(state: FloorState, settings: FloorSettings) -> float:
+    """Silence after which the words of the open turn are recognized.
+
+    Over the agent that is always soon: the words tell whether the caller claims the floor.
+    """
+    if settings.speculate == "off" and state.phase is Phase.LISTENING and not state.over_agent:
+        return settings.wait_middle_ms
+    return settings.speculate_ms
 
 
 def deadline(state: FloorState, settings: FloorSettings) -> float | None:
@@ -281,7 +307,7 @@ def deadline(state: FloorState, settings: FloorSettings) -> float | None:
         if not state.open:
             return state.idle_ms + settings.reprompt_ms
         if not state.speculated:
-            return state.voiced_ms + settings.speculate_ms
+            return state.voiced_ms + speculate_after_ms(state, settings)
         return state.voiced_ms + wait_ms(state, settings)
     if state.phase is Phase.THINKING:
         return state.thinking_ms + settings.stuck_ms
@@ -344,7 +370,7 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
         return state, commands
     if state.phase is Phase.THINKING and state.from_caller and _voiced(state) >= settings.speech_ms:
         commands.append(Retract(state.generation))
-        state = replace(state, phase=Phase.LISTENING, generation=state.generation + 1, from_caller=False)
+        state = replace(state, phase=Phase.LISTENING, generation=state.generation + 1, from_caller=False, broken=True)
     elif state.phase is Phase.THINKING and state.prompting:
         state, more = _interrupt(state, settings)
         commands += more
@@ -384,7 +410,9 @@ def _interrupt(state: FloorState, settings: FloorSettings) -> Step:
     state = replace(state, phase=Phase.INTERRUPTED, generation=state.generation + 1, over_agent=False)
     if continues:
         # What was recognized so far is only the rest of the turn.
-        state = replace(state, revision=state.revision + 1, speculated=False, guess=None, from_caller=False)
+        state = replace(
+            state, revision=state.revision + 1, speculated=False, guess=None, from_caller=False, broken=True
+        )
     return state, [stopped]
 
 
@@ -399,7 +427,7 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
     if not state.open or not (state.phase is Phase.LISTENING or _may_yield(state)):
         return state, []
     if not state.speculated:
-        if now_ms < state.voiced_ms + settings.speculate_ms:
+        if now_ms < state.voiced_ms + speculate_after_ms(state, settings):
             return state, []
         return replace(state, speculated=True), [Speculate(state.revision)]
     if state.phase is Phase.YIELDING:

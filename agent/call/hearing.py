@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.call.listening import FREEZE_S, LONGEST_S, Listening, Piece
@@ -45,6 +45,8 @@ class Heard:
     recognition_ms: float = 0.0
     understanding_ms: float = 0.0
     end: int = 0
+    over: float = 0.5
+    """P(the turn is over)."""
 
 
 class Hearing:
@@ -104,8 +106,10 @@ class Hearing:
         self._pieces.append(task)
         return task
 
-    async def read(self, priority: Priority) -> Heard:
+    async def read(self, priority: Priority, on_words: Callable[[Heard], None] | None = None) -> Heard:
         """Recognize and understand the open turn as it is now.
+
+        on_words: told as soon as the words are understood, before the voice's emotion is known.
 
         Raises:
             models.errors.ModelError: the recognizer or the pool failed.
@@ -117,31 +121,42 @@ class Hearing:
         if piece is None:
             text = " ".join(earlier)
             understood = await self.understand(text) if text else Understood(OUT_OF_SCOPE, 0.0)
-            return Heard(text, understood, history=self._history)
+            heard = Heard(text, understood, history=self._history, over=self._over(understood))
+            if on_words is not None:
+                on_words(heard)
+            return heard
         emotion = asyncio.create_task(self._emotion(piece.samples), name="emotion")
         try:
             recognition = await self._recognize(piece, priority)
             recognized = clock.now_ms()
             text = " ".join(part for part in (*earlier, recognition.text) if part)
             understood = await self.understand(text)
-            understood_at = clock.now_ms()
+            heard = Heard(
+                text,
+                understood,
+                history=self._history,
+                confident=recognition.average_log_probability >= UNSURE,
+                recognition_ms=recognized - began,
+                understanding_ms=clock.now_ms() - recognized,
+                end=piece.end,
+                over=self._over(understood),
+            )
+            if on_words is not None:
+                on_words(heard)
             if text and not emotion.done():
                 await asyncio.wait({emotion}, timeout=EMOTION_GRACE_S)
-            voice, history = emotion.result() if emotion.done() and text else (None, self._history)
+            if text and emotion.done():
+                voice, history = emotion.result()
+                heard = replace(heard, voice=voice, history=history)
         finally:
             if not emotion.done():
                 emotion.cancel()
                 await asyncio.gather(emotion, return_exceptions=True)
-        return Heard(
-            text,
-            understood,
-            voice,
-            history,
-            recognition.average_log_probability >= UNSURE,
-            recognized - began,
-            understood_at - recognized,
-            piece.end,
-        )
+        return heard
+
+    def _over(self, understood: Understood) -> float:
+        context, _ = self._asked()
+        return self._services.turn_over(understood, context)
 
     async def understand(self, text: str) -> Understood:
         """Understand a text in the dialogue's present context."""

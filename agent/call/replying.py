@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from agent.call.playout import HeardUtterance, Playout
 from agent.clock import Clock
 from agent.dialogue.contracts import Acted, Because, Expect, HandOff, HangUp, Part, Say
 from audio.resample import resample, to_pcm16
-from models.contracts import Voice
+from models.contracts import Speech, Voice
 from models.pool import Priority
 
 AHEAD_MS = 15_000.0
@@ -24,6 +24,8 @@ WAIT_MS = 250.0
 
 priority: ContextVar[Priority] = ContextVar("priority", default=Priority.LATER_SENTENCE)
 """Urgency of the synthesis that runs in this task; read by whoever submits it to the pool."""
+patience_ms: ContextVar[float | None] = ContextVar("patience_ms", default=None)
+"""How long the synthesis of this task may wait for a worker before it is given up; None for as long as it takes."""
 
 
 @dataclass
@@ -57,6 +59,18 @@ class Reply:
         return " ".join(self.said)
 
 
+class Prepared(Protocol):
+    """A first sentence made in advance; see `agent.call.preparing`."""
+
+    def take(self, say: Say) -> AsyncIterator[Speech] | None:
+        """Its sound, or None where it is another sentence."""
+        ...
+
+    def drop(self) -> None:
+        """It is not wanted."""
+        ...
+
+
 class Speaker:
     """Speaks the parts of replies into a call's playout."""
 
@@ -78,17 +92,20 @@ class Speaker:
         self._on_part = on_part
         self._mute = mute
 
-    async def speak(self, reply: Reply, parts: AsyncIterator[Part]) -> None:
-        """Take parts as they come, synthesize and queue them; returns when all of the reply is queued."""
+    async def speak(self, reply: Reply, parts: AsyncIterator[Part], prepared: Prepared | None = None) -> None:
+        """Take parts as they come, synthesize and queue them; returns when all of the reply is queued.
+
+        `prepared` may hold the sound of the first sentence; it is used where it is the one the answer begins with.
+        """
         asked = self._clock.now_ms()
         first = True
-        async with _closing(parts):
+        async with closing(parts):
             async for part in parts:
                 match part:
                     case Say():
                         if first:
                             reply.latency["dialogue"] = self._clock.now_ms() - asked
-                        await self._say(reply, part, first)
+                        await self._say(reply, part, first, prepared if first else None)
                         first = False
                     case Because(facts):
                         reply.reasons.update(facts)
@@ -103,7 +120,7 @@ class Speaker:
         self._playout.complete(reply.generation)
         self._wake()
 
-    async def _say(self, reply: Reply, say: Say, first: bool) -> None:
+    async def _say(self, reply: Reply, say: Say, first: bool, prepared: Prepared | None) -> None:
         utterance = self._playout.utterance(reply.generation, say.text, say.must_hear or reply.farewell)
         if utterance is None:
             return
@@ -115,8 +132,13 @@ class Speaker:
             return
         asked = self._clock.now_ms()
         priority.set(Priority.FIRST_SENTENCE if first else Priority.LATER_SENTENCE)
-        speaking = self._voice.speak(say.text, say.tone)
-        async with _closing(speaking):
+        made = prepared.take(say) if prepared is not None else None
+        if prepared is not None:
+            reply.reasons["prepared"] = made is not None
+            if made is None:
+                prepared.drop()
+        speaking = made if made is not None else self._voice.speak(say.text, say.tone)
+        async with closing(speaking):
             async for speech in speaking:
                 samples = to_pcm16(resample(speech.samples, speech.rate, self._rate))
                 if not self._playout.add(reply.generation, utterance, speech.span, samples):
@@ -130,7 +152,7 @@ class Speaker:
 
 
 @asynccontextmanager
-async def _closing(stream: AsyncIterator[object]) -> AsyncIterator[None]:
+async def closing(stream: AsyncIterator[object]) -> AsyncIterator[None]:
     """Close `stream` on leaving: an answer or a synthesis given up half-way has ended before the next one begins."""
     try:
         yield

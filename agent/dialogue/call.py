@@ -43,6 +43,10 @@ class Snapshot:
     acted: int
 
 
+class _NotForeseeable(Exception):
+    """A preview came to an action that may only run for a turn that is over."""
+
+
 @dataclass
 class Telling:
     """One answer as it is given: its reasons, whether an apology is due, and whether a sentence was given."""
@@ -78,6 +82,7 @@ class CallDialogue:
         self._state = CallState()
         self._acted: list[Acted] = []
         self._late: list[Acted] = []
+        self._previewing = False
 
     @property
     def context(self) -> UnderstandingContext:
@@ -95,8 +100,11 @@ class CallDialogue:
         async for part in self._give(parts):
             yield part
 
-    async def respond(self, turn: CallerTurn) -> AsyncIterator[Part]:
+    def respond(self, turn: CallerTurn) -> AsyncIterator[Part]:
         """Answer one turn; see `Dialogue.respond`."""
+        return self._respond(turn)
+
+    async def _respond(self, turn: CallerTurn) -> AsyncGenerator[Part, None]:
         state, today = self._state, self._today()
         state.turn = turn.number
         state.intents = [*state.intents, turn.understood.intent][-50:] if turn.text.strip() else state.intents
@@ -114,6 +122,22 @@ class CallDialogue:
                 yield part
         telling.facts["emotion"] = self._emotion()
         yield Because(telling.facts)
+
+    async def preview(self, turn: CallerTurn) -> AsyncIterator[Part]:
+        """What `respond` would answer, up to the first action that is not marked `speculate`; changes nothing.
+
+        It works on a copy of the state; an action it runs keeps no trace in the call.
+        """
+        fork = copy.copy(self)
+        fork._state = copy.deepcopy(self._state)
+        fork._acted, fork._late = list(self._acted), list(self._late)
+        fork._previewing = True
+        async with aclosing(fork._respond(turn)) as parts:
+            try:
+                async for part in parts:
+                    yield part
+            except _NotForeseeable:
+                return
 
     async def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
         """Words for the caller once it is known what became of the handoff; after `accepted` the call leaves."""
@@ -223,6 +247,8 @@ class CallDialogue:
     async def _act(self, need: Need, telling: Telling) -> AsyncGenerator[Part, None]:
         """Run an action for the machine. When cancelled, one with side effects goes on and is told later."""
         state, spec = self._state, self._actions.spec(need.action)
+        if self._previewing and not spec.speculate:
+            raise _NotForeseeable
         task, joined = self._actions.start(need.action, need.arguments)
         if joined:
             self._late = [acted for acted in self._late if acted.idempotency_key != self._key(need)]

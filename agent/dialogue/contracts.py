@@ -104,6 +104,13 @@ class Dialogue(Protocol):
         """Answer one turn. Cancelling the iterator leaves an action with side effects running; its result is kept."""
         ...
 
+    def preview(self, turn: CallerTurn) -> AsyncIterator[Part]:
+        """What `respond` would answer if the turn were over now; changes nothing.
+
+        It ends early where the answer depends on something that must not happen for a turn that may go on.
+        """
+        ...
+
     def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
         """Words for the caller once it is known what became of the handoff; after `accepted` the call leaves."""
         ...

@@ -50,13 +50,14 @@ SETTINGS = FloorSettings()
 class Table:
     """Drives the floor frame by frame and keeps what it commanded, with times."""
 
-    def __init__(self, state: FloorState | None = None) -> None:
+    def __init__(self, state: FloorState | None = None, settings: FloorSettings = SETTINGS) -> None:
+        self.settings = settings
         self.state = state or FloorState()
         self.now = 0.0
         self.log: list[tuple[float, floor.Command]] = []
 
     def send(self, event: floor.Event) -> list[floor.Command]:
-        self.state, commands = step(self.state, event, self.now, SETTINGS)
+        self.state, commands = step(self.state, event, self.now, self.settings)
         self.log += [(self.now, command) for command in commands]
         return commands
 
@@ -104,7 +105,7 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
     commands = table.quiet(600)
     assert [type(command) for command in commands] == [Commit]
     waited = table.log[-1][0] - said
-    assert SETTINGS.wait_high_ms <= waited < SETTINGS.wait_high_ms + floor.FRAME_MS
+    assert SETTINGS.wait_sure_ms <= waited < SETTINGS.wait_sure_ms + floor.FRAME_MS
     assert table.state.phase is Phase.THINKING
     assert table.state.generation == 1
 
@@ -112,12 +113,14 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 @pytest.mark.parametrize(
     ("over", "profile", "expected"),
     [
-        (0.95, "open", 720),
-        (0.95, "yes_no", 720),
-        (0.95, "digits", 720),
-        (0.6, "open", 900),
-        (0.6, "yes_no", 900),
-        (0.6, "digits", 1800),
+        (0.95, "open", 320),
+        (0.95, "yes_no", 320),
+        (0.95, "digits", 320),
+        (0.8, "open", 500),
+        (0.8, "digits", 500),
+        (0.6, "open", 736),
+        (0.6, "yes_no", 736),
+        (0.6, "digits", 1472),
         (0.1, "open", 1800),
         (0.1, "digits", 3600),
         (0.1, "email", 3600),
@@ -129,14 +132,33 @@ def test_the_wait_follows_words_and_question(over: float | None, profile: floor.
 
 
 def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
-    assert wait_ms(FloorState(guess=0.95, answered=True), SETTINGS) == pytest.approx(432)
-    assert wait_ms(FloorState(guess=0.6, answered=True), SETTINGS) == pytest.approx(900)
+    assert wait_ms(FloorState(guess=0.8, answered=True), SETTINGS) == pytest.approx(320)
+    assert wait_ms(FloorState(guess=0.6, answered=True), SETTINGS) == pytest.approx(736)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
-    hasty, slow = FloorState(guess=0.6, pause_ms=100), FloorState(guess=0.6, pause_ms=1500)
-    assert wait_ms(hasty, SETTINGS) == pytest.approx(720)
-    assert wait_ms(slow, SETTINGS) == pytest.approx(1350)
+    hasty, slow = FloorState(guess=0.1, pause_ms=100), FloorState(guess=0.1, pause_ms=1500)
+    assert wait_ms(hasty, SETTINGS) == pytest.approx(1440)
+    assert wait_ms(slow, SETTINGS) == pytest.approx(2700)
+
+
+@pytest.mark.parametrize(("over", "expected"), [(0.95, 480), (0.8, 750), (0.6, 1104), (0.1, 1800)])
+def test_a_caller_who_went_on_after_an_answer_began_is_given_more_time(over: float, expected: float) -> None:
+    assert wait_ms(FloorState(guess=over, broken=True), SETTINGS) == pytest.approx(expected)
+
+
+def test_without_speculation_recognition_starts_after_the_wait_and_the_answer_follows_at_once() -> None:
+    table = Table(settings=SETTINGS.model_copy(update={"speculate": "off"}))
+    table.say(800)
+    assert table.quiet(SETTINGS.wait_middle_ms - floor.FRAME_MS) == []
+    assert table.quiet(2 * floor.FRAME_MS) == [Speculate(table.state.revision)]
+    assert [type(command) for command in guess(table, 0.95)] == [Commit]
+
+
+def test_words_over_the_agent_are_recognized_soon_whatever_is_speculated() -> None:
+    table = Table(settings=SETTINGS.model_copy(update={"speculate": "off"})).speaking()
+    table.say(320)
+    assert table.quiet(192) == [Speculate(table.state.revision)]
 
 
 @pytest.mark.parametrize("pause", [256, 448, 704])
