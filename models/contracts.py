@@ -30,7 +30,10 @@ class Recognition:
     """What a recognizer heard.
 
     average_log_probability is per token; no_speech_probability is the model's own. encoder_frames, where the model can
-    give them, is float32[frames, width].
+    give them, is float32[frames, width]. closing, where the model can give it, is how sure it is that a sentence ends
+    with the last word: log(p / (1 - p)) with p the probability, given the audio and the words, that what follows the
+    last word is a full stop, a question mark or an exclamation mark. More words, a comma, dots that trail off and the
+    end of the text without any mark all count against it.
     """
 
     text: str
@@ -39,6 +42,7 @@ class Recognition:
     no_speech_probability: float = 0.0
     language: str = "en"
     encoder_frames: npt.NDArray[np.float32] | None = None
+    closing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import zlib
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ RETRY_BEAM = 5
 """Whisper's own beam, for a second look at a doubtful text."""
 PROMPT_TOKENS = 120
 """Most tokens of a prompt; each costs decoding time and the last ones weigh most."""
+
+SENTENCE_END = re.compile(r"""\s*["')\]”’]*(?:\.|[?!。？！]+)["')\]”’]*""")
+"""A token that ends a sentence; two dots and more trail off instead."""
 
 NO_HINTS = RecognitionHints()
 
@@ -74,6 +78,7 @@ class _Decoded:
     encoded: Any
     frames: int
     cut: bool
+    closing: float | None
 
 
 class WhisperRecognizer:
@@ -139,6 +144,7 @@ class WhisperRecognizer:
         self.multilingual = bool(self._model.model.is_multilingual)
         self._tokenizers: dict[str, Any] = {}
         self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]))
+        self._marks, self._sentence_ends = _marks(self._tokenizer("en"))
 
     def recognize(self, samples: Samples, hints: RecognitionHints = NO_HINTS) -> Recognition:
         """Recognize samples[n] at 16 kHz.
@@ -185,6 +191,7 @@ class WhisperRecognizer:
             average_log_probability=decoded.average_log_probability,
             no_speech_probability=decoded.no_speech_probability,
             language=decoded.language,
+            closing=decoded.closing if text else None,
         )
 
     def _decode(
@@ -213,6 +220,7 @@ class WhisperRecognizer:
             return_no_speech_prob=True,
             suppress_blank=True,
             suppress_tokens=self._suppressed,
+            return_logits_vocab=beam == 1,  # CTranslate2 4.8 leaves them empty in a beam search
         )[0]
         tokens = result.sequences_ids[0]
         return _Decoded(
@@ -225,7 +233,38 @@ class WhisperRecognizer:
             encoded=encoded,
             frames=min(features.shape[-1], round(context_s * FRAMES_PER_SECOND)),
             cut=len(tokens) >= allowance,
+            closing=self._closing(encoded, tokens_in, tokens, result.logits[0] if beam == 1 else None),
         )
+
+    def _closing(self, encoded: Any, before: list[int], tokens: list[int], steps: Any | None) -> float | None:
+        """`Recognition.closing` of `tokens`; None where there is no word.
+
+        steps are the decoder's logits for each token; None has the decoder go through the words again for them.
+        Suppressed tokens have no probability there, so p is among what the decoder may write.
+        """
+        said = len(tokens)
+        while said and tokens[said - 1] in self._marks:
+            said -= 1
+        if not said:
+            return None
+        if steps is None:
+            steps = self._model.model.generate(
+                encoded,
+                [before + tokens[:said]],
+                beam_size=1,
+                max_length=2 * (said + 1) + len(before),  # half of it is what may be written, the words given included
+                suppress_blank=False,  # else the end of the text would be ruled out after the words given
+                suppress_tokens=self._suppressed,
+                return_logits_vocab=True,
+            )[0].logits[0]
+        if said >= len(steps):
+            return None
+        logits = np.asarray(steps[said]).astype(np.float64)
+        powers = np.exp(logits - logits.max())
+        ends = float(powers[self._sentence_ends].sum())
+        powers[self._sentence_ends] = 0.0
+        smallest = np.finfo(np.float64).tiny
+        return math.log(max(ends, smallest)) - math.log(max(float(powers.sum()), smallest))
 
     def _unbelievable(self, decoded: _Decoded, seconds: float) -> bool:
         gates = self._gates
@@ -335,6 +374,19 @@ def windows(samples: Samples) -> list[tuple[int, int]]:
     return [*spans, (start, len(samples))]
 
 
+def _marks(tokenizer: Any) -> tuple[frozenset[int], npt.NDArray[np.int64]]:
+    """Tokens that hold no part of a word, and those of them that end a sentence."""
+    texts = {
+        token: tokenizer.decode([token])
+        for form, token in tokenizer.tokenizer.get_vocab().items()
+        if token < tokenizer.eot and not re.search("[A-Za-z0-9]", form)
+    }
+    # a character of more than one token decodes to U+FFFD
+    marks = {token: text for token, text in texts.items() if not re.search("[\\w\ufffd]", text)}
+    ends = [token for token, text in marks.items() if SENTENCE_END.fullmatch(text)]
+    return frozenset(marks), np.array(sorted(ends), dtype=np.int64)
+
+
 def _pad(features: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
     cut = features[:, :frames]
     return np.pad(cut, ((0, 0), (0, frames - cut.shape[1])))
@@ -351,4 +403,5 @@ def _join(parts: list[tuple[int, Recognition]]) -> Recognition:
         average_log_probability=sum(length * part.average_log_probability for length, part in spoken) / total,
         no_speech_probability=min(part.no_speech_probability for _, part in spoken),
         language=language,
+        closing=spoken[-1][1].closing,
     )

@@ -11,7 +11,16 @@ from audio.resample import resample
 from models import store
 from models.contracts import RecognitionHints, Samples
 from models.errors import DeviceUnavailable, ModelError, ModelMissing
-from models.recognizer import RATE, Gates, WhisperRecognizer, choose_device, longest_run, speech_bounds, windows
+from models.recognizer import (
+    RATE,
+    SENTENCE_END,
+    Gates,
+    WhisperRecognizer,
+    choose_device,
+    longest_run,
+    speech_bounds,
+    windows,
+)
 from models.training.measure_recognizer import normalise
 from models.voice import PiperVoice
 
@@ -65,10 +74,32 @@ def test_words_have_times_that_move_with_the_speech(recognizer: WhisperRecognize
     assert all(0 <= word.probability <= 1 for word in found.words)
 
 
+def test_how_surely_a_sentence_ends_is_told_by_its_words(recognizer: WhisperRecognizer, question: Samples) -> None:
+    whole = recognizer.recognize(question).closing
+    assert whole is not None
+    assert whole > 1
+    for share in (0.3, 0.45, 0.6):
+        cut = recognizer.recognize(question[: round(share * len(question))]).closing
+        assert cut is not None
+        assert cut < whole - 2
+
+
+def test_a_beam_tells_the_same_of_the_same_words(recognizer: WhisperRecognizer, question: Samples) -> None:
+    greedy = recognizer.recognize(question)
+    beam = WhisperRecognizer(context_s=15, beam_size=5).recognize(question)
+    assert beam.text == greedy.text
+    assert beam.closing == pytest.approx(greedy.closing, abs=0.05)
+
+
+def test_a_full_stop_ends_a_sentence_and_dots_that_trail_off_do_not() -> None:
+    tokens = [".", " ?", '!"', "?!", ".)", "。", "...", "..", "…", ",", "-", "a", " a."]
+    assert [token for token in tokens if SENTENCE_END.fullmatch(token)] == tokens[:6]
+
+
 @pytest.mark.parametrize("samples", [silence(0), silence(2), noise(3, 1e-4), noise(0.03, 0.1)], ids=str)
 def test_where_nothing_is_loud_the_model_is_not_asked(recognizer: WhisperRecognizer, samples: Samples) -> None:
     found = recognizer.recognize(samples)
-    assert (found.text, found.no_speech_probability) == ("", 1.0)
+    assert (found.text, found.no_speech_probability, found.closing) == ("", 1.0, None)
 
 
 @pytest.mark.parametrize("level", [1e-3, 1e-2, 1e-1])
@@ -107,7 +138,7 @@ def test_more_than_thirty_seconds_are_heard_whole(recognizer: WhisperRecognizer,
 def test_text_longer_than_its_speech_or_repeated_is_dropped_after_a_second_look(question: Samples) -> None:
     for gates in (Gates(characters_per_s=1, characters=0), Gates(compression=0.1), Gates(hopeless=0.0)):
         found = WhisperRecognizer(context_s=15, gates=gates).recognize(question)
-        assert found.text == ""
+        assert (found.text, found.closing) == ("", None)
         assert found.average_log_probability < 0
 
 
