@@ -36,6 +36,8 @@ MOST_TYPED = 4
 """Typed turns waiting to be understood, one at a time: a caller who floods must not take the models from others."""
 TYPED_REPROMPT_MS = 600_000.0
 """Silence before a typed call is asked again: people read and think."""
+UNKNOWN = 0.5
+"""P(turn over) where the words could not be recognized in time."""
 POLL_MS = 20.0
 """How often a typed turn that has to wait looks again."""
 GRACE_S = 5.0
@@ -242,6 +244,9 @@ class Conversation:
             heard = await self.hearing.read(Priority.SPECULATION, lambda words: self._guessed(revision, words))
         except Exception as error:
             self._notes.fault("guess_failed", f"{type(error).__name__}: {error}")
+            if not self._floor.over_agent:
+                # Nothing is known of the words; the turn ends after the middle wait and is recognized then.
+                self._step(floor.Guess(revision, UNKNOWN, 1, claim=True))
             return
         self._guess = revision, heard
         self._prepare()

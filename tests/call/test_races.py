@@ -855,7 +855,7 @@ def test_a_slow_recognizer_answers_late_but_once() -> None:
     run_virtual(main())
 
 
-def test_a_guess_that_fails_costs_time_but_not_the_turn() -> None:
+def test_a_guess_that_fails_costs_the_middle_wait_and_not_the_turn() -> None:
     async def main() -> None:
         call = FakeCall()
         phone = await call.start()
@@ -869,6 +869,8 @@ def test_a_guess_that_fails_costs_time_but_not_the_turn() -> None:
         await call.ended()
         assert "guess_failed" in [data.get("code") for kind, data in call.record.events if kind == "fault"]
         assert [turn.text for turn in call.dialogue.turns] == ["hello there"]
+        waited = call.turn(1, "agent").latency["endpoint_wait"]
+        assert FloorSettings().wait_middle_ms <= waited < FloorSettings().wait_middle_ms + 40
 
     run_virtual(main())
 
