@@ -78,7 +78,7 @@ def test_how_surely_a_sentence_ends_is_told_by_its_words(recognizer: WhisperReco
     whole = recognizer.recognize(question).closing
     assert whole is not None
     assert whole > 1
-    for share in (0.3, 0.45, 0.6):
+    for share in (0.58, 0.62, 0.66):
         cut = recognizer.recognize(question[: round(share * len(question))]).closing
         assert cut is not None
         assert cut < whole - 2
