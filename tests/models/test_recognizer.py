@@ -75,13 +75,13 @@ def test_words_have_times_that_move_with_the_speech(recognizer: WhisperRecognize
 
 
 def test_how_surely_a_sentence_ends_is_told_by_its_words(recognizer: WhisperRecognizer, question: Samples) -> None:
-    whole = recognizer.recognize(question).closing
-    assert whole is not None
-    assert whole > 1
-    for share in (0.58, 0.62, 0.66):
-        cut = recognizer.recognize(question[: round(share * len(question))]).closing
-        assert cut is not None
-        assert cut < whole - 2
+    whole = recognizer.recognize(question)
+    last = next(word for word in whole.words if word.text == "my")
+    cut = recognizer.recognize(question[: round(last.end * RATE)])
+    assert whole.closing is not None
+    assert cut.closing is not None
+    assert whole.closing > 2.5
+    assert cut.closing < 1.5
 
 
 def test_a_beam_tells_the_same_of_the_same_words(recognizer: WhisperRecognizer, question: Samples) -> None:
