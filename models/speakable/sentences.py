@@ -6,7 +6,7 @@ import re
 
 from models.speakable.spoken import SpokenText, speakable
 
-FIRST = 90
+FIRST = 48
 """Spoken characters of the first piece, beyond which it is cut at a clause: what the caller waits for."""
 LATER = 200
 """Spoken characters of later pieces; they are made while the ones before play."""
