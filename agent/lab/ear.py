@@ -37,6 +37,8 @@ class Ear:
         self.spans: list[Span] = []
         self.played = 0
         """Samples played so far, silence included."""
+        self.received = 0
+        """Samples received so far, those that did not fit among them."""
         self.refused = 0
         """Samples that did not fit into the buffer."""
         self._waiting: deque[Pcm16 | str] = deque()
@@ -68,6 +70,7 @@ class Ear:
 
     def put(self, samples: Pcm16) -> None:
         """Queue received samples[n]."""
+        self.received += len(samples)
         if self._buffered + len(samples) > self._limit:
             self.refused += len(samples)
         elif len(samples):

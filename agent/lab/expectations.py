@@ -109,7 +109,7 @@ def _check(wanted: Expectation, said: Times, ended: str, call: Mapping[str, Any]
     if not chosen:
         return Checked(wanted.name, False, "no such turn was recorded")
     wrong = list(_wrong(wanted, chosen, call))
-    text = " / ".join(_words_of(turn) for turn in chosen)
+    text = " / ".join(words_of(turn) for turn in chosen)
     return Checked(wanted.name, not wrong, "; ".join([*wrong, f"“{text}”"]))
 
 
@@ -123,7 +123,7 @@ def _chosen(wanted: Expectation, said: Times, turns: Sequence[Mapping[str, Any]]
                 yield turn
         elif wanted.cue is not None:
             start, end = said[wanted.cue]
-            if not agent and started < end + _SLACK_MS and ended > start and (started + ended) / 2 < end + _SLACK_MS:
+            if not agent and _about(started, ended, start, end):
                 yield turn
         elif wanted.answer_to is not None and agent:
             start, end = said[wanted.answer_to]
@@ -132,8 +132,18 @@ def _chosen(wanted: Expectation, said: Times, turns: Sequence[Mapping[str, Any]]
                 yield turn
 
 
+def caller_turns(turns: Sequence[Mapping[str, Any]], start_ms: float, end_ms: float) -> list[Mapping[str, Any]]:
+    """The caller's recorded turns that hold what was said between two times."""
+    theirs = [turn for turn in turns if turn["speaker"] == "caller"]
+    return [turn for turn in theirs if _about(float(turn["started_ms"]), float(turn["ended_ms"]), start_ms, end_ms)]
+
+
+def _about(started: float, ended: float, start_ms: float, end_ms: float) -> bool:
+    return started < end_ms + _SLACK_MS and ended > start_ms and (started + ended) / 2 < end_ms + _SLACK_MS
+
+
 def _wrong(wanted: Expectation, turns: Sequence[Mapping[str, Any]], call: Mapping[str, Any]) -> Iterator[str]:
-    text = _plain(" ".join(_words_of(turn) for turn in turns))
+    text = _plain(" ".join(words_of(turn) for turn in turns))
     for piece in wanted.contains:
         if _plain(piece) not in text:
             yield f"lacks “{piece}”"
@@ -172,10 +182,15 @@ def _interrupted(wanted: Expectation, said: Times, turns: Sequence[Mapping[str, 
     return Checked(wanted.name, False, "no agent turn before it was interrupted")
 
 
-def _handoff(name: str, wanted: HandoffExpected, call: Mapping[str, Any]) -> Checked:
+def handoff_found(wanted: HandoffExpected, call: Mapping[str, Any]) -> bool:
+    """Whether the call has such a handoff."""
     asked = wanted.model_dump(exclude_none=True)
+    return any(all(row.get(key) == value for key, value in asked.items()) for row in call.get("handoffs", ()))
+
+
+def _handoff(name: str, wanted: HandoffExpected, call: Mapping[str, Any]) -> Checked:
     found = [{key: handoff.get(key) for key in ("reason", "rule", "state")} for handoff in call.get("handoffs", ())]
-    held = any(all(handoff[key] == value for key, value in asked.items()) for handoff in found)
+    held = handoff_found(wanted, call)
     return Checked(
         name, held, "; ".join(", ".join(f"{k} {v}" for k, v in row.items()) for row in found) or "no handoff"
     )
@@ -208,7 +223,8 @@ def mood(turn: Mapping[str, Any]) -> str | None:
     return label if isinstance(label, str) else None
 
 
-def _words_of(turn: Mapping[str, Any]) -> str:
+def words_of(turn: Mapping[str, Any]) -> str:
+    """What the caller heard of an agent's turn, or what was recognized of the caller's."""
     heard = turn.get("heard")
     return str(turn["text"] if heard is None else heard)
 

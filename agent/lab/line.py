@@ -31,6 +31,10 @@ class LineError(Exception):
     """The line could not be opened; the message says why and what to do."""
 
 
+class Unreachable(LineError):
+    """Nobody answers at the address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """Audio for the caller, int16 samples[n] at the line's rate."""
@@ -73,6 +77,8 @@ class Wrong:
 
 FromAgent = Heard | Marked | Cleared | Told | Left | Wrong
 Messages = Sequence[str | bytes]
+Damage = Callable[[Pcm16, Pcm16], Sequence[Pcm16 | None]]
+"""Takes 20 ms of what the caller says and hears; gives the frames that leave the phone now, None for a lost one."""
 
 
 class LineProtocol(Protocol):
@@ -87,6 +93,10 @@ class LineProtocol(Protocol):
 
     def voice(self, samples: Pcm16) -> Messages:
         """One frame of the caller's voice, int16[n]."""
+        ...
+
+    def lost(self) -> None:
+        """A frame of the caller's voice was lost on the way."""
         ...
 
     def key(self, digit: str) -> Messages:
@@ -141,10 +151,11 @@ class CallerLine:
         on_told: Callable[[Mapping[str, Any]], None] | None = None,
         phone: Phone | None = None,
         send_voice: bool = True,
+        damage: Damage | None = None,
     ) -> None:
         """`headers` go with the handshake. `on_told` gets messages that are neither audio nor marks.
 
-        send_voice: False sends no audio at all, for callers who type.
+        send_voice: False sends no audio at all, for callers who type. damage: what the line does to the voice.
         """
         self.url = url
         self.protocol = protocol
@@ -159,6 +170,7 @@ class CallerLine:
         self._on_told = on_told
         self._phone = phone
         self._send_voice = send_voice
+        self._damage = damage
         self._frame = protocol.rate * FRAME_MS // 1000
         self._ticks = 0
         self._ticked = asyncio.Event()
@@ -181,14 +193,19 @@ class CallerLine:
         """
         try:
             self._socket = await connect(
-                self.url, additional_headers=self._headers, max_size=_MAX_MESSAGE, close_timeout=_GRACE_S, proxy=None
+                self.url,
+                additional_headers=self._headers,
+                max_size=_MAX_MESSAGE,
+                close_timeout=_GRACE_S,
+                proxy=None,
+                compression=None,
             )
         except InvalidStatus as error:
             status, body = error.response.status_code, bytes(error.response.body or b"").decode("utf-8", "replace")
             remedy = "give a valid --token" if status in (401, 403) else "see the server's log"
             raise LineError(f"{self.url} refused the call: HTTP {status} {body[:200].strip()}; {remedy}") from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise LineError(f"{self.url} cannot be reached: {error}; is the server running there?") from error
+            raise Unreachable(f"{self.url} cannot be reached: {error}; is the server running there?") from error
         await self._send(self.protocol.opening())
         self._tasks = [
             asyncio.create_task(self._read(self._socket), name="line-read"),
@@ -244,6 +261,11 @@ class CallerLine:
             self._end("hung_up")
         if self._socket is not None:
             await self._socket.close()
+
+    def heard(self, start_ms: float, end_ms: float) -> Pcm16:
+        """What the caller heard between two times, int16 samples[n] at the line's rate, to whole frames."""
+        first, last = (max(0, int(at // FRAME_MS)) for at in (start_ms, end_ms + FRAME_MS - 1))
+        return np.concatenate([np.zeros(0, dtype=np.int16), *self._heard[first:last]])
 
     def save(self, path: Path) -> None:
         """Write what both sides heard as a stereo WAV: caller left, agent right, at the line's rate.
@@ -317,7 +339,7 @@ class CallerLine:
             if self._phone is not None:
                 self._phone.give(heard)
             if self._send_voice:
-                await self._send(self.protocol.voice(said))
+                await self._send_voiced([said] if self._damage is None else self._damage(said, heard))
             for name in names:
                 await self._send(self.protocol.played(name))
             self._ticks += 1
@@ -327,6 +349,13 @@ class CallerLine:
                 await self._send(self.protocol.closing())
                 self._end("life_over")
             await self._clock.sleep_until(start + self.now_ms)
+
+    async def _send_voiced(self, frames: Sequence[Pcm16 | None]) -> None:
+        for frame in frames:
+            if frame is None:
+                self.protocol.lost()
+            else:
+                await self._send(self.protocol.voice(frame))
 
     def _next_voice(self) -> Pcm16:
         frame = self._phone.take(self._frame) if self._phone is not None else np.zeros(self._frame, dtype=np.int16)

@@ -25,8 +25,13 @@ class PlainClient:
         audio: bool = True,
         caller: str | None = None,
         parameters: Mapping[str, str] | None = None,
+        called: str | None = None,
+        call: str | None = None,
     ) -> None:
-        """`rate` in Hz. mode: `text` sends typed turns and no audio. audio: False asks the agent to send none."""
+        """`rate` in Hz. mode: `text` sends typed turns and no audio. audio: False asks the agent to send none.
+
+        call: the client's own id of the call.
+        """
         self.rate: int = rate
         self._encoding = Encoding("pcm16", rate)
         self._start: dict[str, Any] = {
@@ -37,14 +42,17 @@ class PlainClient:
             "audio": audio,
             "parameters": dict(parameters or {}),
         }
-        if caller:
-            self._start["caller"] = caller
+        named = {"caller": caller, "called": called, "call_id": call}
+        self._start |= {name: value for name, value in named.items() if value}
 
     def opening(self) -> Messages:
         return [json.dumps(self._start)]
 
     def voice(self, samples: Pcm16) -> Messages:
         return [self._encoding.encode(samples)]
+
+    def lost(self) -> None:
+        """Nothing says so in this protocol: the frame is missing."""
 
     def key(self, digit: str) -> Messages:
         return [json.dumps({"type": "dtmf", "digit": digit})]

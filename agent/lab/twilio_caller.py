@@ -58,6 +58,10 @@ class TwilioCaller:
         }
         return [self._event("media", media)]
 
+    def lost(self) -> None:
+        """The next message's chunk and timestamp are one frame further on."""
+        self._chunk += 1
+
     def key(self, digit: str) -> Messages:
         return [self._event("dtmf", {"track": "inbound_track", "digit": digit})]
 

@@ -28,10 +28,11 @@ _FORMS = "metadata.tsv (columns file, text), LibriSpeech's *.trans.txt, or a JSO
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An utterance: `text` is what was said; `sound` is a file, or int16 samples[n] at 8 kHz."""
+    """An utterance: `text` is what was said; `sound` is a file, or int16 samples[n] at 8 kHz. speaker: where known."""
 
     text: str
     sound: Path | np.ndarray[Any, np.dtype[np.int16]]
+    speaker: str | None = None
 
     def samples(self) -> Samples:
         """The sound, float32[n] at 16 kHz.
@@ -95,7 +96,7 @@ def _from_table(folder: Path) -> Iterator[Recording]:
                 raise MeasureFailed(
                     f"{table}:{rows.line_num}: 'file' or '{column}' is empty; fill it or remove the row"
                 )
-            yield Recording(row[column], folder / row["file"])
+            yield Recording(row[column], folder / row["file"], row.get("speaker"))
 
 
 def _from_libri(folder: Path) -> Iterator[Recording]:
