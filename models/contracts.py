@@ -31,9 +31,9 @@ class Recognition:
 
     average_log_probability is per token; no_speech_probability is the model's own. encoder_frames, where the model can
     give them, is float32[frames, width]. closing, where the model can give it, is how sure it is that a sentence ends
-    with the last word: log(p / (1 - p)) with p the probability, given the audio and the words, that what follows the
-    last word is a full stop, a question mark or an exclamation mark. More words, a comma, dots that trail off and the
-    end of the text without any mark all count against it.
+    with the last word: log(p / (1 - p)) with p the probability, given the audio and the words, that what is written
+    after the last word, if anything, is a full stop, a question mark or an exclamation mark. More words, a comma and
+    dots that trail off count against it.
     """
 
     text: str

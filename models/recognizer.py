@@ -145,6 +145,7 @@ class WhisperRecognizer:
         self._tokenizers: dict[str, Any] = {}
         self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]))
         self._marks, self._sentence_ends = _marks(self._tokenizer("en"))
+        self._end_of_text = self._tokenizer("en").eot
 
     def recognize(self, samples: Samples, hints: RecognitionHints = NO_HINTS) -> Recognition:
         """Recognize samples[n] at 16 kHz.
@@ -240,7 +241,8 @@ class WhisperRecognizer:
         """`Recognition.closing` of `tokens`; None where there is no word.
 
         steps are the decoder's logits for each token; None has the decoder go through the words again for them.
-        Suppressed tokens have no probability there, so p is among what the decoder may write.
+        Suppressed tokens have no probability there, so p is among what the decoder may write. The token that ends the
+        text is left out of both sides: it comes as soon as the audio ends, be the sentence whole or not.
         """
         said = len(tokens)
         while said and tokens[said - 1] in self._marks:
@@ -253,7 +255,7 @@ class WhisperRecognizer:
                 [before + tokens[:said]],
                 beam_size=1,
                 max_length=2 * (said + 1) + len(before),  # half of it is what may be written, the words given included
-                suppress_blank=False,  # else the end of the text would be ruled out after the words given
+                suppress_blank=False,  # it is for the beginning of a text
                 suppress_tokens=self._suppressed,
                 return_logits_vocab=True,
             )[0].logits[0]
@@ -263,6 +265,7 @@ class WhisperRecognizer:
         powers = np.exp(logits - logits.max())
         ends = float(powers[self._sentence_ends].sum())
         powers[self._sentence_ends] = 0.0
+        powers[self._end_of_text] = 0.0
         smallest = np.finfo(np.float64).tiny
         return math.log(max(ends, smallest)) - math.log(max(float(powers.sum()), smallest))
 

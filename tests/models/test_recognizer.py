@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from audio.resample import resample
+from audio.wav import read_mono
 from models import store
 from models.contracts import RecognitionHints, Samples
 from models.errors import DeviceUnavailable, ModelError, ModelMissing
@@ -24,6 +25,7 @@ from models.recognizer import (
 from models.training.measure_recognizer import normalise
 from models.voice import PiperVoice
 
+LINES = Path(__file__).parents[2] / "configs/scenarios/latency.wav"
 TEXT = "Could you please tell me where my order is?"
 
 
@@ -84,11 +86,13 @@ def test_how_surely_a_sentence_ends_is_told_by_its_words(recognizer: WhisperReco
     assert cut.closing < 1.5
 
 
-def test_a_beam_tells_the_same_of_the_same_words(recognizer: WhisperRecognizer, question: Samples) -> None:
-    greedy = recognizer.recognize(question)
-    beam = WhisperRecognizer(context_s=15, beam_size=5).recognize(question)
+def test_a_beam_tells_the_same_of_the_same_words(recognizer: WhisperRecognizer) -> None:
+    line = read_mono(LINES, RATE)[round(8.3 * RATE) : round(10 * RATE)]
+    greedy = recognizer.recognize(line)
+    beam = WhisperRecognizer(context_s=15, beam_size=5).recognize(line)
     assert beam.text == greedy.text
     assert beam.closing == pytest.approx(greedy.closing, abs=0.05)
+    assert "how long" in beam.text
 
 
 def test_a_full_stop_ends_a_sentence_and_dots_that_trail_off_do_not() -> None:
