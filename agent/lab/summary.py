@@ -115,8 +115,8 @@ def spread(values: Sequence[float]) -> Spread | None:
     """Percentiles of `values`; None of nothing."""
     if not values:
         return None
-    percentiles = (float(value) for value in np.percentile(values, _PERCENTILES))
-    return Spread(len(values), *percentiles, min(values), max(values))
+    p50, p90, p95, p99 = (float(value) for value in np.percentile(values, _PERCENTILES))
+    return Spread(len(values), p50, p90, p95, p99, min(values), max(values))
 
 
 def summarize(calls: Sequence[CallScore]) -> Summary:
