@@ -41,7 +41,7 @@ def bind(settings: Settings, insecure: bool) -> socket.socket:
     if insecure and not is_loopback(host):
         raise ServeError(f"--insecure works on loopback only, and server.host is {host}; use 127.0.0.1, or set secrets")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
