@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agent.cli import call, config, demo, doctor, evaluate, models, records, replay, serve
+from agent.cli import call, config, demo, doctor, evaluate, models, records, replay, serve, simulate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(call.call)
 app.command()(demo.demo)
+app.command()(simulate.simulate)
 app.command()(replay.replay)
 app.command()(doctor.doctor)
 app.command("models")(models.models)
