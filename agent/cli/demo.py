@@ -14,11 +14,10 @@ from rich.table import Table
 
 from agent.cli.turns import TurnPrinter
 from agent.config import CONFIGS
-from agent.lab.cues import CueError
 from agent.lab.demo import DemoFailed, DemoResult, run_demo
 from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
-from agent.lab.script import Step
+from agent.lab.steps import Step
 from agent.yamlfile import FileError
 
 _FOUND = 60  # characters shown of what was found, where it was as expected
@@ -40,7 +39,7 @@ def demo(
     console = Console()
     try:
         result = asyncio.run(run_demo(folder, script, _View(console)))
-    except (FileError, CueError, ServerFailed, LineError, DemoFailed, TimeoutError) as error:
+    except (FileError, ServerFailed, LineError, DemoFailed, TimeoutError) as error:
         console.print(f"[red]The demo could not be run:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
     _report(console, result)
@@ -57,7 +56,7 @@ class _View:
         self._console.print(f"Server at {url}; everything is kept in {folder}\n", highlight=False)
 
     def step(self, step: Step) -> None:
-        if step.interrupt is not None:
+        if step.interrupt_after is not None:
             self._console.print("[dim]   (the caller waits for the agent to speak, to interrupt it)[/dim]")
 
     def call(self, call: Mapping[str, Any], over: bool) -> None:
@@ -71,7 +70,7 @@ class _View:
 def _report(console: Console, result: DemoResult) -> None:
     answers = Table("the caller said", "answered after", "agent silent after", title_justify="left")
     answers.title = "\nAs measured at the caller's ear"
-    for cue, said in result.played.said.items():
+    for cue, said in result.answers.items():
         answers.add_row(
             cue,
             "not answered" if said.answered_ms is None else f"{said.answered_ms:.0f} ms",

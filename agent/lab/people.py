@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.pauses import PAUSE_MS, with_pause, word_gap
 from agent.lab.measuring.recordings import RATE as RECORDED_RATE
@@ -54,8 +52,8 @@ def speech_scenarios(
 
     The folder is one that `agent.lab.measuring.recordings.read_folder` knows. Utterances are drawn by `seed`, none
     again before all were said. `paused_share` of them get a pause of 250 to 700 ms between two words, where there is a
-    gap. A recording with as many sentences as stretches of speech is taken apart into them. recognizer: gives word
-    times; one is loaded where none is given.
+    gap. A longer recording is taken apart into its sentences where there are silences between them. recognizer: gives
+    word times; one is loaded where none is given.
 
     Raises:
         MeasureFailed: the folder holds no speech that can be used.
@@ -79,8 +77,8 @@ def speech_scenarios(
             wanted, ms = chance.random() < paused_share, chance.randint(*PAUSE_MS)
             if wanted and recognizer is not None:
                 if which not in gaps:
-                    gaps[which] = _gap(sound, recognizer)
-                sound = _parted(sound, gaps[which], ms)
+                    gaps[which] = gap_of(sound, recognizer)
+                sound = parted(sound, gaps[which], ms)
             line = Line(id=f"{which}_{turn}", text=text)
             lines.append(line)
             sounds[line.id] = sound
@@ -156,33 +154,31 @@ def _sayings(recording: Recording, longest_s: float) -> list[tuple[str, Spoken]]
         found = [(recording.text, spoken([samples]))]
     else:
         sentences = re.findall(r"[^.?!]+[.?!]?", recording.text)
-        stretches = _stretches(samples)
-        paired = len(sentences) == len(stretches) > 1
-        found = [(text.strip(), spoken([part])) for text, part in zip(sentences, stretches, strict=False)] * paired
+        parts = _sentences(samples, len(sentences))
+        found = [(text.strip(), spoken([part])) for text, part in zip(sentences, parts, strict=False)]
     return [(text, sound) for text, sound in found if 0 < sound.end - sound.start <= longest_s * RATE]
 
 
-def _stretches(samples: Pcm16) -> list[Pcm16]:
-    """samples[n] cut in the middle of every silence between sentences."""
+def _sentences(samples: Pcm16, count: int) -> list[Pcm16]:
+    """samples[n] cut in the longest silences into `count` parts; none where they are too short to lie between."""
     step = RATE // 100
-    count = len(samples) // step
-    loud = [audible(samples[n * step : (n + 1) * step]) != (0, 0) for n in range(count)]
-    heard = np.flatnonzero(loud)
-    if not len(heard):
+    heard = [n for n in range(len(samples) // step) if audible(samples[n * step : (n + 1) * step]) != (0, 0)]
+    gaps = sorted(itertools.pairwise(heard), key=lambda gap: gap[0] - gap[1])[: count - 1]
+    if len(gaps) < count - 1 or any((end - start) * 10.0 < _SENTENCE_GAP_MS for start, end in gaps):
         return []
-    gaps = np.flatnonzero(np.diff(heard) * 10.0 >= _SENTENCE_GAP_MS)
-    cuts = [0, *(int(heard[gap] + heard[gap + 1]) * step // 2 for gap in gaps), len(samples)]
+    cuts = [0, *sorted((start + end) * step // 2 for start, end in gaps), len(samples)]
     return [samples[start:end] for start, end in itertools.pairwise(cuts)]
 
 
-def _gap(sound: Spoken, recognizer: Recognizer) -> int | None:
+def gap_of(sound: Spoken, recognizer: Recognizer) -> int | None:
     """A sample of the sound between two words, None where there is no gap."""
     words = recognizer.recognize(resample(to_float(sound.samples), RATE, RECORDED_RATE)).words
     between = [(one.end + other.start) * 500.0 for one, other in itertools.pairwise(words)]
     return word_gap(sound.samples, between)
 
 
-def _parted(sound: Spoken, gap: int | None, ms: int) -> Spoken:
+def parted(sound: Spoken, gap: int | None, ms: int) -> Spoken:
+    """The sound with a pause of `ms` at sample `gap`; as it is where there is no gap."""
     if gap is None:
         return sound
     more = ms * RATE // 1000

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from agent.lab.expectations import Expectation
 from agent.lab.spoken import Spoken
@@ -24,8 +24,9 @@ VOICE: Voice = "jm_kumo"
 
 
 class Line(Part):
-    """One thing the caller says, and how. `pauses_ms`: the commas of `text` become pauses of these lengths in turn.
+    """One thing the caller says, and how.
 
+    pauses_ms: the commas of `text` become pauses of these lengths in turn, used again from the first; 0 leaves a comma.
     wav: a recording beside the scenario that says `text`, used as it is.
     """
 
@@ -35,8 +36,14 @@ class Line(Part):
     speed: float = Field(1.0, ge=0.5, le=2.0)
     seed: int = 0
     raised: bool = False
-    pauses_ms: tuple[int, ...] = ()
+    pauses_ms: tuple[Annotated[int, Field(ge=0, le=10_000)], ...] = ()
     wav: str | None = None
+
+    @model_validator(mode="after")
+    def _parts_between_commas(self) -> Line:
+        if self.pauses_ms and not all(part.strip() for part in self.text.split(",")):
+            raise ValueError("with 'pauses_ms' there must be words before, between and after the commas of 'text'")
+        return self
 
 
 class Noise(Part):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -91,7 +91,7 @@ async def simulate(
     on_event: Callable[[SimulationEvent], None] = lambda event: None,
     speech: CallerSpeech | None = None,
     listener: Listener | None = None,
-) -> AsyncIterator[CallOutcome]:
+) -> AsyncGenerator[CallOutcome, None]:
     """Place the calls of `jobs`, `at_a_time` of them, and give each one's outcome as it ends.
 
     The first calls begin spread over `ramp_s`. keep: a folder for recordings of both sides. A call that fails gives an
@@ -113,13 +113,15 @@ async def simulate(
         voices = speech if speech is not None else await asyncio.to_thread(CallerSpeech)
         run = _Run(target, clock, api, listener or Listener(), voices, keep, on_event, 0.0)
         sounds = await _prepare(jobs, run)
-        async for outcome in _placed(jobs, sounds, replace(run, began_ms=clock.now_ms()), at_a_time, ramp_s):
+        outcomes = _placed(jobs, sounds, replace(run, began_ms=clock.now_ms()), at_a_time, ramp_s)
+        await stack.enter_async_context(contextlib.aclosing(outcomes))
+        async for outcome in outcomes:
             yield outcome
 
 
 async def _placed(
     jobs: Sequence[Job], sounds: Mapping[int, Mapping[int, Spoken]], run: _Run, at_a_time: int, ramp_s: float
-) -> AsyncIterator[CallOutcome]:
+) -> AsyncGenerator[CallOutcome, None]:
     waiting = iter(enumerate(jobs))
     over: asyncio.Queue[CallOutcome | Exception] = asyncio.Queue(maxsize=max(1, len(jobs)))
     got_through = False
@@ -163,11 +165,11 @@ async def _prepare(jobs: Sequence[Job], run: _Run) -> dict[int, dict[int, Spoken
     for number, job in enumerate(jobs):
         if id(job.scenario) not in found:
             run.on_event(SimulationEvent("preparing", number, job.scenario.name))
-            found[id(job.scenario)] = await asyncio.to_thread(_sounds, job.scenario, run.speech)
+            found[id(job.scenario)] = await asyncio.to_thread(sounds_of, job.scenario, run.speech)
     return found
 
 
-def _sounds(scenario: Scenario, speech: CallerSpeech) -> dict[int, Spoken]:
+def sounds_of(scenario: Scenario, speech: CallerSpeech) -> dict[int, Spoken]:
     """What its steps say and play that is not drawn by chance. Raises FileError."""
     said = ((n, speech.step(scenario, step)) for n, step in enumerate(scenario.script.steps))
     found = {n: sound for n, sound in said if sound is not None}

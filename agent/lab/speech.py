@@ -128,7 +128,7 @@ class CallerSpeech:
             return scenario.sounds[line.id]
         if line.wav is not None:
             return spoken([self.wav(scenario.folder / line.wav)])
-        return spoken([self.sound(piece) for piece in pieces(scenario, line)], line.pauses_ms)
+        return spoken([self.sound(piece) for piece in pieces(scenario, line)], [ms for ms in _pauses(line) if ms])
 
     def step(self, scenario: Scenario, step: Step) -> Spoken | None:
         """What `step` says, None where it says nothing; raises as `line`."""
@@ -179,10 +179,22 @@ class CallerSpeech:
 
 
 def pieces(scenario: Scenario, line: Line) -> list[Piece]:
-    """What is rendered apart for a line: its parts between commas where it has pauses, else the whole."""
+    """What is rendered apart for a line: what lies between its pauses."""
     voice = line.voice or scenario.script.voice
-    texts = [text.strip() for text in line.text.split(",")] if line.pauses_ms else [line.text]
-    return [Piece(text, voice, line.speed, line.seed, line.raised) for text in texts if text]
+    texts: list[str] = []
+    apart = [1, *_pauses(line)]
+    for text, pause_ms in zip(line.text.split(",") if line.pauses_ms else [line.text], apart, strict=True):
+        if pause_ms:
+            texts.append(text.strip())
+        else:
+            texts[-1] = f"{texts[-1]}, {text.strip()}"
+    return [Piece(text, voice, line.speed, line.seed, line.raised) for text in texts]
+
+
+def _pauses(line: Line) -> list[int]:
+    """The pause at each comma of a line, ms; none where it has no pauses."""
+    count = line.text.count(",") if line.pauses_ms else 0
+    return [line.pauses_ms[n % len(line.pauses_ms)] for n in range(count)]
 
 
 def step_pieces(scenario: Scenario, step: Step) -> list[Piece]:

@@ -9,7 +9,7 @@ import pytest
 from agent.config import CONFIGS
 from agent.lab.cues import RATE, Cue, CueError, read_cues, silence, write_cues
 from agent.lab.make_demo_caller import heard, same_words
-from agent.lab.script import read_script
+from agent.lab.scenario import read_scenario
 from audio.wav import write_wav
 from models.recognizer import WhisperRecognizer
 
@@ -22,7 +22,7 @@ def sheet():
 
 
 def test_the_sheet_has_the_lines_of_the_script(sheet):
-    script = read_script(SCENARIOS / "demo.yaml")
+    script = read_scenario(SCENARIOS / "demo.yaml").script
     assert [(cue.id, cue.text) for cue in sheet.cues.values()] == [(line.id, line.text) for line in script.lines]
 
 

@@ -1,7 +1,6 @@
 """`agent evaluate` against a real server with real models."""
 
 import json
-import shutil
 
 import pytest
 import yaml
@@ -30,13 +29,11 @@ def figures(tmp_path):
 
 def test_answers_are_timed_at_both_ends(figures, tmp_path):
     scenarios = CONFIGS / "scenarios"
-    for name in ("latency.wav", "latency.json"):
-        shutil.copy(scenarios / name, tmp_path)
     script = yaml.safe_load((scenarios / "latency.yaml").read_text())
     script["steps"] = [
-        {"wait": "agent_done", "silence_ms": 1000},
+        {"wait_for": "agent_done", "silence_ms": 1000},
         {"say": "where"},
-        {"wait": "agent_done", "silence_ms": 1000},
+        {"wait_for": "agent_done", "silence_ms": 1000},
     ]
     short = tmp_path / "short.yaml"
     short.write_text(yaml.safe_dump(script))

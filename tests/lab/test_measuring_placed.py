@@ -2,14 +2,16 @@
 
 import pytest
 
-from agent.lab.cues import Cue, CueSheet, silence
 from agent.lab.ear import Span
 from agent.lab.measuring.latency import digest
 from agent.lab.measuring.placed import Line, PlacedCall, answers_of, breaks_of, errors_as_heard, lines_of
-from agent.lab.script import Played, Said, Script
+from agent.lab.outcome import Utterance
+from agent.lab.player import Played
 
-SHEET = CueSheet({"a": Cue("a", "Where is it?", 0, 1000), "b": Cue("b", "Number four.", 1000, 2000)}, silence(2000))
-SCRIPT = Script(description="x", wav="x", cues="x", lines=(), steps=(), expect=())
+SAID = {
+    "a": Utterance("say a", "turn", "Where is it?", 1000, 2000),
+    "b": Utterance("say b", "turn", "Number four.", 8000, 9000),
+}
 
 
 def agent(started, ended, interrupted=False, **latency):
@@ -29,7 +31,7 @@ def caller(started, text):
 
 def call(turns=(), spans=(), counters=None, pauses=None):
     """Line a is said at 1-2 s, line b at 8-9 s."""
-    played = Played(said={"a": Said(1000, 2000), "b": Said(8000, 9000)}, ended="hung_up")
+    played = Played(list(SAID.values()), SAID, ended="hung_up")
     record = {"call": {"counters": counters or {}}, "turns": list(turns)}
     return PlacedCall(played, [Span(*span) for span in spans], record, pauses or {})
 
@@ -80,14 +82,14 @@ def test_only_answers_to_the_caller_are_timed():
 
 def test_what_was_heard_is_compared_over_the_whole_call():
     heard = call([caller(8000, "number for"), caller(1000, "Where is it?")])
-    errors = errors_as_heard(heard, SHEET)
+    errors = errors_as_heard(heard)
     assert (errors.errors, errors.words) == (1, 5)
 
 
 def test_the_report_has_parts_ear_and_what_went_wrong():
     turns = [agent(2600, 5000, endpoint_wait=400, total=640), agent(9500, 9900, True, endpoint_wait=350, total=500)]
     one = call([*turns, caller(1000, "where is it")], [(2640, 5000)], {"retract": 1}, {"b": 300})
-    report = digest([(one, SHEET)], SCRIPT, 1, 7, "agent evaluate latency")
+    report = digest([one], 1, 7, "agent evaluate latency")
     figures = report.figures
     assert figures["parts_ms"]["total"] == {"count": 2, "p50": 570.0, "p95": 633.0, "least": 500, "most": 640}
     assert figures["parts_ms"]["recognition"] == {"count": 0}

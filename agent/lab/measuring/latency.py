@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock
-from agent.lab.cues import CueSheet, read_cues
 from agent.lab.measuring.machine import MeasureFailed
-from agent.lab.measuring.pauses import find_gaps, paused_sheet
+from agent.lab.measuring.pauses import PAUSE_MS
 from agent.lab.measuring.placed import (
     Line,
     PlacedCall,
@@ -25,7 +24,11 @@ from agent.lab.measuring.placed import (
 from agent.lab.measuring.report import Progress, Report, Table, figure, spread
 from agent.lab.measuring.server import measured_server
 from agent.lab.measuring.word_errors import WordErrors
-from agent.lab.script import Script, Step, read_script
+from agent.lab.people import gap_of, parted
+from agent.lab.scenario import Scenario, read_scenario
+from agent.lab.speech import CallerSpeech
+from agent.lab.spoken import Spoken
+from agent.lab.steps import Step
 from models.recognizer import WhisperRecognizer
 
 PAUSED_SHARE = 0.5
@@ -60,18 +63,17 @@ async def measure_latency(
     700 ms between two words. The caller's end runs on the same machine and takes its share of it.
 
     Raises:
-        FileError, CueError: the scenario or the configuration is wrong.
+        FileError: the scenario or the configuration is wrong.
         ServerFailed, LineError, MeasureFailed: the server did not start or refused a call, or lines go unanswered.
     """
-    script = read_script(scenario)
-    sheet = read_cues(scenario.parent / script.cues, scenario.parent / script.wav)
-    asked = sum(step.say is not None for step in script.steps)
+    read = read_scenario(scenario)
+    asked = sum(step.say is not None for step in read.script.steps)
     if not asked:
         raise MeasureFailed(f"{scenario} has no step 'say'; nothing would be answered")
     progress(0, turns, "finding the gaps between words")
-    gaps = await asyncio.to_thread(_gaps, sheet)
+    sounds, gaps = await asyncio.to_thread(_prepared, read)
     chance = random.Random(seed)
-    done: list[tuple[PlacedCall, CueSheet]] = []
+    done: list[PlacedCall] = []
     answered = 0
     rounds = 2 * -(-turns // (asked * calls)) + 1
     async with measured_server(folder, clock, config, calls=calls) as server:
@@ -82,12 +84,13 @@ async def measure_latency(
                 answered += 1
                 progress(min(answered, turns), turns, f"line {answered}, {len(done)} calls done")
 
-        async def one(n: int) -> tuple[PlacedCall, CueSheet]:
-            changed, pauses = paused_sheet(sheet, gaps, random.Random(chance.random()), PAUSED_SHARE)
+        async def one(n: int) -> PlacedCall:
+            changed, paused = _paused(sounds, gaps, random.Random(chance.random()))
+            pauses = {read.script.steps[step].say or "": ms for step, ms in paused.items()}
             await clock.sleep_until(clock.now_ms() + n * APART_MS)
-            return await place_call(server, script, changed, clock, pauses, on_step), changed
+            return await place_call(server, read, changed, clock, pauses, on_step)
 
-        while sum(line.answered_ms is not None for call, _ in done for line in lines_of(call)) < turns:
+        while sum(line.answered_ms is not None for call in done for line in lines_of(call)) < turns:
             if rounds == 0:
                 raise MeasureFailed(
                     f"{len(done)} calls brought fewer than {turns} answers; see {folder / 'server.log'}"
@@ -96,17 +99,32 @@ async def measure_latency(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(n), name=f"measured-call-{n}") for n in range(calls)]
             done += [task.result() for task in tasks]
-            answered = sum(len(call.played.said) for call, _ in done)
-    return digest(done, script, calls, seed, command)
+            answered = sum(len(call.played.said) for call in done)
+    return digest(done, calls, seed, command)
 
 
-def _gaps(sheet: CueSheet) -> dict[str, int]:
-    return find_gaps(sheet, WhisperRecognizer(words=True))
+def _prepared(scenario: Scenario) -> tuple[dict[int, Spoken], dict[int, int | None]]:
+    """What each step says, and where it can be parted."""
+    speech, recognizer = CallerSpeech(), WhisperRecognizer(words=True)
+    said = ((n, speech.step(scenario, step)) for n, step in enumerate(scenario.script.steps))
+    sounds = {n: sound for n, sound in said if sound is not None}
+    return sounds, {n: gap_of(sound, recognizer) for n, sound in sounds.items()}
 
 
-def digest(done: Sequence[tuple[PlacedCall, CueSheet]], script: Script, calls: int, seed: int, command: str) -> Report:
+def _paused(
+    sounds: Mapping[int, Spoken], gaps: Mapping[int, int | None], chance: random.Random
+) -> tuple[dict[int, Spoken], dict[int, int]]:
+    """The sounds, `PAUSED_SHARE` of them parted, and the pauses of those in ms; everything is drawn from `chance`."""
+    changed, pauses = dict(sounds), {}
+    for n, sound in sounds.items():
+        wanted, ms = chance.random() < PAUSED_SHARE, chance.randint(*PAUSE_MS)
+        if wanted and gaps[n] is not None:
+            changed[n], pauses[n] = parted(sound, gaps[n], ms), ms
+    return changed, pauses
+
+
+def digest(placed: Sequence[PlacedCall], calls: int, seed: int, command: str) -> Report:
     """The report on calls that are over."""
-    placed = [call for call, _ in done]
     lines = [line for call in placed for line in lines_of(call)]
     parts = _parts(placed)
     ear = {
@@ -119,7 +137,7 @@ def digest(done: Sequence[tuple[PlacedCall, CueSheet]], script: Script, calls: i
         broken.update(breaks_of(call))
     broken["cut_off"] = sum(line.cut_off for line in lines)
     broken["missed"] = sum(line.answered_ms is None for line in lines)
-    errors = sum((errors_as_heard(call, sheet) for call, sheet in done), WordErrors())
+    errors = sum((errors_as_heard(call) for call in placed), WordErrors())
     wrongs = [wrong for call in placed for wrong in call.wrongs]
     steps_missed = [missed for call in placed for missed in call.played.missed]
     tables = (

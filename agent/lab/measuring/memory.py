@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock
-from agent.lab.cues import CueSheet, read_cues
 from agent.lab.line import CallerLine
 from agent.lab.measuring.machine import MeasureFailed, Memory, memory_of
 from agent.lab.measuring.report import Progress, Report, Table
 from agent.lab.measuring.server import MeasuredServer, measured_server
-from agent.lab.script import SETTLED_MS, Script, read_script
+from agent.lab.scenario import Scenario, read_scenario
+from agent.lab.speech import CallerSpeech
+from agent.lab.spoken import Spoken
+from agent.lab.steps import SETTLED_MS
 from agent.lab.twilio_caller import TwilioCaller
 
 SETTLE_S = 3.0
@@ -39,12 +41,12 @@ async def measure_memory(
     The first wave also pays for what models take up when first used; memory that grows with every wave is a leak.
 
     Raises:
-        FileError, CueError: the scenario or the configuration is wrong.
+        FileError: the scenario or the configuration is wrong.
         ServerFailed, LineError, MeasureFailed: the server did not start, refused a call or did not answer one; or the
             memory of a process cannot be read here.
     """
-    script = read_script(scenario)
-    sheet = read_cues(scenario.parent / script.cues, scenario.parent / script.wav)
+    read = read_scenario(scenario)
+    asked = await asyncio.to_thread(_first_line, read)
     steps = 1 + 2 * waves
     progress(0, steps, "starting the server")
     async with measured_server(folder, clock, config, calls=calls) as server:
@@ -52,7 +54,7 @@ async def measure_memory(
         found: dict[str, Memory] = {"at rest": memory_of(server.pid)}
         for wave in range(1, waves + 1):
             progress(2 * wave - 1, steps, f"wave {wave}: {calls} calls")
-            found[f"live {wave}"] = await _live(server, clock, script, sheet, calls)
+            found[f"live {wave}"] = await _live(server, clock, read, asked, calls)
             progress(2 * wave, steps, f"wave {wave}: ended")
             await _settle(clock)
             found[f"after {wave}"] = memory_of(server.pid)
@@ -92,16 +94,17 @@ async def _settle(clock: Clock) -> None:
     await clock.sleep_until(clock.now_ms() + SETTLE_S * 1000.0)
 
 
-async def _live(server: MeasuredServer, clock: Clock, script: Script, sheet: CueSheet, calls: int) -> Memory:
+async def _live(server: MeasuredServer, clock: Clock, scenario: Scenario, asked: Spoken, calls: int) -> Memory:
     """Memory while `calls` calls are up and each was answered; all of them have ended on return."""
     answered = asyncio.Barrier(calls + 1)
     read = asyncio.Event()
 
     async def one(n: int) -> None:
         await clock.sleep_until(clock.now_ms() + n * APART_MS)
+        script = scenario.script
         caller = TwilioCaller(script.caller, script.called)
         async with CallerLine(server.twilio, caller, clock, life_s=script.life_s) as line:
-            await _ask(line, script, sheet)
+            await _ask(line, asked)
             await answered.wait()
             await read.wait()
         await server.closed_call(caller.call)
@@ -115,19 +118,24 @@ async def _live(server: MeasuredServer, clock: Clock, script: Script, sheet: Cue
     return memory
 
 
-async def _ask(line: CallerLine, script: Script, sheet: CueSheet) -> None:
-    """Hear the greeting, say the script's first line, and hear the answer begin.
+def _first_line(scenario: Scenario) -> Spoken:
+    """What the first step `say` says. Raises MeasureFailed where there is none, FileError where it cannot be had."""
+    first = next((step for step in scenario.script.steps if step.say is not None), None)
+    sound = None if first is None else CallerSpeech().step(scenario, first)
+    if sound is None:
+        raise MeasureFailed("the scenario has no step 'say'; a call with an answered turn needs one")
+    return sound
+
+
+async def _ask(line: CallerLine, asked: Spoken) -> None:
+    """Hear the greeting, say `asked`, and hear the answer begin.
 
     Raises:
         MeasureFailed: the agent did not greet or answer.
     """
-    first = next((step.say for step in script.steps if step.say is not None), None)
-    if first is None:
-        raise MeasureFailed("the scenario has no step 'say'; a call with an answered turn needs one")
     ear, patience = line.ear, ANSWER_S * 1000.0
     greeted = await line.until(lambda: bool(ear.spans) and ear.silent_ms() >= SETTLED_MS, patience)
-    audio = sheet.audio(first)
-    end = line.say(audio) + len(audio) * 1000.0 / line.protocol.rate
+    end = line.say(asked.samples) + asked.end * 1000.0 / line.protocol.rate
     if not greeted or not await line.until(lambda: ear.heard_since(end), end - line.now_ms + patience):
         what = "answer" if greeted else "greet"
         raise MeasureFailed(f"the agent did not {what} within {ANSWER_S:.0f} s ({line.ended or 'the line is up'})")

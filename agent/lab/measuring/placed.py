@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.clock import Clock
-from agent.lab.cues import CueSheet
 from agent.lab.ear import Span
 from agent.lab.line import CallerLine
 from agent.lab.measuring.server import MeasuredServer
 from agent.lab.measuring.word_errors import WordErrors, word_errors
-from agent.lab.script import Played, Script, Step, play_script
+from agent.lab.player import Played, Player
+from agent.lab.scenario import Scenario
+from agent.lab.spoken import Spoken
+from agent.lab.steps import Step
 from agent.lab.twilio_caller import TwilioCaller
+from agent.lab.watching import Watch
 
 LATE_MS = 600.0
 """A reply that stops this soon after the caller's line was stopped by it: voice is noticed after it began."""
@@ -49,20 +52,21 @@ class Line:
 
 async def place_call(
     server: MeasuredServer,
-    script: Script,
-    sheet: CueSheet,
+    scenario: Scenario,
+    sounds: Mapping[int, Spoken],
     clock: Clock,
     pauses: Mapping[str, int] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> PlacedCall:
-    """Play `script` over the Twilio protocol, hang up, and read the record.
+    """Play `scenario` over the Twilio protocol, hang up, and read the record. `sounds`: what each step says.
 
     Raises:
         LineError: the server refused the call. MeasureFailed: it kept no record.
     """
+    script = scenario.script
     caller = TwilioCaller(script.caller, script.called)
     async with CallerLine(server.twilio, caller, clock, life_s=script.life_s) as line:
-        played = await play_script(script, sheet, line, on_step)
+        played = await Player(scenario, sounds, line, Watch(), on_step).play()
         await line.hang_up()
         wrongs = list(line.wrongs)
         if line.ear.refused:
@@ -130,9 +134,10 @@ def breaks_of(call: PlacedCall) -> dict[str, int]:
     return found
 
 
-def errors_as_heard(call: PlacedCall, sheet: CueSheet) -> WordErrors:
+def errors_as_heard(call: PlacedCall) -> WordErrors:
     """Word errors of the whole call: the lines said against the caller's turns as recorded."""
-    order = sorted(call.played.said, key=lambda cue: call.played.said[cue].start_ms)
     turns = [turn for turn in call.record["turns"] if turn["speaker"] == "caller"]
     turns.sort(key=lambda turn: float(turn["started_ms"]))
-    return word_errors(" ".join(sheet.cues[cue].text for cue in order), " ".join(str(turn["text"]) for turn in turns))
+    return word_errors(
+        " ".join(one.text for one in call.played.utterances), " ".join(str(turn["text"]) for turn in turns)
+    )
