@@ -109,6 +109,8 @@ def simulate(
         only_people = not scenarios and bool(speech or digits)
         chosen = [] if only_people else read_scenarios(scenario_files(scenarios or ()))
         spoken = _protocol(protocol)
+        if url is not None and config is not None:
+            raise ValueError("--config is for a server of its own; leave out --url, or configure the server there")
         server = _own(folder, config, calls) if url is None else _given(url, token)
         with _bar(errors) as watch:
             people = people_calls(speech or (), digits or (), speech_calls, seed, watch.preparing)

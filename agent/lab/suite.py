@@ -163,7 +163,7 @@ async def place(
             calls = simulate(
                 batch.jobs, target, clock, at_a_time=at_a_time, ramp_s=ramp_s, keep=_folder(keep, batch), on_event=told
             )
-            async with aclosing(calls):  # type: ignore[type-var]
+            async with aclosing(calls):
                 async for outcome in calls:
                     yield replace(outcome, number=first + outcome.number, began_s=ahead_s + outcome.began_s)
                     failed = None if failed is None or outcome.error is None else failed + 1

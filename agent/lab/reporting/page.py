@@ -138,7 +138,7 @@ def _calls(calls: Sequence[CallScore]) -> Iterator[str]:
 def _call(call: CallScore) -> Iterator[str]:
     outcome, wrong = call.outcome, list(faults(call))
     verdict = '<span class="good">as expected</span>' if outcome.succeeded else '<span class="bad">failed</span>'
-    count = f', <span class="bad">{len(wrong)} faults</span>' if wrong else ""
+    count = f', <span class="bad">{len(wrong)} fault{"s" * (len(wrong) > 1)}</span>' if wrong else ""
     name = escape(f"{outcome.scenario}, call {outcome.number}")
     about = ", ".join((f"{outcome.duration_ms / 1000:.0f} s", *outcome.tags))
     yield f"<details{'' if outcome.succeeded else ' open'}><summary><b>{name}</b>: {verdict}{count} "

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 640, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 30, 44
 _BINS = 24
 _SHOWN_PERCENTILE = 99.0
 """The axis ends here or at `_LEAST_MS`; what is slower is counted in the last bar."""
@@ -82,7 +82,7 @@ def _frame(title: str, names: Sequence[str], end: float, levels: Mapping[str, fl
         lines.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{at:.0f}</text>')
     lines.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">ms</text>')
     for n, name in enumerate(names):
-        x = _LEFT + 150 * n
+        x = _LEFT + 200 * n
         lines.append(f'<rect class="series{n}" x="{x}" y="6" width="12" height="12"/>')
         lines.append(f'<text x="{x + 17}" y="16">{escape(name)}</text>')
     label = escape(title, quote=True)
@@ -91,7 +91,7 @@ def _frame(title: str, names: Sequence[str], end: float, levels: Mapping[str, fl
 
 
 def _end(series: Mapping[str, np.ndarray]) -> float:
-    far = float(np.percentile(np.concatenate(list(series.values())), _SHOWN_PERCENTILE))
+    far = float(np.percentile(np.concatenate(list(series.values())), _SHOWN_PERCENTILE, method="higher"))
     return float(np.ceil(max(_LEAST_MS, far) / 100.0) * 100.0)
 
 

@@ -13,10 +13,16 @@ from agent.lab.measuring.report import Table
 from agent.lab.reporting.compare import JUDGED, Change, Comparison
 from agent.lab.reporting.document import Run
 from agent.lab.scores import CallScore
-from agent.lab.summary import SHARES, SPREADS, Summary
+from agent.lab.summary import SHARES, SPREADS, Share, Summary
 
 _PERCENTILES = ("p50", "p90", "p95", "p99", "most")
-_TAG_SHARES = ("cut_offs", "restarts", "false_interruptions", "missed_interruptions", "unanswered")
+_TAG_SHARES = {
+    "cut_offs": "cut-offs",
+    "restarts": "restarts",
+    "false_interruptions": "false int.",
+    "missed_interruptions": "missed int.",
+    "unanswered": "unanswered",
+}
 _COLOUR = {"better": "green", "worse": "red"}
 
 
@@ -119,10 +125,8 @@ def incomplete(run: Run) -> str:
 
 
 def _tags(tags: dict[str, Summary]) -> Table:
-    columns = ("tag", "calls", "as expected", "first p50 / p95", "settled p50 / p95")
-    heads = {figure.name: figure.words for figure in SHARES}
-    short = tuple(heads[name].split(":")[0] if name != "restarts" else "answers begun again" for name in _TAG_SHARES)
-    return Table("By tag", (*columns, *short), tuple(_tag(tag, summary) for tag, summary in tags.items()))
+    columns = ("tag", "calls", "expected", "first p50/p95", "settled p50/p95", *_TAG_SHARES.values())
+    return Table("By tag", columns, tuple(_tag(tag, summary) for tag, summary in tags.items()))
 
 
 def _tag(tag: str, summary: Summary) -> tuple[str, ...]:
@@ -131,16 +135,20 @@ def _tag(tag: str, summary: Summary) -> tuple[str, ...]:
     return (
         tag,
         str(summary.calls),
-        f"{tasks.count} of {tasks.of}",
+        _of(tasks),
         _pair(summary, "first_ms"),
         _pair(summary, "settled_ms"),
-        *(f"{share.count} of {share.of}" if share.of else "-" for share in shares),
+        *(_of(share) for share in shares),
     )
+
+
+def _of(share: Share) -> str:
+    return f"{share.count}/{share.of}" if share.of else "-"
 
 
 def _pair(summary: Summary, name: str) -> str:
     found = summary.spreads.get(name)
-    return "-" if found is None else f"{found.p50:.0f} / {found.p95:.0f}"
+    return "-" if found is None else f"{found.p50:.0f}/{found.p95:.0f}"
 
 
 def _change(change: Change) -> tuple[str, ...]:
@@ -151,4 +159,6 @@ def _change(change: Change) -> tuple[str, ...]:
     )
     if change.low is not None and change.high is not None:
         less += f" ({change.low:+.0f} to {change.high:+.0f})"
+    elif change.unit == "%":
+        less = less.replace("%", "points")
     return (change.words, before, after, less, change.verdict)
