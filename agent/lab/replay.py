@@ -71,7 +71,9 @@ class Replayed:
             "compared": compared is not None,
             "changed": self.changed,
             "changes": [] if compared is None else [asdict(change) for change in compared.changes],
-            "words": None if compared is None else {**asdict(compared.words), "wer_percent": compared.words.percent},
+            "words": None
+            if compared is None
+            else {**asdict(compared.words), "errors": compared.words.errors, "wer_percent": compared.words.percent},
             "latency_ms": {}
             if compared is None
             else {part: {"old": old, "new": new} for part, (old, new) in compared.latency.items()},
