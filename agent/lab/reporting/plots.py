@@ -10,8 +10,8 @@ import numpy as np
 WIDTH, HEIGHT = 640, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 30, 44
 _BINS = 24
-_SHOWN_PERCENTILE = 99.0
-"""The axis ends here or at `_LEAST_MS`; what is slower is counted in the last bar."""
+_SHOWN = 4.0
+"""The axis ends at so many medians, or the slowest, or `_LEAST_MS`; what is slower is counted in the last bar."""
 _LEAST_MS = 1000.0
 _STEPS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
@@ -91,7 +91,8 @@ def _frame(title: str, names: Sequence[str], end: float, levels: Mapping[str, fl
 
 
 def _end(series: Mapping[str, np.ndarray]) -> float:
-    far = float(np.percentile(np.concatenate(list(series.values())), _SHOWN_PERCENTILE, method="higher"))
+    values = np.concatenate(list(series.values()))
+    far = min(float(values.max()), _SHOWN * float(np.median(values)))
     return float(np.ceil(max(_LEAST_MS, far) / 100.0) * 100.0)
 
 

@@ -27,7 +27,9 @@ _COLOUR = {"better": "green", "worse": "red"}
 
 
 def tables(run: Run, comparison: Comparison | None = None) -> Iterator[Table]:
-    """Times, shares, tags, and changes where there is an earlier run."""
+    """Times, shares, tags, and changes where there is an earlier run; nothing where no call was placed."""
+    if not run.calls:
+        return
     summary = run.summary
     yield Table(
         f"{summary.calls} calls, {summary.turns} turns; ms at the caller's ear, the server's parts by its own clock",
