@@ -143,3 +143,21 @@ def test_plain_client_understands_every_message_of_the_server():
 def test_plain_client_reports_what_is_no_message(message):
     (wrong,) = PlainClient().receive(message)
     assert isinstance(wrong, Wrong)
+
+
+def test_a_lost_frame_leaves_a_gap_in_the_carriers_count_and_nothing_in_the_plain_protocol():
+    caller, server = TwilioCaller(), TwilioProtocol()
+    feed(server, caller.opening())
+    feed(server, caller.voice(VOICE))
+    caller.lost()
+    assert feed(server, caller.voice(VOICE)) == [AudioIn(g711.encode_mulaw(VOICE), 40)]
+    client = PlainClient(8000)
+    before = client.voice(VOICE)
+    client.lost()
+    assert client.voice(VOICE) == before
+
+
+def test_the_plain_client_names_its_call():
+    client, server = PlainClient(8000, caller="+15555550142", called="+15555550100", call="sim-1"), PlainProtocol("s1")
+    (started,) = feed(server, client.opening())
+    assert (started.gateway_call_id, started.caller, started.called) == ("sim-1", "+15555550142", "+15555550100")

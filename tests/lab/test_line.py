@@ -166,3 +166,37 @@ async def test_no_task_is_left_behind(server, clock):
             raise ZeroDivisionError
     left = {task.get_name() for task in asyncio.all_tasks() - before}
     assert not left & {"line-read", "line-tick"}
+
+
+async def test_the_line_changes_what_is_sent_and_hears_what_is_heard(server, clock):
+    heard = []
+
+    def damage(caller, agent):
+        heard.append(agent)
+        return ([None], [], [caller // 2], [caller // 2, caller // 2])[len(heard) % 4]
+
+    async with CallerLine(server.url, TwilioCaller(), clock, damage=damage) as line:
+        await server.started.wait()
+        await server.play(TONE)
+        line.say(TONE)
+        await line.until(lambda: line.now_ms >= 1500, 5000)
+    media = [m["media"] for m in server.messages if m["event"] == "media"]
+    sent = np.concatenate([g711.decode_mulaw(base64.b64decode(each["payload"])) for each in media])
+    assert np.abs(sent.astype(int)).max() == pytest.approx(np.abs(TONE).max() / 2, rel=0.05)
+    assert len(media) < len(heard)
+    chunks = [int(each["chunk"]) for each in media]
+    assert np.diff(chunks).max() == 2
+    assert np.concatenate(heard).any()
+
+
+async def test_what_was_heard_between_two_times(server, clock):
+    async with CallerLine(server.url, TwilioCaller(), clock) as line:
+        await server.started.wait()
+        await server.play(TONE)
+        await line.until(lambda: line.ear.heard_since(0) and line.ear.silent_ms() > 300, 8000)
+        (span,) = line.ear.spans
+        inside, after = line.heard(span.start_ms, span.end_ms), line.heard(span.end_ms, span.end_ms + 200)
+    assert len(inside) == 8000
+    assert inside.any()
+    assert len(after) == 1600
+    assert not after.any()
