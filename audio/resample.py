@@ -61,13 +61,7 @@ class StreamResampler:
         held = np.concatenate(parts)
         windows = max(0, len(held) - width + 1)
         count = max(0, -((self._next - windows * self._up) // self._down))
-        times = self._next + self._down * np.arange(count)
-        at, phase = times // self._up, times % self._up
-        if count:
-            pieces = np.lib.stride_tricks.sliding_window_view(held, width)[at]
-            out: _Float = np.einsum("ij,ij->i", pieces, self._filters[phase])
-        else:
-            out = np.zeros(0, dtype=np.float32)
+        out = self._filtered(held, count)
         if last:
             self._begin()
         else:
@@ -76,6 +70,21 @@ class StreamResampler:
             self._kept = held[used:].copy()
             self._next = following - used * self._up
         return out
+
+    def _filtered(self, held: _Float, count: int) -> _Float:
+        """The next `count` outputs from float32 held[n]."""
+        if not count:
+            return np.zeros(0, dtype=np.float32)
+        if self._down == 1:  # every phase is due at every input; `_next` is 0, since all of a window was given
+            out: _Float = np.empty(count, dtype=np.float32)
+            for phase, taps in enumerate(self._filters):
+                out[phase :: self._up] = np.correlate(held, taps, "valid")
+            return out
+        times = self._next + self._down * np.arange(count)
+        at, phases = times // self._up, times % self._up
+        pieces = np.lib.stride_tricks.sliding_window_view(held, 2 * self._half)[at]
+        mixed: _Float = np.einsum("ij,ij->i", pieces, self._filters[phases])
+        return mixed
 
 
 def resample(samples: _Float, in_rate: int, out_rate: int) -> _Float:

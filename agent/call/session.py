@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from agent.call.conversation import Conversation
@@ -36,6 +37,7 @@ from agent.gateways.base import (
     TextIn,
 )
 from agent.records.contracts import CallFinished, CallOpened
+from models.contracts import Samples
 from models.errors import Overloaded
 from models.pool import Priority
 
@@ -43,8 +45,10 @@ DRIFT_MS = 500.0
 """Received audio this far from the clock has lost or gained time; the recording's timeline then follows the clock."""
 
 MOST_UNHEARD = 25
-"""Pieces of audio in a row, half a second of telephone, that an overloaded pool may leave unjudged: they count as
-silence. More is no moment's overload, and the caller gets an apology and a person."""
+"""Jobs of voice activity in a row, half a second and more of telephone, that an overloaded pool may leave undone: their
+audio counts as silence. More is no moment's overload, and the caller gets an apology and a person."""
+MOST_WAITING = 64
+"""Frames waiting to be judged, 2 s of audio; beyond that the socket is not read until they are."""
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,9 @@ class Session:
         self._wake = asyncio.Event()
         self._conversation: Conversation | None = None
         self._vad_state = services.new_vad_state()
+        self._frames: list[Samples] = []
+        self._framed = asyncio.Event()
+        self._judged = asyncio.Event()
         self._deaf = False
         self._unheard = 0
         self._announced = False
@@ -252,6 +259,7 @@ class Session:
         log.info("call started over %s (%s)", gateway, started.gateway_call_id)
         self._conversation.begin(started)
         self._spawn(self._pace(self._conversation), "pace")
+        self._spawn(self._judge(self._conversation), "judge")
 
     async def _listen(self, conversation: Conversation, audio: bytes) -> None:
         now = self._clock.now_ms()
@@ -269,25 +277,38 @@ class Session:
             self._notes.record.recording.caller(narrow, self._notes.at(self._audio_from_ms + received_ms))
         if not frames or self._deaf:
             return
-        vad, pairs = self._services.vad, [(self._vad_state, frame) for frame in frames]
-        try:
-            chances = await self._services.pool.run(Priority.VOICE_ACTIVITY, lambda: vad.probabilities(pairs))
-            self._unheard = 0
-        except Exception as error:
-            self._unheard += 1
-            if isinstance(error, Overloaded) and self._unheard <= MOST_UNHEARD:
-                self._notes.fault("vad_overloaded", str(error))
-                for _ in frames:
-                    conversation.frame(0.0)
-                return
-            self._deaf = True
-            conversation.part_failed("vad", error)
-            return
-        for chance in chances:
-            conversation.frame(chance)
-        cutting = conversation.cut_if_long()
-        if cutting is not None:
-            self._own(cutting)
+        self._frames += frames
+        self._framed.set()
+        while len(self._frames) >= MOST_WAITING:
+            self._judged.clear()
+            await self._judged.wait()
+
+    async def _judge(self, conversation: Conversation) -> None:
+        """Find the voice in what was received, everything that waits at a time."""
+        vad = self._services.vad
+        while not self._deaf:
+            await self._framed.wait()
+            self._framed.clear()
+            frames, self._frames = self._frames, []
+            work = partial(vad.probabilities, [(self._vad_state, frame) for frame in frames])
+            try:
+                chances = await self._services.pool.run(Priority.VOICE_ACTIVITY, work)
+                self._unheard = 0
+            except Exception as error:
+                self._unheard += 1
+                if isinstance(error, Overloaded) and self._unheard <= MOST_UNHEARD:
+                    self._notes.fault("vad_overloaded", str(error))
+                    chances = [0.0] * len(frames)
+                else:
+                    self._deaf = True
+                    conversation.part_failed("vad", error)
+                    chances = []
+            for chance in chances:
+                conversation.frame(chance)
+            self._judged.set()
+            cutting = conversation.cut_if_long() if chances else None
+            if cutting is not None:
+                self._own(cutting)
 
     async def _pace(self, conversation: Conversation) -> None:
         while True:

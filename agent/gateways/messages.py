@@ -62,7 +62,8 @@ class Screen:
         """Give `message` of at most `max_message` bytes to `handle`; what it rejects comes back as faults."""
         if self.closed:
             return ()
-        size = len(message) if isinstance(message, bytes) else len(message.encode("utf-8", "surrogatepass"))
+        plain = isinstance(message, bytes) or message.isascii()
+        size = len(message) if plain else len(str(message).encode("utf-8", "surrogatepass"))
         if size > max_message:
             self.closed = True
             detail = f"message of {size} bytes; the limit is {max_message}: send audio in smaller pieces"

@@ -76,6 +76,7 @@ class TwilioProtocol:
         self._screen = Screen()
         self._phase: Literal["waiting", "started", "stopped"] = "waiting"
         self._stream_sid = ""
+        self._media_head = ""
         self._sequence: int | None = None
         self._next_timestamp: int | None = None
 
@@ -94,7 +95,8 @@ class TwilioProtocol:
             return ()
         match command:
             case Play(audio) if audio:
-                return (self._message("media", media={"payload": base64.b64encode(audio).decode("ascii")}),)
+                # 50 a second of every call: put together without the JSON encoder
+                return (f'{self._media_head}{base64.b64encode(audio).decode("ascii")}"}}}}',)
             case Mark(name):
                 return (self._message("mark", mark={"name": name}),)
             case Clear():
@@ -148,6 +150,7 @@ class TwilioProtocol:
                 raise MessageError("unsupported_media", detail, UNSUPPORTED)
         self._phase = "started"
         self._stream_sid = stream_sid
+        self._media_head = self._message("media", media={"payload": ""}).removesuffix('"}}')
         return (
             CallStarted(
                 gateway_call_id=call_sid,
