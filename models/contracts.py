@@ -33,7 +33,7 @@ class Recognition:
     give them, is float32[frames, width]. closing, where the model can give it, is how sure it is that a sentence ends
     with the last word: log(p / (1 - p)) with p the probability, given the audio and the words, that what is written
     after the last word, if anything, is a full stop, a question mark or an exclamation mark. More words, a comma and
-    dots that trail off count against it.
+    dots that trail off count against it. doubtful: a second look was due, which `RecognitionHints.quick` ruled out.
     """
 
     text: str
@@ -43,14 +43,19 @@ class Recognition:
     language: str = "en"
     encoder_frames: npt.NDArray[np.float32] | None = None
     closing: float | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RecognitionHints:
-    """What is likely to be said: `prompt` biases the words, `language` skips detection."""
+    """What is likely to be said: `prompt` biases the words, `language` skips detection.
+
+    quick: this is a guess at speech that may go on; a doubtful text is returned as it is, marked so, not heard again.
+    """
 
     prompt: str | None = None
     language: str | None = None
+    quick: bool = False
 
 
 class Recognizer(Protocol):

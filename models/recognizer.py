@@ -56,6 +56,12 @@ class Gates:
     loop (Whisper's own 2.4). What these drop is first tried again with full context and a beam of at least 5; so is a
     text with the same word `repeats` times in a row or an average log-probability below `doubtful`, but such a text is
     then taken as it comes, since callers do say "no, no, no, no".
+
+    words_per_s / unheard_s: the decoder at times ends after the first of several sentences. A text of fewer than
+    `words_per_s` words per second of loud sound has its words aligned with the sound; where `unheard_s` of loud sound
+    follow the last word, they are recognized on their own. Loud is 20 ms within 10 dB of the mean. In 240 recordings of
+    5 to 18 s (RAVDESS and LibriSpeech joined, Piper, Kokoro; clean and mu-law) no whole text had fewer than 4.0 words
+    or more than 0.1 s after the last one, but for repeated sentences.
     """
 
     no_speech: float = 0.6
@@ -66,6 +72,8 @@ class Gates:
     compression: float = 2.4
     repeats: int = 4
     doubtful: float = -0.9
+    words_per_s: float = 3.5
+    unheard_s: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,35 +173,42 @@ class WhisperRecognizer:
             return Recognition("", no_speech_probability=1.0, language=language or "en")
         parts = []
         for first, last in windows(samples[start:end]):
-            part = self._window(samples[start + first : start + last], language, hints.prompt)
-            shift = (start + first) / RATE
-            words = tuple(replace(word, start=word.start + shift, end=word.end + shift) for word in part.words)
-            parts.append((last - first, replace(part, words=words)))
+            part = self._window(samples[start + first : start + last], language, hints.prompt, hints.quick)
+            parts.append((last - first, _later(part, start + first)))
             language = language or part.language
         return parts[0][1] if len(parts) == 1 else _join(parts)
 
-    def _window(self, samples: Samples, language: str | None, prompt: str | None) -> Recognition:
+    def _window(self, samples: Samples, language: str | None, prompt: str | None, quick: bool) -> Recognition:
         seconds = len(samples) / RATE
         features = self._model.feature_extractor(np.ascontiguousarray(samples, dtype=np.float32))
         context = min(FULL_CONTEXT_S, max(self.context_s, seconds + PADDING_S))
         try:
             decoded = self._decode(features, context, self.beam_size, seconds, language, prompt)
-            if self._doubtful(decoded, seconds) and not self._silent(decoded):
+            again = self._doubtful(decoded, seconds) and not self._silent(decoded)
+            if again and not quick:
                 beam = max(self.beam_size, RETRY_BEAM)
                 if context < FULL_CONTEXT_S or beam > self.beam_size:
                     decoded = self._decode(features, FULL_CONTEXT_S, beam, seconds, language, prompt)
+            dropped = self._unbelievable(decoded, seconds) or self._silent(decoded)
+            heard = None if dropped else self._stopped_early(decoded, samples)
         except RuntimeError as error:
             raise ModelError(f"recognition failed: {error}") from error
-        dropped = self._unbelievable(decoded, seconds) or self._silent(decoded)
         text = "" if dropped else decoded.text
-        return Recognition(
+        recognition = Recognition(
             text=text,
             words=self._words(decoded) if text and self._find_words else (),
             average_log_probability=decoded.average_log_probability,
             no_speech_probability=decoded.no_speech_probability,
             language=decoded.language,
             closing=decoded.closing if text else None,
+            doubtful=quick and (again or heard is not None),
         )
+        if heard is None or quick:
+            return recognition
+        rest = self._window(samples[heard:], decoded.language, prompt, True)
+        if not rest.text or rest.doubtful:
+            return recognition
+        return replace(_join([(heard, recognition), (len(samples) - heard, _later(rest, heard))]), doubtful=False)
 
     def _decode(
         self,
@@ -210,13 +225,14 @@ class WhisperRecognizer:
         tokenizer = self._tokenizer(language)
         before = tokenizer.encode(" " + prompt.strip())[-PROMPT_TOKENS:] if prompt and prompt.strip() else []
         tokens_in = self._model.get_prompt(tokenizer, before, without_timestamps=True)
-        # Quick talk makes about 6 tokens a second, dictated digits up to 10; a loop would run on to 448.
-        allowance = int(24 + 14 * seconds)
+        # Quick talk makes about 6 tokens a second, dictated digits up to 10; a loop would run on to the longest text.
+        longest = self._model.max_length // 2  # CTranslate2 writes half of max_length at most
+        allowance = min(longest, int(16 + 10 * seconds))
         result = self._model.model.generate(
             encoded,
             [tokens_in],
             beam_size=beam,
-            max_length=min(self._model.max_length, len(tokens_in) + allowance),
+            max_length=min(self._model.max_length, max(2 * allowance, len(tokens_in) + allowance)),
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
@@ -290,6 +306,20 @@ class WhisperRecognizer:
         low = decoded.average_log_probability
         return low < gates.hopeless or (decoded.no_speech_probability > gates.no_speech and low < gates.log_probability)
 
+    def _stopped_early(self, decoded: _Decoded, samples: Samples) -> int | None:
+        """Where the last word of samples[n] ends if more speech follows it, else None; see `Gates.words_per_s`."""
+        size = RATE // 50
+        power = np.square(samples[: len(samples) // size * size].reshape(-1, size), dtype=np.float64).mean(axis=1)
+        loud = power > 0.1 * power.mean()
+        if not decoded.tokens or count_words(decoded.text) >= self._gates.words_per_s * loud.sum() * size / RATE:
+            return None
+        words = self._words(decoded)
+        if not words:
+            return None
+        end = round(words[-1].end * RATE)
+        unheard = loud[end // size :].sum() * size / RATE
+        return end if end > 0 and unheard >= self._gates.unheard_s else None
+
     def _words(self, decoded: _Decoded) -> tuple[Word, ...]:
         tokenizer = self._tokenizer(decoded.language)
         found = self._model.find_alignment(tokenizer, [decoded.tokens], decoded.encoded, decoded.frames)[0]
@@ -355,6 +385,11 @@ def speech_bounds(samples: Samples) -> tuple[int, int]:
     return max(0, int(loud[0]) * size - margin), min(len(samples), (int(loud[-1]) + 1) * size + margin)
 
 
+def count_words(text: str) -> int:
+    """Least number of words that speak a text; a digit is one, as is a character of a script without spaces."""
+    return len(re.findall(r"\d|[\u3040-\u30ff\u3400-\u9fff]|[^\W\d\u3040-\u30ff\u3400-\u9fff]+", text))
+
+
 def longest_run(text: str) -> int:
     """How often the same word comes in a row, at most; case and punctuation aside."""
     words = re.findall(r"\w+", text.lower())
@@ -395,6 +430,12 @@ def _pad(features: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float
     return np.pad(cut, ((0, 0), (0, frames - cut.shape[1])))
 
 
+def _later(part: Recognition, samples: int) -> Recognition:
+    shift = samples / RATE
+    words = tuple(replace(word, start=word.start + shift, end=word.end + shift) for word in part.words)
+    return replace(part, words=words)
+
+
 def _join(parts: list[tuple[int, Recognition]]) -> Recognition:
     spoken = [(length, part) for length, part in parts if part.text] or parts
     total = sum(length for length, _ in spoken)
@@ -407,4 +448,5 @@ def _join(parts: list[tuple[int, Recognition]]) -> Recognition:
         no_speech_probability=min(part.no_speech_probability for _, part in spoken),
         language=language,
         closing=spoken[-1][1].closing,
+        doubtful=any(part.doubtful for _, part in parts),
     )

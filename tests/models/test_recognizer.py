@@ -1,6 +1,8 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ctranslate2
 import jiwer
@@ -18,6 +20,7 @@ from models.recognizer import (
     Gates,
     WhisperRecognizer,
     choose_device,
+    count_words,
     longest_run,
     speech_bounds,
     windows,
@@ -150,6 +153,74 @@ def test_a_doubtful_text_is_heard_again_and_then_taken(question: Samples) -> Non
     found = WhisperRecognizer(context_s=15, gates=Gates(doubtful=0.0)).recognize(question)
     best = WhisperRecognizer(context_s=30, beam_size=5).recognize(question)
     assert found == best
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch, voice: PiperVoice) -> tuple[WhisperRecognizer, Samples]:
+    """A recognizer whose decoder ends after the first sentence, and three sentences."""
+    recognizer = WhisperRecognizer(context_s=15, words=True)
+    decode = recognizer._decode
+    seen: list[str] = []
+
+    def first_sentence(*given: Any) -> Any:
+        decoded = decode(*given)
+        seen.append(decoded.text)
+        if len(seen) > 1:
+            return decoded
+        ends = [n for n, token in enumerate(decoded.tokens) if token in recognizer._sentence_ends]
+        tokens = decoded.tokens[: ends[0] + 1]
+        return replace(decoded, tokens=tokens, text=recognizer._tokenizer("en").decode(tokens).strip())
+
+    monkeypatch.setattr(recognizer, "_decode", first_sentence)
+    said = ["I have a question.", "My tent came on Monday.", "Can I send it back to you?"]
+    return recognizer, np.concatenate([resample(voice.synthesize(text), voice.rate, RATE) for text in said])
+
+
+def test_what_follows_an_early_stop_is_heard(stopping: tuple[WhisperRecognizer, Samples]) -> None:
+    recognizer, samples = stopping
+    found = recognizer.recognize(samples)
+    assert errors("I have a question. My tent came on Monday. Can I send it back to you?", found.text) <= 0.2
+    starts = [word.start for word in found.words]
+    assert starts == sorted(starts)
+    assert found.words[-1].end == pytest.approx(len(samples) / RATE, abs=0.5)
+    assert not found.doubtful
+
+
+def test_a_quick_reading_marks_an_early_stop_and_leaves_it(stopping: tuple[WhisperRecognizer, Samples]) -> None:
+    recognizer, samples = stopping
+    found = recognizer.recognize(samples, RecognitionHints(quick=True))
+    assert "question" in found.text
+    assert "Monday" not in found.text
+    assert found.doubtful
+
+
+def test_a_quick_reading_does_not_look_twice(question: Samples) -> None:
+    unsure = WhisperRecognizer(context_s=15, gates=Gates(doubtful=0.0))
+    once = WhisperRecognizer(context_s=15).recognize(question)
+    assert unsure.recognize(question, RecognitionHints(quick=True)) == replace(once, doubtful=True)
+    assert not once.doubtful
+    assert not unsure.recognize(question).doubtful
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("", 0), ("It's 42, OK?", 4), ("$9.50", 3), ("请问我的订单在哪里", 9), ("id4711 x", 6)]
+)
+def test_digits_and_chinese_characters_count_as_words(text: str, count: int) -> None:
+    assert count_words(text.replace("'", "")) == count
+
+
+def test_a_text_that_runs_to_its_allowance_is_a_loop(monkeypatch: pytest.MonkeyPatch, question: Samples) -> None:
+    recognizer = WhisperRecognizer(context_s=15)
+    seen = []
+    decode = recognizer._decode
+
+    def brief(features: Any, context: float, beam: int, seconds: float, *rest: Any) -> Any:
+        seen.append(decode(features, context, beam, -1.2, *rest))
+        return seen[-1]
+
+    monkeypatch.setattr(recognizer, "_decode", brief)
+    assert recognizer.recognize(question).text == ""
+    assert [(one.cut, len(one.tokens)) for one in seen] == [(True, 4), (True, 4)]
 
 
 def test_concurrent_calls_get_their_own_text(recognizer: WhisperRecognizer, voice: PiperVoice) -> None:
