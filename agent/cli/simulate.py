@@ -47,6 +47,8 @@ from models.errors import ModelError
 _FAILURES = (FileError, SuiteFailed, ServerFailed, LineError, MeasureFailed, ModelError, OSError)
 _VALUED = ("--json", "--html", "--keep", "--token")
 """Options of which others need not know: where the output goes, and what is secret."""
+_WIDE = 120
+"""Columns of what is not shown in a terminal but kept as a log."""
 _COULD_NOT = 2
 _OTHERWISE = 1
 
@@ -246,7 +248,8 @@ def _report(
     if as_markdown:
         typer.echo(markdown(run, comparison))
     else:
-        show(Console(), run, comparison)
+        console = Console()
+        show(console if console.is_terminal else Console(width=max(_WIDE, console.width)), run, comparison)
 
 
 @contextmanager

@@ -164,6 +164,26 @@ class TestComparison:
         before, after = stored(run(*failed).document()), report(20, 600.0)
         assert self.verdict(before, after, "tasks").verdict == "better"
 
+    @pytest.mark.parametrize(("wrong", "verdict"), [(3, "worse"), (1, "within noise")])
+    def test_word_errors_are_drawn_by_the_call(self, wrong, verdict):
+        """Half of the calls have `wrong` of their words wrong instead of one."""
+        before, after = ([self.spoken(n, 1 + (more - 1) * (n % 2)) for n in range(12)] for more in (1, wrong))
+        found = self.verdict(stored(run(*before).document()), stored(run(*after).document()), "word_errors")
+        assert found.verdict == verdict
+
+    def test_one_call_in_which_nothing_was_understood_is_noise(self):
+        before, after = ([self.spoken(n, bad if n == 0 else 0) for n in range(12)] for bad in (0, 5))
+        found = self.verdict(stored(run(*before).document()), stored(run(*after).document()), "word_errors")
+        assert (found.after, found.verdict) == (pytest.approx(100 * 5 / 60), "within noise")
+
+    def spoken(self, number, wrong):
+        words = "one two three four five".split()
+        heard = " ".join(words[: 5 - wrong] + ["x"] * wrong)
+        turn = {"speaker": "caller", "started_ms": 1000, "ended_ms": 2500, "interrupted": False, "text": heard}
+        said = Utterance("say", "turn", " ".join(words), 1000, 2000)
+        record = {"call": {"counters": {}}, "turns": [turn], "events": []}
+        return CallOutcome("plain", number, 0, 0.0, "hung_up", 3000, (said,), (), record=record)
+
     def test_what_was_not_measured_is_not_judged(self):
         assert self.verdict(report(9, 600.0), report(9, 600.0), "missed_interruptions").verdict == "not measured"
 

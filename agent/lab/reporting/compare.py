@@ -22,6 +22,7 @@ DRAWS = 1000
 FRAME_MS = 20.0
 """The caller listens in frames of this length: a smaller change of a time cannot be heard or told."""
 _FEWEST_CALLS = 5
+_MIDDLE = (50 * (1 - SURE), 50 * (1 + SURE))
 _FEWEST = {50: 8, 95: 20}
 """Values that a percentile needs on both sides: below, resampling says nothing about it."""
 
@@ -30,8 +31,8 @@ _FEWEST = {50: 8, 95: 20}
 class Change:
     """One figure before and after: ms at a percentile, or percent.
 
-    low, high: where the change lies with certainty `SURE`, for times. chance: of a difference like this where nothing
-    changed, for shares. counts: (before, of, after, of), for shares.
+    low, high: where the change lies with certainty `SURE`, for times and words. chance: of a difference like this where
+    nothing changed, for shares. counts: (before, of, after, of), for shares.
     """
 
     name: str
@@ -72,8 +73,9 @@ class Comparison:
 
 
 JUDGED = (
-    f"times: {DRAWS} resamples of whole calls, better or worse where {SURE:.0%} of the differences lie on one side of "
-    f"zero and the change is at least {FRAME_MS:.0f} ms; shares: Fisher's exact test, p < {1 - SURE:.2f}"
+    f"times and word errors: {DRAWS} resamples of whole calls, better or worse where the middle {SURE:.0%} of the "
+    f"differences lie on one side of zero (and a time changed by {FRAME_MS:.0f} ms); shares: Fisher's exact test, "
+    f"p < {1 - SURE:.2f}"
 )
 
 
@@ -88,7 +90,8 @@ def compare(before: StoredReport, after: StoredReport, name: str) -> Comparison:
             if old or new:
                 changes.append(_time(figure, percentile, old, new, chance))
     shares = (before.summary.shares, after.summary.shares)
-    changes += [_share(figure, *(side.get(figure.name) for side in shares)) for figure in SHARES]
+    changes += [_share(figure, *(side.get(figure.name) for side in shares)) for figure in SHARES[:-1]]
+    changes.append(_words(SHARES[-1], before, after, chance))
     at = before.at.isoformat(timespec="seconds")
     return Comparison(name, at, tuple(changes), tuple(_differences(before, after)))
 
@@ -117,7 +120,7 @@ def _time(
     if few:
         return Change(name, words, "ms", both[0], both[1], "too few")
     drawn = _drawn(new, percentile, chance) - _drawn(old, percentile, chance)
-    low, high = (float(value) for value in np.percentile(drawn, (50 * (1 - SURE), 50 * (1 + SURE))))
+    low, high = (float(value) for value in np.percentile(drawn, _MIDDLE))
     verdict: Verdict = "within noise"
     if abs(both[1] - both[0]) >= FRAME_MS and (high < 0 or low > 0):
         verdict = "better" if high < 0 else "worse"
@@ -155,12 +158,35 @@ def _share(figure: Figure, old: StoredShare | None, new: StoredShare | None) -> 
     return Change(figure.name, figure.words, "%", percents[0], percents[1], verdict, chance=round(p, 4), counts=counts)
 
 
-def exact_chance(old: int, old_of: int, new: int, new_of: int) -> float:
-    """Two-sided p of Fisher's exact test on two counts: all tables no likelier than this one, with its margins.
+def _words(figure: Figure, before: StoredReport, after: StoredReport, chance: np.random.Generator) -> Change:
+    """Word errors go with the call, not each for itself, so calls are drawn again, as for times."""
+    sides = [
+        np.array(
+            [
+                (c.word_errors.count, c.word_errors.of)
+                for c in report.calls
+                if c.word_errors is not None and c.word_errors.of
+            ]
+        )
+        for report in (before, after)
+    ]
+    if not all(map(len, sides)):
+        return Change(figure.name, figure.words, "%", None, None, "not measured")
+    old, new = (100.0 * side[:, 0].sum() / side[:, 1].sum() for side in sides)
+    if any(len(side) < _FEWEST_CALLS for side in sides):
+        return Change(figure.name, figure.words, "%", old, new, "too few")
+    drawn = []
+    for side in sides:
+        picked = chance.multinomial(len(side), np.full(len(side), 1.0 / len(side)), size=DRAWS) @ side
+        drawn.append(100.0 * picked[:, 0] / picked[:, 1])
+    low, high = (float(value) for value in np.percentile(drawn[1] - drawn[0], _MIDDLE))
+    verdict: Verdict = "better" if high < 0 else "worse" if low > 0 else "within noise"
+    return Change(figure.name, figure.words, "%", float(old), float(new), verdict, low, high)
 
-    More errors than words, which word errors may be, count as all wrong.
-    """
-    old, new = min(old, old_of), min(new, new_of)
+
+def exact_chance(old: int, old_of: int, new: int, new_of: int) -> float:
+    """Two-sided p of Fisher's exact test on two counts: all tables no likelier than this one, with its margins."""
+    old, new = min(old, old_of), min(new, new_of)  # retracts of no turn may make more restarts than turns
     both = old + new
     tables = range(max(0, both - new_of), min(both, old_of) + 1)
     likely = [_log_ways(old_of, n) + _log_ways(new_of, both - n) for n in tables]

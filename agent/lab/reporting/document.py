@@ -100,10 +100,11 @@ class StoredTurn(_Stored):
 
 
 class StoredCall(_Stored):
-    """Which scenario a call was."""
+    """Which scenario a call was, and how many of its words were understood wrongly."""
 
     number: int
     scenario: str
+    word_errors: StoredShare | None
 
 
 class StoredReport(_Stored):

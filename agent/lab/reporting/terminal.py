@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import shorten
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +24,8 @@ _TAG_SHARES = {
     "missed_interruptions": "missed int.",
     "unanswered": "unanswered",
 }
+_WORDS = 60
+"""Longest quotation in a line about a fault, in characters."""
 _COLOUR = {"better": "green", "worse": "red"}
 
 
@@ -72,7 +75,7 @@ def failures(run: Run) -> Iterator[str]:
 def faults(call: CallScore) -> Iterator[str]:
     """What went wrong in the turns of a call, a line each."""
     for turn in call.turns:
-        words = f"“{turn.text or turn.step}” at {turn.start_ms / 1000:.1f} s"
+        words = f"“{shorten(turn.text or turn.step, _WORDS, placeholder='…')}” at {turn.start_ms / 1000:.1f} s"
         found = {
             "the agent began before it was over": turn.cut_off,
             "its answer was begun again": turn.restarted == "heard",
@@ -159,8 +162,8 @@ def _change(change: Change) -> tuple[str, ...]:
         "-" if value is None else f"{value:{sign}.{digits}f} {change.unit}"
         for value, sign in ((change.before, ""), (change.after, ""), (change.change, "+"))
     )
-    if change.low is not None and change.high is not None:
-        less += f" ({change.low:+.0f} to {change.high:+.0f})"
-    elif change.unit == "%":
+    if change.unit == "%":
         less = less.replace("%", "points")
+    if change.low is not None and change.high is not None:
+        less += f" ({change.low:+.{digits}f} to {change.high:+.{digits}f})"
     return (change.words, before, after, less, change.verdict)
