@@ -134,7 +134,7 @@ def _changes(console: Console, compared: Comparison) -> None:
     words = compared.words
     console.print(
         f"transcript: {words.errors} of {words.words} words differ (WER {words.percent:.1f} %); "
-        f"{len(compared.changes)} changes",
+        f"{_count(len(compared.changes), 'change')} besides timing",
         highlight=False,
     )
     if not compared.changes:
@@ -144,6 +144,10 @@ def _changes(console: Console, compared: Comparison) -> None:
         at = "" if change.at_ms is None else f"{change.at_ms / 1000:.1f} s"
         table.add_row(at, change.kind, _words(change))
     console.print(table)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number or 'no'} {name}{'' if number == 1 else 's'}"
 
 
 def _words(change: Change) -> str:

@@ -199,8 +199,8 @@ class Replayer:
         if compared is not None and compared.moved:
             most = max(compared.moved, key=lambda moved: abs(moved[1]))[1]
             notes.append(
-                f"{len(compared.moved)} replies now end at other times (up to {most / 1000.0:+.1f} s): the recorded "
-                "caller cannot react to that and speaks when it did then"
+                f"replies that now end at another time: {len(compared.moved)} (by up to {most / 1000.0:+.1f} s); the "
+                "recorded caller cannot react to that, and speaks when it did then"
             )
         return notes
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 
 import pytest
 import yaml
@@ -85,6 +86,8 @@ def test_the_same_models_hear_the_same_call(placed):
     said = [turn["text"] for turn in call["record"]["turns"] if turn["speaker"] == "caller"]
     assert said[1:] == ["[keys 42719]", "What is your return policy?"]
     assert call["took_seconds"] < call["seconds"]
+    assert f"transcript: 0 of {call['words']['words']} words differ (WER 0.0 %)" in result.stdout
+    assert result.exit_code == (1 if call["changes"] else 0)
 
 
 def test_another_setting_shows_what_it_changes(placed):
@@ -94,6 +97,17 @@ def test_another_setting_shows_what_it_changes(placed):
     assert "emotion" in {change["kind"] for change in call["changes"]}
     assert call["models"]["new"]["emotion"] == "off"
     assert call["words"]["errors"] == 0
+
+
+def test_one_bad_recording_does_not_keep_the_others_from_being_replayed(placed, tmp_path):
+    for kept in (placed / "recordings").iterdir():
+        shutil.copy(kept, tmp_path)
+    (tmp_path / "bad.wav").write_bytes(b"RIFF1234WAVEjunk")
+    result, found = replay(placed, tmp_path, "--compute", "instant")
+    assert result.exit_code == 2
+    assert len(found["calls"]) == 1
+    assert [one["call"] for one in found["failed"]] == ["bad"]
+    assert "bad.wav" in result.stderr
 
 
 def test_nothing_of_the_business_is_touched(placed):
