@@ -109,7 +109,8 @@ class Hearing:
     async def read(self, priority: Priority, on_words: Callable[[Heard], None] | None = None) -> Heard:
         """Recognize and understand the open turn as it is now.
 
-        on_words: told as soon as the words are understood, before the voice's emotion is known.
+        on_words: told as soon as the words are understood, before the voice's emotion is known; a guess whose words
+        are doubtful is told too, if there are any, and then heard a second time.
 
         Raises:
             models.errors.ModelError: the recognizer or the pool failed.
@@ -127,25 +128,18 @@ class Hearing:
             return heard
         emotion = asyncio.create_task(self._emotion(piece.samples), name="emotion")
         try:
-            recognition = await self._recognize(piece, priority)
-            recognized = clock.now_ms()
-            text = " ".join(part for part in (*earlier, recognition.text) if part)
-            understood = await self.understand(text)
-            heard = Heard(
-                text,
-                understood,
-                history=self._history,
-                confident=recognition.average_log_probability >= UNSURE,
-                recognition_ms=recognized - began,
-                understanding_ms=clock.now_ms() - recognized,
-                end=piece.end,
-                over=self._over(understood),
-            )
+            recognition = await self._recognize(piece, priority, quick=priority is Priority.SPECULATION)
+            heard = await self._understood(recognition, earlier, piece, began)
+            if recognition.doubtful:
+                if heard.text and on_words is not None:
+                    on_words(heard)
+                recognition = await self._recognize(piece, priority)
+                heard = await self._understood(recognition, earlier, piece, began)
             if on_words is not None:
                 on_words(heard)
-            if text and not emotion.done():
+            if heard.text and not emotion.done():
                 await asyncio.wait({emotion}, timeout=EMOTION_GRACE_S)
-            if text and emotion.done():
+            if heard.text and emotion.done():
                 voice, history = emotion.result()
                 heard = replace(heard, voice=voice, history=history)
         finally:
@@ -153,6 +147,21 @@ class Hearing:
                 emotion.cancel()
                 await asyncio.gather(emotion, return_exceptions=True)
         return heard
+
+    async def _understood(self, recognition: Recognition, earlier: list[str], piece: Piece, began: float) -> Heard:
+        recognized = self._services.clock.now_ms()
+        text = " ".join(part for part in (*earlier, recognition.text) if part)
+        understood = await self.understand(text)
+        return Heard(
+            text,
+            understood,
+            history=self._history,
+            confident=recognition.average_log_probability >= UNSURE,
+            recognition_ms=recognized - began,
+            understanding_ms=self._services.clock.now_ms() - recognized,
+            end=piece.end,
+            over=self._over(understood),
+        )
 
     def _over(self, understood: Understood) -> float:
         context, _ = self._asked()
@@ -194,9 +203,10 @@ class Hearing:
         except Exception as error:
             return error
 
-    async def _recognize(self, piece: Piece, priority: Priority) -> Recognition:
+    async def _recognize(self, piece: Piece, priority: Priority, quick: bool = False) -> Recognition:
         _, profile = self._asked()
-        recognizer, hints = self._services.recognizer, RecognitionHints(PROMPTS.get(profile), self._language)
+        recognizer = self._services.recognizer
+        hints = RecognitionHints(PROMPTS.get(profile), self._language, quick)
         return await self._services.pool.run(priority, lambda: recognizer.recognize(piece.samples, hints))
 
     async def _emotion(self, samples: Samples) -> tuple[VoiceEmotion | None, Any]:

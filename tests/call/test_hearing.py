@@ -24,6 +24,7 @@ class Recognizer:
         self.hints = []
         self.errors: list[Exception] = []
         self.sure = 0.0
+        self.doubtful: str | None = None
 
     def recognize(self, samples, hints):
         self.hints.append(hints)
@@ -31,6 +32,8 @@ class Recognizer:
             raise self.errors.pop(0)
         levels = np.round(samples[RATE // 2 :: RATE] * 100).astype(int)
         text = " ".join(f"w{level}" for level in levels if level)
+        if hints.quick and self.doubtful is not None:
+            return Recognition(self.doubtful, average_log_probability=self.sure, doubtful=True)
         return Recognition(text, average_log_probability=self.sure)
 
 
@@ -347,5 +350,38 @@ def test_settling_a_reading_without_history_keeps_the_one_there_was():
         ears.hearing.settle(await ears.hearing.read(Priority.SPECULATION))
         ears.hearing.settle(Heard("typed", Understood("x", 1.0)))
         assert len((await ears.hearing.read(Priority.SPECULATION)).history) == 2
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("doubtful", ["", "a maze"])
+def test_a_doubtful_guess_is_told_if_it_has_words_and_then_heard_again(doubtful):
+    async def main():
+        ears = Ears()
+        ears.recognizer.doubtful = doubtful
+        ears.speak(0.064)
+        ears.open()
+        ears.speak(1.9)
+        ears.pause()
+        told = []
+        heard = await ears.hearing.read(Priority.SPECULATION, lambda words: told.append(words.text))
+        assert heard.text.startswith("w")
+        assert told == [*([doubtful] if doubtful else []), heard.text]
+        assert [hints.quick for hints in ears.recognizer.hints] == [True, False]
+
+    run_virtual(main())
+
+
+def test_a_final_reading_is_never_quick():
+    async def main():
+        ears = Ears()
+        ears.recognizer.doubtful = "a maze"
+        ears.speak(0.064)
+        ears.open()
+        ears.speak(1.9)
+        ears.pause()
+        heard = await ears.hearing.read(Priority.FINAL_RECOGNITION)
+        assert heard.text.startswith("w")
+        assert [hints.quick for hints in ears.recognizer.hints] == [False]
 
     run_virtual(main())
