@@ -46,6 +46,9 @@ T = TypeVar("T")
 PHRASE_RATE = 16_000
 """Sample rate in Hz at which phrases are kept, the widest any gateway takes; brought down to 8 kHz as they play."""
 
+GATHER_MS = 10.0
+"""Voice activity of all calls that comes within this is done together; a single call's, every 32 ms, never waits."""
+
 log = logging.getLogger(__name__)
 
 
@@ -70,9 +73,11 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         models.errors.ModelError: a model is missing, damaged, or wants a device that is not here.
         agent.records.database.DatabaseError: the records database cannot be used.
     """
+    # Audio comes every 20 ms; in virtual time it comes as fast as it is taken.
+    gather_ms = GATHER_MS if clock is None else 0.0
     clock = clock or RealClock()
     async with AsyncExitStack() as stack:
-        pool = Pool(settings.pool.workers, settings.pool.queue)
+        pool = Pool(settings.pool.workers, settings.pool.queue, gather_ms)
         stack.callback(pool.close)
         domain = load_domain(settings.domain_path())
         emotion: VoiceEmotionModel | None

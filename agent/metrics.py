@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 
+LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+
 
 class Metrics:
     """All metrics of one server, in a registry of its own."""
@@ -26,8 +28,27 @@ class Metrics:
         )
         self.handoffs = Counter("callagent_handoffs", "Handoffs", ["rule", "outcome"], registry=r)
         self.actions = Counter("callagent_actions", "Actions run", ["name", "ok"], registry=r)
-        self.loop_lag = Gauge("callagent_loop_lag_seconds", "Lag of the event loop, last second", registry=r)
+        self.loop_lag = Histogram(
+            "callagent_loop_lag_seconds", "Lag of the event loop, every 20 ms", buckets=LAG_SECONDS, registry=r
+        )
+        self.loop_lag_p95 = Gauge("callagent_loop_lag_p95_seconds", "p95 of that in the last minute", registry=r)
         self.pool_waiting = Gauge("callagent_pool_waiting", "Model jobs waiting", registry=r)
         self.pool_oldest = Gauge("callagent_pool_oldest_seconds", "Age of the oldest waiting model job", registry=r)
+        self.pool_wait = Gauge(
+            "callagent_pool_wait_p95_seconds", "p95 wait of model jobs begun in the last minute", ["kind"], registry=r
+        )
+        self.pool_busy = Gauge("callagent_pool_busy_seconds", "Time workers spent on it so far", ["kind"], registry=r)
         self.pool_dropped = Gauge("callagent_pool_dropped", "Model jobs dropped since the start", registry=r)
         self.lost_audio = Counter("callagent_lost_audio_messages", "Gaps in gateway sequence numbers", registry=r)
+
+    def latency_totals(self) -> dict[str, dict[str, float]]:
+        """For each latency part, how often it was observed (`count`) and its sum in ms (`total_ms`)."""
+        found: dict[str, dict[str, float]] = {}
+        for metric in self.latency.collect():
+            for sample in metric.samples:
+                part = found.setdefault(sample.labels["part"], {"count": 0.0, "total_ms": 0.0})
+                if sample.name.endswith("_count"):
+                    part["count"] = sample.value
+                elif sample.name.endswith("_sum"):
+                    part["total_ms"] = round(sample.value * 1000.0, 1)
+        return found

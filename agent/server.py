@@ -29,8 +29,8 @@ from agent.gateways.twilio import TwilioProtocol
 from agent.gateways.twiml import TwimlError, busy, connect_stream, dial, hang_up
 from agent.loading import Loaded, load
 from agent.records.queries import CallNotFound, list_calls, list_handoffs, load_call
+from agent.watch import KEPT_S, Watch
 
-LAG_EVERY_S = 0.5
 CLOSE_S = 2.0
 """How long a peer may take to accept a close frame before its socket is dropped."""
 MAX_FORM = 16_384
@@ -88,6 +88,7 @@ class CallServer:
         self._empty = asyncio.Event()
         self._empty.set()
         self._tokens: PathTokens | None = None
+        self.watch: Watch | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -102,22 +103,30 @@ class CallServer:
                 self._tokens = PathTokens(key.get_secret_value(), loaded.services.clock)
             rendered = await loaded.warm()
             log.info("voice is warm: %d phrases, %d rendered now", len(loaded.phrases), rendered)
+            self.watch = Watch(loaded.services.metrics, loaded.pool)
             self.loaded = loaded
-            lag = asyncio.create_task(self._watch_lag(loaded), name="loop-lag")
+            watching = asyncio.create_task(self.watch.run(), name="watch")
             try:
                 yield
             finally:
                 self.end_calls()
                 await self._empty.wait()
                 self.loaded = None
-                lag.cancel()
-                await asyncio.gather(lag, return_exceptions=True)
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
 
     @property
     def ready(self) -> bool:
         """Whether a new call would be taken."""
-        full = len(self.sessions) + self._waiting >= self.settings.server.max_calls
-        return self.loaded is not None and not self.draining and not full
+        return self.loaded is not None and self._unready() is None
+
+    def _unready(self) -> str | None:
+        """Why a new call is not taken, as a code; None where it is."""
+        if self.draining:
+            return "draining"
+        if len(self.sessions) + self._waiting >= self.settings.server.max_calls:
+            return "full"
+        return "overloaded" if self.sessions and self.watch is not None and self.watch.overloaded() else None
 
     async def drain(self) -> None:
         """Refuse new calls, let running ones end, then end them."""
@@ -166,7 +175,7 @@ class CallServer:
 
     def refusal(self) -> str:
         """Count a call that is not taken; returns why not."""
-        code = "draining" if self.draining else "full"
+        code = self._unready() or "full"
         self.refuse(code)
         return code
 
@@ -226,22 +235,19 @@ class CallServer:
             return False
         return check_twilio_signature(secret.get_secret_value(), url, form, signature)
 
-    async def _watch_lag(self, loaded: Loaded) -> None:
-        loop, gauge = asyncio.get_running_loop(), loaded.services.metrics.loop_lag
-        while True:
-            asked = loop.time() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            gauge.set(max(0.0, loop.time() - asked))
-
     def metrics(self) -> bytes:
         """Prometheus text of everything counted."""
-        if self.loaded is None:
+        if self.loaded is None or self.watch is None:
             return b""
-        metrics, gauges = self.loaded.services.metrics, self.loaded.pool.gauges()
-        metrics.pool_waiting.set(gauges.waiting)
-        metrics.pool_oldest.set(gauges.oldest_ms / 1000.0)
-        metrics.pool_dropped.set(gauges.dropped)
-        return generate_latest(metrics.registry)
+        self.watch.publish()
+        return generate_latest(self.loaded.services.metrics.registry)
+
+    def load(self, last_s: float) -> dict[str, Any]:
+        """How hard the server is working, JSON-ready: see `agent.watch.Watch.report`. Empty before it is loaded."""
+        if self.watch is None:
+            return {}
+        calls = {"now": len(self.sessions), "most": self.settings.server.max_calls}
+        return {"calls": calls, "ready": self.ready, **self.watch.report(last_s)}
 
 
 def new_call_id() -> str:
@@ -305,6 +311,13 @@ def _add_api(app: FastAPI, server: CallServer) -> None:
             raise HTTPException(422, f"limit is {limit}; give 1 to 200")
         running = [{"id": name, "phase": session.phase} for name, session in server.sessions.items()]
         return {"running": running, "calls": await list_calls(database(request), limit)}
+
+    @app.get("/api/load")
+    async def load(request: Request, last_s: float = KEPT_S) -> Any:
+        database(request)
+        if not 0 < last_s <= KEPT_S:
+            raise HTTPException(422, f"last_s is {last_s:g}; give more than 0 and at most {KEPT_S:g} seconds")
+        return server.load(last_s)
 
     @app.get("/api/calls/{call_id}")
     async def call(request: Request, call_id: str) -> Any:

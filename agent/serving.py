@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ LARGEST = 1 << 20
 """Bytes of a websocket message beyond which the library itself closes with 1009; protocols refuse far smaller ones."""
 LINGER_S = 10.0
 """How long a socket whose call is over may take to read what was sent before it is cut."""
+SWITCH_S = 0.001
+"""How long a model thread may keep the event loop from the interpreter; Python's own 5 ms is a quarter of a frame."""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ def serve(settings: Settings, listening: socket.socket, insecure: bool, on_ready
         Exception: whatever `agent.loading.load` raises.
     """
     calls = CallServer(settings, insecure)
+    sys.setswitchinterval(SWITCH_S)
     asyncio.run(Server(calls, on_ready).run(listening))
 
 
