@@ -1,4 +1,4 @@
-"""`agent evaluate`: latency, hearing, memory and start of this configuration on this machine."""
+"""`agent evaluate`: hearing, memory and start of this configuration on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
 from agent.lab.measuring import report as reports
 from agent.lab.measuring.hearing import measure_hearing
-from agent.lab.measuring.latency import measure_latency
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.memory import measure_memory
 from agent.lab.measuring.recordings import cue_lines, read_folder
@@ -47,28 +46,6 @@ Seed = Annotated[int, typer.Option(help="Seed of everything drawn by chance.")]
 _SCENARIO = CONFIGS / "scenarios" / "latency.yaml"
 _SHEETS = (CONFIGS / "scenarios" / "demo-caller.json", CONFIGS / "scenarios" / "latency.json")
 _FAILURES = (FileError, CueError, ServerFailed, LineError, MeasureFailed, ModelError, OSError)
-
-
-@app.command()
-def latency(
-    turns: Annotated[int, typer.Option(help="Answered turns wanted.", min=1, max=10_000)] = 30,
-    calls: Annotated[int, typer.Option(help="Calls at a time.", min=1, max=200)] = 1,
-    scenario: Scenario = _SCENARIO,
-    seed: Seed = 0,
-    config: Config = None,
-    keep: Keep = None,
-    json_file: Json = None,
-    markdown: Markdown = False,
-) -> None:
-    """How soon answers come, in parts and at the caller's ear, and how often a reply is broken.
-
-    Places calls over the Twilio protocol to a server of its own. Some of the caller's lines have a pause inside.
-    """
-
-    async def run(folder: Path, progress: reports.Progress) -> Report:
-        return await measure_latency(folder, RealClock(), config, scenario, turns, calls, seed, _command(), progress)
-
-    _measured(run, keep, json_file, markdown)
 
 
 @app.command()

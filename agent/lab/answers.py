@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from agent.lab.ear import Span
 from agent.lab.expectations import Checked, caller_turns, handoff_found, mood, slot_value, words_of
-from agent.lab.outcome import Utterance
-from agent.lab.player import Asked, plain
+from agent.lab.outcome import Kind
+from agent.lab.player import Asked, Played, plain
 
 NEAR_MS = 300.0
 """Clocks of the two ends and the edges of a voice agree to about this."""
@@ -22,7 +22,7 @@ Turn = Mapping[str, Any]
 
 def check_answer(
     asked: Asked,
-    utterances: Sequence[Utterance],
+    played: Played,
     spans: Sequence[Span],
     record: Mapping[str, Any],
     kept: bool,
@@ -32,15 +32,19 @@ def check_answer(
     `record` is as `GET /api/calls/{id}` returns it, or made of what was seen; `kept` says that it is the server's own,
     so that it knows all. spans: the agent's voice at the caller's ear.
     """
-    after = min((one.start_ms for one in utterances if one.start_ms > asked.end_ms), default=float("inf"))
-    wrong = [*_voiced(asked, after, spans, record, kept), *_understood(asked, after, record, kept)]
+    after = _next(asked, played, ("turn", "interruption"))
+    wrong = [
+        *_timed(asked, after, spans),
+        *_gone_on(asked, _next(asked, played, get_args(Kind)), spans, record, kept),
+        *_understood(asked, after, record, kept),
+    ]
     text = " / ".join(words_of(turn) for turn in agent_turns(asked, after, record["turns"]))
     name = f"{asked.about}: {asked.wanted}"
     return Checked(name, not wrong, "; ".join([*wrong, f"“{text}”"]))
 
 
 def agent_turns(asked: Asked, after: float, turns: Sequence[Turn]) -> list[Turn]:
-    """The agent's turns from the middle of the utterance on, until the caller speaks again."""
+    """The agent's turns from the middle of the utterance on, until the caller's next words or keys at `after`."""
     middle = (asked.start_ms + asked.end_ms) / 2 if asked.end_ms > 0 else -NEAR_MS
     return [turn for turn in turns if turn["speaker"] == "agent" and middle < float(turn["started_ms"]) < after]
 
@@ -70,7 +74,13 @@ def _understood(asked: Asked, after: float, record: Mapping[str, Any], kept: boo
         yield "there was no such handoff"
 
 
-def _voiced(asked: Asked, after: float, spans: Sequence[Span], record: Mapping[str, Any], kept: bool) -> Iterator[str]:
+def _next(asked: Asked, played: Played, kinds: Sequence[Kind]) -> float:
+    """When the caller next pressed a key or uttered something of these kinds."""
+    uttered = [one.start_ms for one in played.utterances if one.kind in kinds]
+    return min((at for at in (*uttered, *played.pressed) if at > asked.end_ms), default=float("inf"))
+
+
+def _timed(asked: Asked, after: float, spans: Sequence[Span]) -> Iterator[str]:
     wanted = asked.wanted
     if wanted.latency_ms is not None:
         answer = next((span.start_ms for span in spans if asked.end_ms <= span.start_ms < after), None)
@@ -78,6 +88,10 @@ def _voiced(asked: Asked, after: float, spans: Sequence[Span], record: Mapping[s
             yield "no answer was heard"
         elif answer - asked.end_ms > wanted.latency_ms:
             yield f"answered after {answer - asked.end_ms:.0f} ms, not {wanted.latency_ms:.0f}"
+
+
+def _gone_on(asked: Asked, after: float, spans: Sequence[Span], record: Mapping[str, Any], kept: bool) -> Iterator[str]:
+    wanted = asked.wanted
     if wanted.interrupted is not None:
         broke = _broken(asked, after, record) if kept else _went_silent(asked, after, spans)
         if broke is not wanted.interrupted:

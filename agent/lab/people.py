@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.lab.measuring.machine import MeasureFailed
-from agent.lab.measuring.pauses import PAUSE_MS, with_pause, word_gap
+from agent.lab.measuring.pauses import PAUSE_MS, gap_of, parted
 from agent.lab.measuring.recordings import RATE as RECORDED_RATE
 from agent.lab.measuring.recordings import Recording, read_folder
 from agent.lab.scenario import Line, Scenario, Script
@@ -18,7 +18,7 @@ from agent.lab.simulation import Job
 from agent.lab.spoken import RATE, Spoken, audible, levelled, spoken
 from agent.lab.steps import AnswerExpected, Step, WaitFor
 from audio.codec import Pcm16
-from audio.resample import resample, to_float, to_pcm16
+from audio.resample import resample, to_pcm16
 from models.contracts import Recognizer
 from models.recognizer import WhisperRecognizer
 
@@ -78,7 +78,8 @@ def speech_scenarios(
             if wanted and recognizer is not None:
                 if which not in gaps:
                     gaps[which] = gap_of(sound, recognizer)
-                sound = parted(sound, gaps[which], ms)
+                gap = gaps[which]
+                sound = sound if gap is None else parted(sound, gap, ms)
             line = Line(id=f"{which}_{turn}", text=text)
             lines.append(line)
             sounds[line.id] = sound
@@ -168,21 +169,6 @@ def _sentences(samples: Pcm16, count: int) -> list[Pcm16]:
         return []
     cuts = [0, *sorted((start + end) * step // 2 for start, end in gaps), len(samples)]
     return [samples[start:end] for start, end in itertools.pairwise(cuts)]
-
-
-def gap_of(sound: Spoken, recognizer: Recognizer) -> int | None:
-    """A sample of the sound between two words, None where there is no gap."""
-    words = recognizer.recognize(resample(to_float(sound.samples), RATE, RECORDED_RATE)).words
-    between = [(one.end + other.start) * 500.0 for one, other in itertools.pairwise(words)]
-    return word_gap(sound.samples, between)
-
-
-def parted(sound: Spoken, gap: int | None, ms: int) -> Spoken:
-    """The sound with a pause of `ms` at sample `gap`; as it is where there is no gap."""
-    if gap is None:
-        return sound
-    more = ms * RATE // 1000
-    return Spoken(with_pause(sound.samples, gap, ms), sound.start, sound.end + more, ((gap, gap + more),))
 
 
 def _narrow(recording: Recording) -> Pcm16:

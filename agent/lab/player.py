@@ -33,12 +33,13 @@ class Asked:
 class Played:
     """What became of a scenario.
 
-    said: the last time each line was said, by its id or words. asked: expectations to check. missed: steps that did not
-    come about, and why. ended: why the line was over, `open` where it is not.
+    said: the last time each line was said, by its id or words. pressed: when keys were, ms. asked: expectations to
+    check. missed: steps that did not come about, and why. ended: why the line was over, `open` where it is not.
     """
 
     utterances: list[Utterance] = field(default_factory=list)
     said: dict[str, Utterance] = field(default_factory=dict)
+    pressed: list[float] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     ended: str = "open"
@@ -148,6 +149,7 @@ class Player:
             if number:
                 await line.until(lambda: False, KEY_MS)
             await line.press(key)
+        self.played.pressed.append(began)
         self._began, self._since = began, line.now_ms
         self._last = (f"press {keys}", began, line.now_ms)
 

@@ -80,7 +80,11 @@ class LineQuality(Part):
 
 
 class Script(Part):
-    """A scenario file's contents."""
+    """A scenario file's contents.
+
+    paused_share: of what `say` says, this share, drawn by the call's seed, gets a pause of 250 to 700 ms between two
+    words where there is a gap.
+    """
 
     description: str
     tags: tuple[str, ...] = ()
@@ -91,6 +95,7 @@ class Script(Part):
     life_s: float = Field(180.0, gt=0, le=900)
     domain: str = "shop"
     line: LineQuality = LineQuality()
+    paused_share: float = Field(0.0, ge=0, le=1)
     lines: tuple[Line, ...] = ()
     steps: tuple[Step, ...] = Field(min_length=1)
     expect: tuple[Expectation, ...] = ()

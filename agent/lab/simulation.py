@@ -15,6 +15,7 @@ from agent.clock import Clock
 from agent.lab.answers import check_answer
 from agent.lab.ear import Span
 from agent.lab.expectations import Checked, check
+from agent.lab.gaps import Gaps
 from agent.lab.line import CallerLine, Damage, LineError, LineProtocol, Unreachable
 from agent.lab.listener import Listener
 from agent.lab.outcome import CallOutcome
@@ -75,6 +76,7 @@ class _Run:
     api: RecordApi | None
     listener: Listener
     speech: CallerSpeech
+    gaps: Gaps
     keep: Path | None
     on_event: Callable[[SimulationEvent], None]
     began_ms: float
@@ -91,6 +93,7 @@ async def simulate(
     on_event: Callable[[SimulationEvent], None] = lambda event: None,
     speech: CallerSpeech | None = None,
     listener: Listener | None = None,
+    gaps: Gaps | None = None,
 ) -> AsyncGenerator[CallOutcome, None]:
     """Place the calls of `jobs`, `at_a_time` of them, and give each one's outcome as it ends.
 
@@ -111,7 +114,7 @@ async def simulate(
         if keep is not None:
             await asyncio.to_thread(keep.mkdir, parents=True, exist_ok=True)
         voices = speech if speech is not None else await asyncio.to_thread(CallerSpeech)
-        run = _Run(target, clock, api, listener or Listener(), voices, keep, on_event, 0.0)
+        run = _Run(target, clock, api, listener or Listener(), voices, gaps or Gaps(), keep, on_event, 0.0)
         sounds = await _prepare(jobs, run)
         outcomes = _placed(jobs, sounds, replace(run, began_ms=clock.now_ms()), at_a_time, ramp_s)
         await stack.enter_async_context(contextlib.aclosing(outcomes))
@@ -166,6 +169,7 @@ async def _prepare(jobs: Sequence[Job], run: _Run) -> dict[int, dict[int, Spoken
         if id(job.scenario) not in found:
             run.on_event(SimulationEvent("preparing", number, job.scenario.name))
             found[id(job.scenario)] = await asyncio.to_thread(sounds_of, job.scenario, run.speech)
+            await asyncio.to_thread(run.gaps.find, job.scenario, found[id(job.scenario)])
     return found
 
 
@@ -198,7 +202,7 @@ def _noises(scenario: Scenario, seed: int) -> dict[int, Spoken]:
 async def _place(number: int, job: Job, words: Mapping[int, Spoken], run: _Run) -> CallOutcome:
     """Place one call. Raises Unreachable."""
     scenario = job.scenario
-    sounds = {**words, **await asyncio.to_thread(_noises, scenario, job.seed)}
+    sounds = {**run.gaps.paused(scenario, job.seed, words), **await asyncio.to_thread(_noises, scenario, job.seed)}
     run.on_event(SimulationEvent("began", number, scenario.name))
     protocol, call_id = _protocol(scenario, run.target)
     watch, error = Watch(), None
@@ -308,7 +312,7 @@ def _checks(
 ) -> Iterator[Checked]:
     known = record if record is not None else watch.observed()
     for asked in played.asked:
-        yield check_answer(asked, played.utterances, spans, known, record is not None)
+        yield check_answer(asked, played, spans, known, record is not None)
     times = {name: (one.start_ms, one.end_ms) for name, one in played.said.items()}
     yield from check(scenario.script.expect, times, played.ended, known)
 

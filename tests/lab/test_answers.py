@@ -5,7 +5,7 @@ import pytest
 from agent.lab.answers import check_answer
 from agent.lab.ear import Span
 from agent.lab.outcome import Utterance
-from agent.lab.player import Asked
+from agent.lab.player import Asked, Played
 from agent.lab.steps import AnswerExpected
 
 
@@ -54,7 +54,7 @@ UNBROKEN = RECORD | {"turns": [each | {"interrupted": False} for each in RECORD[
 def checked(which: int, spans=SPANS, record=RECORD, kept=True, **wanted):
     about = UTTERANCES[which]
     asked = Asked(AnswerExpected(**wanted), about.step, about.start_ms, about.end_ms)
-    return check_answer(asked, UTTERANCES, spans, record, kept)
+    return check_answer(asked, Played(UTTERANCES), spans, record, kept)
 
 
 WHERE, COUGH, CUT = range(3)
@@ -122,13 +122,21 @@ def test_no_answer_has_no_latency():
     assert "no answer was heard" in checked(WHERE, SPANS[:1], latency_ms=600).found
 
 
+def test_keys_end_an_answer_and_a_cough_does_not():
+    about = UTTERANCES[WHERE]
+    asked = Asked(AnswerExpected(text="delivery", latency_ms=2000), about.step, about.start_ms, about.end_ms)
+    cough = [about, Utterance("noise cough", "noise", "", 4200, 4400)]
+    assert check_answer(asked, Played(cough), SPANS, RECORD, True).held
+    assert not check_answer(asked, Played(cough, pressed=[4450.0]), SPANS, RECORD, True).held
+
+
 def test_an_answer_counts_only_until_the_caller_speaks_again():
     assert "no answer was heard" in checked(WHERE, [Span(100, 2500), Span(6100, 7000)], latency_ms=9000).found
 
 
 def test_what_is_expected_of_the_beginning_is_about_the_greeting():
     asked = Asked(AnswerExpected(text="hello"), "the beginning of the call", 0.0, 0.0)
-    assert check_answer(asked, UTTERANCES, SPANS, RECORD, True).held
+    assert check_answer(asked, Played(UTTERANCES), SPANS, RECORD, True).held
 
 
 def test_without_a_record_the_ear_decides():

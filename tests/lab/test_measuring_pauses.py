@@ -1,13 +1,11 @@
 """Pauses are put between words, where there is a gap, and change nothing else."""
 
-import random
-
 import numpy as np
 import pytest
 
-from agent.config import CONFIGS
-from agent.lab.cues import RATE, Cue, CueSheet, read_cues, silence
-from agent.lab.measuring.pauses import PAUSE_MS, find_gaps, paused_sheet, trimmed, with_pause, word_gap
+from agent.lab.cues import RATE, silence
+from agent.lab.measuring.pauses import gap_of, parted, trimmed, with_pause, word_gap
+from agent.lab.spoken import Spoken
 from models.contracts import Recognition, Word
 
 
@@ -51,10 +49,9 @@ def test_elsewhere_there_is_no_gap(samples, between):
 
 
 def test_gaps_come_from_the_recognizers_word_times():
-    sheet = CueSheet({"a": Cue("a", "two words", 0, 960)}, TWO_WORDS)
-    (gap,) = find_gaps(sheet, Timekeeper((0.0, 0.4), (0.44, 0.96))).values()
-    assert 400 * 8 <= gap <= 460 * 8
-    assert find_gaps(sheet, Timekeeper((0.0, 0.96))) == {}
+    sound = Spoken(TWO_WORDS, 0, len(TWO_WORDS))
+    assert 400 * 8 <= gap_of(sound, Timekeeper((0.0, 0.4), (0.44, 0.96))) <= 460 * 8
+    assert gap_of(sound, Timekeeper((0.0, 0.96))) is None
 
 
 def test_a_pause_is_as_long_as_asked_and_silent():
@@ -69,25 +66,9 @@ def test_silence_at_the_end_is_cut_to_20_ms():
     assert 0 <= len(trimmed(np.concatenate([voice(410), silence(500)]))) - 410 * 8 < 160
 
 
-def test_a_sheet_with_pauses_says_the_same_lines_longer():
-    sheet = read_cues(CONFIGS / "scenarios" / "latency.json", CONFIGS / "scenarios" / "latency.wav")
-    gaps = dict.fromkeys(list(sheet.cues)[:6], 4000)
-    changed, pauses = paused_sheet(sheet, gaps, random.Random(0), 1.0)
-    assert set(pauses) == set(gaps)
-    for cue in sheet.cues:
-        longer = len(changed.audio(cue)) - len(trimmed(sheet.audio(cue)))
-        assert abs(longer / 8 - pauses.get(cue, 0)) < 1.0
-        assert changed.cues[cue].text == sheet.cues[cue].text
-    assert all(PAUSE_MS[0] <= ms <= PAUSE_MS[1] for ms in pauses.values())
-
-
-def test_the_seed_alone_decides():
-    sheet = CueSheet({"a": Cue("a", "two words", 0, 960)}, TWO_WORDS)
-    one, two, three = (paused_sheet(sheet, {"a": GAP}, random.Random(seed), 1.0) for seed in (5, 5, 6))
-    assert np.array_equal(one[0].samples, two[0].samples)
-    assert one[1] == two[1] != three[1]
-
-
-def test_a_share_of_none_pauses_nothing():
-    sheet = CueSheet({"a": Cue("a", "two words", 0, 960)}, TWO_WORDS)
-    assert paused_sheet(sheet, {"a": GAP}, random.Random(0), 0.0)[1] == {}
+def test_a_parted_sound_is_longer_and_says_where():
+    sound = Spoken(TWO_WORDS, 80, len(TWO_WORDS) - 80, ((800, 900), (5000, 5100)))
+    longer = parted(sound, GAP, 500)
+    assert len(longer.samples) == len(TWO_WORDS) + 4000
+    assert (longer.start, longer.end) == (80, len(TWO_WORDS) + 4000 - 80)
+    assert longer.pauses == ((800, 900), (GAP, GAP + 4000), (9000, 9100))

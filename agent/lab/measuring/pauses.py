@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from agent.lab.cues import RATE, Cue, CueSheet, silence
+from agent.lab.cues import silence
 from agent.lab.ear import AUDIBLE_RMS
+from agent.lab.spoken import RATE, Spoken
 from audio.codec import Pcm16
 from audio.resample import resample, to_float
 from models.contracts import Recognizer
@@ -30,23 +29,24 @@ _DEEP_DB = 12.0
 _FADE = RATE * 5 // 1000
 
 
-def find_gaps(sheet: CueSheet, recognizer: Recognizer) -> dict[str, int]:
-    """Where each line of `sheet` can be parted between two words, as a sample of its audio; lines without are left out.
+def gap_of(sound: Spoken, recognizer: Recognizer) -> int | None:
+    """Where a sound can be parted between two words, as a sample of it; None where it cannot.
 
-    `recognizer` gives word times; it takes 16 kHz. Blocks for one recognition a line.
+    `recognizer` gives word times; it takes 16 kHz. Blocks for one recognition.
 
     Raises:
         models.errors.ModelError: recognition failed.
     """
-    found = {}
-    for cue in sheet.cues:
-        audio = sheet.audio(cue)
-        words = recognizer.recognize(resample(to_float(audio), RATE, 16_000)).words
-        between = [(one.end + other.start) * 500.0 for one, other in itertools.pairwise(words)]
-        gap = word_gap(trimmed(audio), between)
-        if gap is not None:
-            found[cue] = gap
-    return found
+    words = recognizer.recognize(resample(to_float(sound.samples), RATE, 16_000)).words
+    return word_gap(sound.samples, [(one.end + other.start) * 500.0 for one, other in itertools.pairwise(words)])
+
+
+def parted(sound: Spoken, gap: int, ms: int) -> Spoken:
+    """The sound with one more pause, of `ms`, at sample `gap`."""
+    more = ms * RATE // 1000
+    moved = [(first + more, last + more) if first >= gap else (first, last) for first, last in sound.pauses]
+    pauses = tuple(sorted([*moved, (gap, gap + more)]))
+    return Spoken(with_pause(sound.samples, gap, ms), sound.start, sound.end + more, pauses)
 
 
 def word_gap(samples: Pcm16, between_ms: Sequence[float]) -> int | None:
@@ -88,37 +88,3 @@ def trimmed(samples: Pcm16) -> Pcm16:
     power = np.square(samples[: count * size].astype(np.float64).reshape(count, size)).mean(axis=1)
     loud = np.flatnonzero(power >= AUDIBLE_RMS**2)
     return samples[: (int(loud[-1]) + 1) * size] if len(loud) else samples
-
-
-def paused_sheet(
-    sheet: CueSheet, gaps: Mapping[str, int], chance: random.Random, share: float
-) -> tuple[CueSheet, dict[str, int]]:
-    """The sheet again, each line trimmed, and `share` of those in `gaps` parted there; and the pause of each such line.
-
-    Pauses are in ms. Everything is drawn from `chance`.
-    """
-    pieces: list[Pcm16] = []
-    cues: list[Cue] = []
-    pauses: dict[str, int] = {}
-    at_ms = 0
-    for cue in sheet.cues.values():
-        audio = trimmed(sheet.audio(cue.id))
-        wanted, ms = chance.random() < share, chance.randint(*PAUSE_MS)
-        gap = gaps.get(cue.id) if wanted else None
-        if gap is not None:
-            audio, pauses[cue.id] = with_pause(audio, gap, ms), ms
-        audio = _whole_ms(audio)
-        length = len(audio) * 1000 // RATE
-        cues.append(replace(cue, start_ms=at_ms, end_ms=at_ms + length))
-        pieces.append(audio)
-        at_ms += length
-    return CueSheet({cue.id: cue for cue in cues}, _joined(pieces)), pauses
-
-
-def _whole_ms(audio: Pcm16) -> Pcm16:
-    per_ms = RATE // 1000
-    return audio[: len(audio) // per_ms * per_ms]
-
-
-def _joined(pieces: Sequence[Pcm16]) -> Pcm16:
-    return np.concatenate(pieces) if pieces else silence(0)
