@@ -260,6 +260,8 @@ def _told(errors: Console) -> Iterator[list[str]]:
         yield stopped
     except KeyboardInterrupt:
         stopped.append("stopped by the user")
+    except asyncio.CancelledError:  # of the run that is over: a server of our own ends it on SIGTERM
+        stopped.append("ended by a signal")
     except (ValueError, ExceptionGroup, *_FAILURES) as error:
         leaves = list(_leaves(error))
         if not all(isinstance(leaf, (ValueError, *_FAILURES)) for leaf in leaves):

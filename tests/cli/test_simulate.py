@@ -1,5 +1,6 @@
 """`agent simulate`: what it prints, writes and refuses, and its exit status; the calls themselves are fakes."""
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 
@@ -127,7 +128,7 @@ def test_one_call_to_a_server_that_never_answers(agent, scenarios, calls):
     assert agent("simulate", scenarios / "a.yaml", *URL).exit_code == 2
 
 
-@pytest.mark.parametrize("stopped", [KeyboardInterrupt(), Unreachable("gone")])
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt(), asyncio.CancelledError(), Unreachable("gone")])
 def test_what_was_done_before_the_end_is_reported(agent, scenarios, calls, tmp_path, stopped):
     calls["c"] = stopped
     result = agent("simulate", scenarios, *URL, "--html", "out.html")
