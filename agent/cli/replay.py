@@ -26,7 +26,9 @@ from agent.lab.replaying.source import READING, Source, find_sources
 from agent.yamlfile import FileError
 from models.errors import ModelError
 
-_COLOURS = {"same": "{}", "gone": "[red strike]{}[/]", "new": "[green]{}[/]"}
+_MARKED = {"same": "{}", "gone": "[red]{}[/]", "new": "[green]{}[/]"}
+_MARKS = {"same": "{}", "gone": "[-{}-]", "new": "{{+{}+}}"}
+"""As wdiff writes them, since colours are lost in a file."""
 
 
 def replay(
@@ -153,7 +155,7 @@ def _count(number: int, name: str) -> str:
 def _words(change: Change) -> str:
     if isinstance(change.old, str) and isinstance(change.new, str) and change.kind in ("transcript", "reply"):
         runs = word_diff(change.old, change.new)
-        return " ".join(_COLOURS[how].format(escape(text)) for how, text in runs)
+        return " ".join(_MARKED[how].format(escape(_MARKS[how].format(text))) for how, text in runs)
     shown = [escape(_plain(side)) for side in (change.old, change.new)]
     named = f"{change.what}: " if change.what else ""
     if change.old is None:
