@@ -27,7 +27,7 @@ from agent.lab.local_server import local_server
 from agent.lab.player import Played, Player
 from agent.lab.scenario import Scenario, read_scenario
 from agent.lab.simulation import sounds_of
-from agent.lab.speech import CallerSpeech
+from agent.lab.speech import speech_of
 from agent.lab.spoken import Spoken
 from agent.lab.steps import Step
 from agent.lab.twilio_caller import TwilioCaller
@@ -103,7 +103,7 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
     """
     scenario = read_scenario(script_path)
     script = scenario.script
-    sounds = await asyncio.to_thread(lambda: sounds_of(scenario, CallerSpeech()))
+    sounds = await asyncio.to_thread(lambda: sounds_of(scenario, speech_of([scenario])))
     folder = (base / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]).resolve()
     folder.mkdir(parents=True)
     await create_shop(folder / "shop.db")

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from agent.lab.cues import RATE, Cue, CueSheet, read_cues, silence, write_cues
 from agent.lab.scenario import Scenario, read_scenario
-from agent.lab.speech import CallerSpeech
+from agent.lab.speech import CallerSpeech, speech_of
 from audio import g711
 from audio.codec import Pcm16
 from audio.resample import resample, to_float
@@ -77,7 +77,7 @@ def main() -> None:
     wav, sheet = options.out.with_suffix(".wav"), options.out.with_suffix(".json")
     console = Console()
     if not options.check:
-        samples, cues = render(scenario, CallerSpeech())
+        samples, cues = render(scenario, speech_of([scenario]))
         write_wav(wav, samples, RATE)
         write_cues(sheet, scenario.script.voice, cues)
         console.print(f"{wav}: {len(samples) / RATE:.1f} s, {wav.stat().st_size // 1024} KiB")

@@ -23,7 +23,7 @@ from agent.lab.plain_client import PlainClient
 from agent.lab.player import Played, Player
 from agent.lab.record_api import RecordApi
 from agent.lab.scenario import LineQuality, Scenario
-from agent.lab.speech import CallerSpeech
+from agent.lab.speech import CallerSpeech, speech_of
 from agent.lab.spoken import RATE, Spoken, spoken
 from agent.lab.steps import NOISES
 from agent.lab.twilio_caller import TwilioCaller
@@ -110,10 +110,11 @@ async def simulate(
             api = await stack.enter_async_context(RecordApi(target.api, target.token, clock))
             if (missing := await api.missing()) is not None:
                 api, why = None, missing
-        _check_sources([job.scenario for job in jobs], target, api is not None, why)
+        _check_sources((job.scenario for job in jobs), target, api is not None, why)
         if keep is not None:
             await asyncio.to_thread(keep.mkdir, parents=True, exist_ok=True)
-        voices = speech if speech is not None else await asyncio.to_thread(CallerSpeech)
+        scenarios = [job.scenario for job in jobs]
+        voices = speech if speech is not None else await asyncio.to_thread(speech_of, scenarios)
         run = _Run(target, clock, api, listener or Listener(), voices, gaps or Gaps(), keep, on_event, 0.0)
         sounds = await _prepare(jobs, run)
         outcomes = _placed(jobs, sounds, replace(run, began_ms=clock.now_ms()), at_a_time, ramp_s)

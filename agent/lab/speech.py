@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,12 @@ class CallerSpeech:
             raise FileError([f"{piece.text!r} was not rendered before and cannot be now: {error}"]) from error
         narrow = to_pcm16(resample(raised(said) if piece.raised else said, VOICE_RATE, RATE))
         return g711.decode_mulaw(g711.encode_mulaw(narrow))
+
+
+def speech_of(scenarios: Iterable[Scenario]) -> CallerSpeech:
+    """Whoever says the lines of `scenarios`: from the packs beside them and the shipped one. Raises FileError."""
+    beside = {scenario.folder / SHIPPED.name: None for scenario in scenarios}
+    return CallerSpeech((*beside, SHIPPED))
 
 
 def pieces(scenario: Scenario, line: Line) -> list[Piece]:

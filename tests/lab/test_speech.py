@@ -11,7 +11,7 @@ from agent.config import CONFIGS
 from agent.lab import make_lines
 from agent.lab.make_lines import make_pack
 from agent.lab.scenario import Scenario, Script, read_scenario
-from agent.lab.speech import SHIPPED, CallerSpeech, Pack, Piece, dictated, needed, pieces
+from agent.lab.speech import SHIPPED, CallerSpeech, Pack, Piece, dictated, needed, pieces, speech_of
 from agent.lab.spoken import spoken
 from agent.yamlfile import FileError
 from audio import g711
@@ -138,6 +138,15 @@ def test_a_pack_holds_what_its_scenarios_need_and_nothing_else(tmp_path):
     again = Pack.read(listing).sounds
     before = spoken([telephone(sound(300))]).samples
     assert np.array_equal(again[HELLO.key], telephone(before))
+
+
+def test_packs_beside_scenarios_are_found(tmp_path):
+    for name, ms in (("one", 300), ("two", 400)):
+        (tmp_path / name).mkdir()
+        Pack.write(tmp_path / name / "lines.json", {Piece(f"Not in the pack, {name}.", "jm_kumo"): sound(ms)})
+    speech = speech_of([scenario({"hang_up": True}, folder=tmp_path / name) for name in ("one", "two")])
+    assert len(speech.sound(Piece("Not in the pack, two.", "jm_kumo"))) == 400 * 8
+    assert len(speech.sound(Piece("Not in the pack, one.", "jm_kumo"))) == 300 * 8
 
 
 def test_a_folder_without_scenarios_has_no_lines(monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from agent.lab.measuring.machine import MeasureFailed, Memory, memory_of
 from agent.lab.measuring.report import Progress, Report, Table
 from agent.lab.measuring.server import MeasuredServer, measured_server
 from agent.lab.scenario import Scenario, read_scenario
-from agent.lab.speech import CallerSpeech
+from agent.lab.speech import speech_of
 from agent.lab.spoken import Spoken
 from agent.lab.steps import SETTLED_MS
 from agent.lab.twilio_caller import TwilioCaller
@@ -121,7 +121,7 @@ async def _live(server: MeasuredServer, clock: Clock, scenario: Scenario, asked:
 def _first_line(scenario: Scenario) -> Spoken:
     """What the first step `say` says. Raises MeasureFailed where there is none, FileError where it cannot be had."""
     first = next((step for step in scenario.script.steps if step.say is not None), None)
-    sound = None if first is None else CallerSpeech().step(scenario, first)
+    sound = None if first is None else speech_of([scenario]).step(scenario, first)
     if sound is None:
         raise MeasureFailed("the scenario has no step 'say'; a call with an answered turn needs one")
     return sound
