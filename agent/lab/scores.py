@@ -232,7 +232,7 @@ class _Scorer:
     def _false_alarm(self, said: Utterance, stops: Sequence[Stop]) -> tuple[bool, bool]:
         """Whether the agent broke off because of a sound that asked for nothing, and whether it paused and went on."""
         if self._recorded.exists:
-            broke = any(stop.outcome == "broken" and not stop.by_key for stop in stops)
+            broke = any(stop.outcome == "broken" for stop in stops)
             return broke, not broke and any(stop.outcome == "resumed" for stop in stops)
         covering = self._covering(said.start_ms)
         if covering is None or not COLLISION_MS / 2 <= covering.end_ms - said.start_ms <= MISSED_MS:

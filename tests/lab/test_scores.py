@@ -166,6 +166,18 @@ class TestCutOffsAndRestarts:
         noise = said(1000, 3000, "noise", "")
         assert not turn([noise], [(1500, 2500)]).cut_off
 
+    def test_a_reply_from_inside_that_stops_soon_after_the_end_is_a_restart(self):
+        happened = [(4300, "pause"), (4400, "interrupt")]
+        kept = record(reply(3780, 4400, interrupted=True), reply(5080, 6000, 2), happened=happened)
+        found = score(call([said(1000, 4000)], [(3800, 4320), (5100, 6000)], kept))
+        assert (found.turns[0].restarted, found.unprovoked) == ("heard", 0)
+
+        alone = turn([said(1000, 4000)], [(3800, 4320)], record(reply(3780, 4400, interrupted=True), happened=happened))
+        assert (alone.answered, alone.first_ms) == ("no", None)
+
+    def test_sound_inside_the_turn_alone_is_no_answer(self):
+        assert turn([said(1000, 4000)], [(2300, 2900)]).answered == "no"
+
     def test_an_unheard_answer_taken_back(self):
         kept = record(reply(4580, 6000), happened=[(2600, "retract")], retract=1)
         found = score(call([said(1000, 4000)], [(4600, 6000)], kept))
@@ -192,7 +204,7 @@ class TestInterruptions:
         assert (found.stop_ms, found.missed, found.first_ms, found.cut_off) == (340, False, 600, False)
 
     def test_an_agent_that_talks_on_between_sentences(self):
-        found = turn([said(3000, 3500, "interruption")], [(1000, 3340), (3640, 6000)])
+        found = turn([said(3000, 3500, "interruption")], [(1000, 3340), (3640, 6000), (7000, 8000)])
         assert (found.stop_ms, found.missed, found.first_ms) == (3000, True, None)
 
     def test_a_quick_answer_to_a_short_interruption_is_not_the_old_reply(self):
@@ -225,6 +237,11 @@ class TestFalseAlarms:
         kept = record(reply(980, 9000), happened=[(3300, "pause"), (4800, "resume")])
         found = turn(self.COUGH, [(1000, 3320), (4830, 9000)], kept)
         assert (found.broke_off, found.hiccup) == (False, True)
+
+    def test_a_second_cough_while_the_agent_pauses_is_over_the_agent_too(self):
+        kept = record(reply(980, 9000), happened=[(3300, "pause"), (4800, "resume")])
+        found = score(call([*self.COUGH, said(4200, 4400, "noise", "")], [(1000, 3320), (4830, 9000)], kept))
+        assert [(t.over_agent, t.hiccup) for t in found.turns] == [(True, True), (True, False)]
 
     def test_the_agent_pauses_twice_and_breaks_off(self):
         happened = [(3100, "pause"), (3200, "resume"), (3300, "pause"), (3800, "interrupt")]
@@ -262,6 +279,16 @@ class TestFalseAlarms:
     def test_a_hiccup_with_nobody_speaking_counts_once_a_reply(self):
         happened = [(5000, "pause"), (5600, "resume"), (6000, "pause"), (6600, "resume")]
         assert score(call([], [(1000, 9000)], record(reply(980, 9000), happened=happened))).hiccups == 1
+
+    def test_a_reply_that_paused_and_then_broke_off_broke_off(self):
+        happened = [(5000, "pause"), (5600, "resume"), (6000, "pause"), (6600, "interrupt")]
+        found = score(call([], [(1000, 6000)], record(reply(980, 6600, interrupted=True), happened=happened)))
+        assert (found.unprovoked, found.hiccups) == (1, 0)
+
+    def test_a_cough_that_the_record_places_a_little_later_is_still_to_blame(self):
+        kept = record(reply(980, 3800, interrupted=True), happened=[(2900, "pause"), (3300, "interrupt")])
+        found = score(call(self.COUGH, [(1000, 3010)], kept))
+        assert (found.turns[0].broke_off, found.unprovoked) == (True, 0)
 
     def test_the_end_of_the_call_breaks_nothing_off(self):
         turns = {"call": {"counters": {}}, "turns": [reply(980, 5000, interrupted=True)]}
