@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agent.cli import call, config, demo, doctor, evaluate, models, records, replay, serve, simulate
+from agent.cli import bench, call, config, demo, doctor, evaluate, models, records, replay, serve, simulate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app.command()(call.call)
 app.command()(demo.demo)
 app.command()(simulate.simulate)
 app.command()(replay.replay)
+app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command("models")(models.models)
 app.command("config")(config.config)
