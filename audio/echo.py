@@ -17,13 +17,15 @@ SEARCH_S = 0.512
 """Incoming audio that is correlated with what was played."""
 SEARCH_EVERY = 4
 """Frames from one search to the next while no delay is known; frames of voice activity detection have 32 ms."""
+SEARCH_AFTER = 8
+"""Audible frames before the first search; what is shorter correlates with anything."""
 TRACK_EVERY = 16
 """Frames from one search to the next while one is known."""
-SEARCH_MEMORY = 0.7
+SEARCH_MEMORY = 0.4
 """What a search keeps of the correlation before it."""
 CLEAR_PEAK = 8.0
 """Height of a correlation peak over the root mean square of all delays from which it is a delay."""
-SWITCH = 1.5
+SWITCH = 1.3
 """How much higher another peak must be before the delay moves."""
 LEAD = 16
 """Taps before the delay found: the peak of an echo is not its beginning."""
@@ -34,6 +36,8 @@ MEMORY = 0.95
 """What a frame leaves of the weight of the frames before it when the filter is fitted: about 600 ms of 32 ms frames."""
 RIDGE = 1e-3
 """Regularization of the fit, against the power of what was played."""
+UNSURE = 0.01
+"""Share of a frame's power that is never taken to be echo."""
 FRAMES = 3
 """Frames over which energies are compared; one frame alone may hold the gap between two syllables."""
 SILENCE = 1e-7
@@ -56,7 +60,7 @@ class EchoDetector:
         self._played = _Line(rate, LONGEST_DELAY_S + SEARCH_S + 1.0)
         self._received = _Line(rate, SEARCH_S + 0.5)
         self._correlation: npt.NDArray[np.float64] | None = None
-        self._until_search = 0
+        self._until_search = SEARCH_AFTER
         self._energies: list[tuple[float, float]] = []
         self.delay: int | None = None
         """Delay of the echo in samples at `RATE`; None while none is known."""
@@ -81,6 +85,8 @@ class EchoDetector:
         recent = self._played.read(first - longest, size + longest)
         if float(np.dot(recent, recent)) < SILENCE * len(recent):
             self._energies.clear()
+            if self.delay is None:
+                self._until_search, self._correlation = SEARCH_AFTER, None
             return 0.0
         self._until_search -= 1
         if self._until_search < 0:
@@ -94,17 +100,19 @@ class EchoDetector:
         missed = heard - rows @ self._filter
         self._energies.append((float(np.dot(heard, heard)), float(np.dot(missed, missed))))
         del self._energies[:-FRAMES]
-        self._fit(rows, heard)
+        self._fit(rows, heard, missed)
         total = sum(energy for energy, _ in self._energies)
         return max(0.0, 1.0 - sum(energy for _, energy in self._energies) / total) if total > 0.0 else 0.0
 
-    def _fit(self, rows: _Float, heard: _Float) -> None:
+    def _fit(self, rows: _Float, heard: _Float, missed: _Float) -> None:
+        # Least squares weighted by the inverse power of what is not echo, so that a caller hardly moves the filter.
+        noise = np.float32(np.mean(np.square(missed)) + UNSURE * np.mean(np.square(heard)) + SILENCE)
         self._power *= MEMORY
-        self._power += rows.T @ rows
+        self._power += rows.T @ (rows / noise)
         self._cross *= MEMORY
-        self._cross += rows.T @ heard
-        ridge = RIDGE * float(np.trace(self._power)) / TAPS + 1e-6
-        self._filter = np.linalg.solve(self._power + ridge * np.eye(TAPS, dtype=np.float32), self._cross)
+        self._cross += rows.T @ (heard / noise)
+        ridge = RIDGE * float(np.trace(self._power)) / TAPS + 1e-9
+        self._filter[:] = np.linalg.solve(self._power + ridge * np.eye(TAPS, dtype=np.float32), self._cross)
 
     def _search(self) -> None:
         length, longest = round(SEARCH_S * RATE), round(LONGEST_DELAY_S * RATE)
@@ -131,7 +139,7 @@ class EchoDetector:
     def _forget(self) -> None:
         self._power: _Float = np.zeros((TAPS, TAPS), dtype=np.float32)
         self._cross: _Float = np.zeros(TAPS, dtype=np.float32)
-        self._filter: _Float = np.zeros(TAPS, dtype=np.float32)
+        self._filter = np.zeros(TAPS, dtype=np.float32)
 
 
 class _Line:
