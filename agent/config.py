@@ -87,6 +87,8 @@ class VadSettings(Section):
     """Once voiced, frames stay voiced down to this; hysteresis as in Silero's reference (threshold - 0.15)."""
     weights: str = "silero-v6"
     """A name from `agent models`, or the path of a Silero .onnx."""
+    own_voice: bool = True
+    """Tell the agent's own voice, come back as an echo, from a caller who speaks over it."""
 
 
 class RecognizerSettings(Section):

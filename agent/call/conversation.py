@@ -15,6 +15,7 @@ from agent.call.hearing import Heard, Hearing
 from agent.call.listening import RECORD_RATE, Listening
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
+from agent.call.own_voice import OwnVoice
 from agent.call.playout import Playout
 from agent.call.preparing import Preparation
 from agent.call.replying import Reply, Speaker
@@ -25,7 +26,7 @@ from agent.gateways.base import CallStarted, GatewayProtocol, Hangup
 from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
 from audio.resample import StreamResampler, to_float, to_pcm16
-from models.contracts import OUT_OF_SCOPE, Understood
+from models.contracts import OUT_OF_SCOPE, Samples, Understood
 from models.pool import Priority
 
 KEYS_MS = 1500.0
@@ -84,6 +85,7 @@ class Conversation:
         self.hearing = Hearing(services, self.listening, lambda: (self._dialogue.context, self._floor.profile))
         self.playout = Playout(can)
         self._narrower = StreamResampler(rate, RECORD_RATE)
+        self._own_voice = OwnVoice() if settings.vad.own_voice and can.audio_in and can.audio_out else None
         self._speaker = Speaker(
             services.voice, self.playout, rate, self._clock, wake, self._on_part, mute=not can.audio_out
         )
@@ -113,9 +115,13 @@ class Conversation:
         self._notes.state(self.phase)
         self._speak_up(self._dialogue.open(started.caller, started.parameters))
 
-    def frame(self, probability: float) -> None:
-        """The next frame of the caller's audio is voiced with this probability."""
-        self._step(floor.Frame(self.listening.judge(probability)))
+    def frame(self, probability: float, samples: Samples) -> None:
+        """The next frame of the caller's audio, float32[512] at 16 kHz, is voiced with this probability."""
+        now = self._clock.now_ms()
+        self._record_played(now)
+        echo = self._own_voice is not None and self._own_voice.in_frame(samples, now)
+        voiced = self.listening.judge(0.0 if echo else probability)
+        self._step(floor.Frame(voiced))
 
     def advance(self, now: float) -> float | None:
         """Play what is due, act on what time brings; returns when to come again, in ms of the clock."""
@@ -505,15 +511,16 @@ class Conversation:
             self._dialogue.heard(fixed.heard or "" if fixed else "", False)
 
     def _record_played(self, now: float) -> None:
-        if self._notes.record is None or self._notes.record.recording is None:
-            return
         played = self.playout.played(now)
         if played is None:
             return
         samples, at_ms = played
         if self._can.encoding.rate != RECORD_RATE:
             samples = to_pcm16(self._narrower.process(to_float(samples)))
-        self._notes.record.recording.agent(samples, self._notes.at(at_ms))
+        if self._own_voice is not None:
+            self._own_voice.played(samples, at_ms)
+        if self._notes.record is not None and self._notes.record.recording is not None:
+            self._notes.record.recording.agent(samples, self._notes.at(at_ms))
 
     async def _transfer(self) -> None:
         leaving, self._leaving = self._leaving, None

@@ -303,8 +303,8 @@ class Session:
                     self._deaf = True
                     conversation.part_failed("vad", error)
                     chances = []
-            for chance in chances:
-                conversation.frame(chance)
+            for chance, frame in zip(chances, frames, strict=False):
+                conversation.frame(chance, frame)
             self._judged.set()
             cutting = conversation.cut_if_long() if chances else None
             if cutting is not None:
