@@ -43,10 +43,10 @@ FRAMES = 3
 ECHO = 0.5
 """Share explained from which a frame is the agent's echo.
 
-Chosen on three of six 8 s lines of Piper with Kokoro as the caller, reported on the other three: mu-law both ways, delays
-of 40 to 500 ms, three measured rooms, a synthetic one and none. Of the loud echo frames it holds 90 % (echo at -10 to
--30 dB; at -20 dB 93 to 98 %, but 78 % in the synthetic room, whose reverberation is 3 dB above its direct sound). Of a
-caller's frames it takes 24 / 5 / 0.2 % for echo where the caller is 0 / 6 / 20 dB above it.
+Chosen on three of six 8 s lines of Piper with Kokoro as the caller, reported on the other three: mu-law both ways,
+delays of 40 to 500 ms, three measured rooms, a synthetic one and none. Of the loud echo frames it holds 90 % (echo at
+-10 to -30 dB; at -20 dB 93 to 98 %, but 78 % in the synthetic room, whose reverberation is 3 dB above its direct
+sound). Of a caller's frames it takes 24 / 5 / 0.2 % for echo where the caller is 0 / 6 / 20 dB above it.
 """
 SILENCE = 1e-7
 """Mean square below which played audio can leave no echo (-70 dBFS)."""
