@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from models.contracts import UnderstandingContext
 from models.encoder import normalise
-from models.errors import ModelMissing
-from models.heads import LinearHead, Vectors, load_head
 from models.slots.digits import digit_runs
 from models.slots.find import find_slots
 from models.slots.spec import SlotContext, SlotSpec
 from models.slots.tokens import FILLERS
 from models.slots.yes_no import cue, only
-
-WEIGHTS = Path(__file__).with_name("weights") / "completeness.npz"
-WIDTH = 4096
+from models.turn_text import WEIGHTS, TextEnd
+from models.turn_weights import TurnWeights, bounded, chance, read_out
 
 FINISHED = 0.95
 UNDECIDED = 0.5
@@ -34,11 +29,13 @@ _ENOUGH_OF_MANY = 0.6
 
 _TRAILING = re.compile(r"(?:\.{2,}|…|[-–—,:;])\s*$")
 _TRAILING_FACTOR = 0.35
-"""A recognizer writes a dash, comma or dots where the voice stayed up; odds are multiplied by this."""
+"""A recognizer writes a dash, comma or dots where the voice stayed up; odds of a rule are multiplied by this."""
 
 _ASKING_FACTOR = 3.0
-_PAUSE_FACTOR = 3.0
-"""The head learned from as many cut texts as whole ones; it is asked at a pause, where most are whole."""
+_BARE = 0.85
+"""A yes or no that nobody asked for often opens a longer sentence."""
+_ANSWERED = 0.8
+"""Least where the words form a short question, or hold the yes or no that was asked for."""
 
 _ASKING = re.compile(r"\?\s*$")
 
@@ -82,60 +79,38 @@ _SOCIAL = re.compile(
 )
 
 
-def word_features(text: str) -> Vectors:
-    """How `text` begins, ends and how long it is, hashed: float32[4096]."""
-    words = ["^", *normalise(text).split()]
-    count = len(words) - 1
-    keys = [f"n{min(count, 12)}", f"a{' '.join(words[1:2])}", f"b{' '.join(words[1:3])}", f"x{words[1:2]}{words[-1:]}"]
-    keys += [f"z{size}{' '.join(words[-size:])}" for size in (1, 2, 3, 4) if len(words) >= size]
-    keys += [f"s{words[-1][-3:]}", f"l{words[-1]}{min(count, 4)}"]
-    keys += [f"w{word}" for word in set(words)]
-    vector = np.zeros(WIDTH, dtype=np.float32)
-    for key in keys:
-        code = zlib.crc32(key.encode())
-        vector[code % WIDTH] += 1.0 if (code >> 16) & 1 else -1.0
-    return vector
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """P(finished) in [0, 1], and whether what was asked settled it, whatever else was heard."""
+
+    probability: float
+    ruled: bool
 
 
-class Completeness:
-    """P(the sentence is finished): rules where the words or the question settle it, else a small logistic head.
+class Rules:
+    """What is known of how turns end without learning it: values asked for, hanging words, repairs, bare answers."""
 
-    See weights/completeness.md for the head.
-    """
-
-    def __init__(self, slot_specs: Sequence[SlotSpec], path: Path = WEIGHTS) -> None:
-        """Read the head's weights at `path`.
-
-        Raises:
-            ModelMissing: there is no such file.
-            ModelDamaged: the file is not a head.
-        """
+    def __init__(self, slot_specs: Sequence[SlotSpec]) -> None:
+        """`slot_specs` are the values the domain may ask for."""
         self._specs = {spec.name: spec for spec in slot_specs}
-        try:
-            self._head, _ = load_head(path)
-        except FileNotFoundError:
-            remedy = "train them: python -m models.training.completeness --data DIR"
-            raise ModelMissing(f"no completeness weights at {path}; {remedy}") from None
 
-    @property
-    def head(self) -> LinearHead:
-        """The weights; labels are cut and whole."""
-        return self._head
+    def answer(self, text: str, context: UnderstandingContext, at: SlotContext) -> float | None:
+        """P(finished) in [0, 1] of a text with words, from what was asked for; None where that says nothing.
 
-    def probability(self, text: str, context: UnderstandingContext, at: SlotContext) -> float:
-        """P(finished) in [0, 1]; 0.5 where nothing was said. `at` is what slot parsing knows (today, expected)."""
-        plain = normalise(text)
-        if not plain:
-            return UNDECIDED
+        A number that was begun and is too short for any that the domain knows counts too.
+        """
         sure = self._of_value(text, context, at)
-        if sure is None:
-            sure = self._of_words(text, plain, context)
-        odds = sure / (1.0 - sure)
-        if _TRAILING.search(text):
-            odds *= _TRAILING_FACTOR
-        if _ASKING.search(text):
-            odds *= _ASKING_FACTOR
-        return odds / (1.0 + odds)
+        if sure is None and context.asked_yes_no and only(text) and not _REPAIR.search(normalise(text)):
+            sure = FINISHED
+        return None if sure is None else _marked(sure, text)
+
+    def wording(self, text: str) -> float | None:
+        """P(finished) in [0, 1] of a text with words, from what it ends with; None where that says nothing.
+
+        A recognizer makes such words of half a one too ("Thank you."), so what was heard counts beside it.
+        """
+        sure = self._of_words(text, normalise(text))
+        return None if sure is None else _marked(sure, text)
 
     def _of_value(self, text: str, context: UnderstandingContext, at: SlotContext) -> float | None:
         """What the value asked for says; None where it says nothing."""
@@ -184,13 +159,12 @@ class Completeness:
             return False
         return len(runs[-1].digits) < min(lengths) and _NUMBERED.search(text[: runs[-1].start]) is not None
 
-    def _of_words(self, text: str, plain: str, context: UnderstandingContext) -> float:
+    def _of_words(self, text: str, plain: str) -> float | None:
         words = plain.split()
         if _REPAIR.search(plain):
             return _REPAIRING
         if only(text) or _SOCIAL.match(plain):
-            # "no" and "okay" often open a longer sentence where nothing was asked.
-            return FINISHED if context.asked_yes_no or _SOCIAL.match(plain) else 0.85
+            return FINISHED if _SOCIAL.match(plain) else _BARE
         if words[-1] in FILLERS:
             return UNFINISHED
         if words[-1] in _HANGING and not _MAY_END.search(plain):
@@ -199,8 +173,55 @@ class Completeness:
             return UNFINISHED
         if _ANNOUNCES.search(plain) and not _GIVEN.search(plain):
             return UNFINISHED
-        sure = float(self._head.probabilities(word_features(text)[None, :])[0][self._head.labels.index("whole")])
-        if _ENDS_A_QUESTION.search(plain) or (context.asked_yes_no and cue(text) is not None):
-            sure = max(sure, 0.8)
-        odds = _PAUSE_FACTOR * sure / max(1.0 - sure, 1e-6)
-        return min(max(odds / (1.0 + odds), UNFINISHED), FINISHED)
+        return None
+
+
+class Completeness:
+    """P(the sentence is finished): rules where the words or the question settle it, else a small network.
+
+    See weights/turn.md for the network.
+    """
+
+    def __init__(self, slot_specs: Sequence[SlotSpec], folder: Path = WEIGHTS) -> None:
+        """Load the network and its calibration from `folder`.
+
+        Raises:
+            ModelMissing: a file is not there.
+            ModelDamaged: a file cannot be loaded.
+        """
+        self._rules = Rules(slot_specs)
+        self._net = TextEnd(folder)
+        self._weights = TurnWeights.load(folder / "turn.npz").words
+
+    def read(self, text: str, context: UnderstandingContext, at: SlotContext) -> Completion:
+        """How `text` ends; 0.5 where nothing was said. `at` is what slot parsing knows (today, expected)."""
+        plain = normalise(text)
+        if not plain:
+            return Completion(UNDECIDED, ruled=True)
+        sure = self._rules.answer(text, context, at)
+        if sure is not None:
+            return Completion(sure, ruled=True)
+        sure = self._rules.wording(text)
+        if sure is None:
+            sure = chance(read_out(self._weights, word_inputs(text, self._net.log_odds(text))))
+            if _ENDS_A_QUESTION.search(plain) or (context.asked_yes_no and cue(text) is not None):
+                sure = max(sure, _ANSWERED)
+        return Completion(sure, ruled=False)
+
+    def probability(self, text: str, context: UnderstandingContext, at: SlotContext) -> float:
+        """P(finished) in [0, 1] alone; see `read`."""
+        return self.read(text, context, at).probability
+
+
+def _marked(sure: float, text: str) -> float:
+    odds = sure / (1.0 - sure)
+    if _TRAILING.search(text):
+        odds *= _TRAILING_FACTOR
+    if _ASKING.search(text):
+        odds *= _ASKING_FACTOR
+    return odds / (1.0 + odds)
+
+
+def word_inputs(text: str, net: float) -> list[float]:
+    """`models.turn_weights.WORDS` of a text with words for which the network gave the log-odds `net`."""
+    return [bounded(net), float(_TRAILING.search(text) is not None)]

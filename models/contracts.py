@@ -119,7 +119,8 @@ class Understood:
     """What a text means.
 
     intent is `OUT_OF_SCOPE` where no intent of the domain fits. ranking lists (intent, probability), best first.
-    complete: P(the sentence is finished) in [0, 1], from the words alone.
+    complete: P(the sentence is finished) in [0, 1], from the words alone; ruled: what was asked settled that, whatever
+    else was heard.
     """
 
     intent: str
@@ -128,6 +129,7 @@ class Understood:
     slots: tuple[Slot, ...] = ()
     emotion: TextEmotion = TextEmotion()
     complete: float = 1.0
+    ruled: bool = False
 
     def slot(self, name: str) -> Slot | None:
         """The last slot of that name, which is the one a caller who corrects himself means."""

@@ -21,7 +21,7 @@ from typing import Literal
 
 from models.errors import ModelDamaged, ModelError, ModelMissing
 
-Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "voice_emotion", "text_emotion", "completeness"]
+Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "voice_emotion", "text_emotion", "turn"]
 Kind = Literal["package", "file", "path", "hub"]
 
 OURS = Path(__file__).resolve().parent / "weights"
@@ -169,14 +169,14 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
         "models/weights/text_emotion.md",
     ),
     (
-        "completeness",
-        "completeness",
-        "completeness*",
-        "completeness.npz",
-        "Apache-2.0, with attribution to Banking77 and CLINC150",
-        "https://github.com/PolyAI-LDN/task-specific-datasets",
+        "turn",
+        "turn",
+        "turn*",
+        "turn.npz",
+        "Apache-2.0, with attribution to the sets on its card",
+        "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
         True,
-        "models/weights/completeness.md",
+        "models/weights/turn.md",
     ),
 )
 

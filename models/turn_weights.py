@@ -13,8 +13,8 @@ from models.errors import ModelDamaged, ModelMissing
 WEIGHTS = Path(__file__).with_name("weights") / "turn.npz"
 Floats = npt.NDArray[np.float32]
 
-WORDS = ("net", "asking", "trailing", "log_words")
-"""What `words` reads: the text network's log-odds, a final question mark, a final comma, dash or dots, and length."""
+WORDS = ("net", "trailing")
+"""What `words` reads: the text network's log-odds, and a final comma, dash or dots."""
 HEARD = ("words", "closing", "confidence", "unmarked")
 """What `heard` reads: log-odds of the words, `Recognition.closing`, log-probability, and no mark at the end."""
 SOUND = (*HEARD, "voice")

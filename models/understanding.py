@@ -79,7 +79,7 @@ class HeadsUnderstanding:
         """`today` gives the caller's date, against which "last Tuesday" is read.
 
         Raises:
-            ModelMissing: the completeness weights are not there.
+            ModelMissing: the turn-end weights are not there.
             SlotError: a slot has a wrong option.
         """
         self._encoder = encoder
@@ -97,15 +97,16 @@ class HeadsUnderstanding:
         `give_information`, a bare answer to a yes-no question `affirm` or `deny`, unless another intent is clear.
         """
         at = SlotContext(self._today(), context.expected_slots, context.asked_yes_no)
-        complete = self._completeness.probability(text, context, at)
+        completion = self._completeness.read(text, context, at)
         if not text.strip():
-            return Understood(OUT_OF_SCOPE, 0.0, complete=complete)
+            return Understood(OUT_OF_SCOPE, 0.0, complete=completion.probability, ruled=completion.ruled)
         slots = find_slots(text, self._specs, at)
         ranking, intent, confidence = self._classify(text)
         intent, confidence = self._in_context(text, context, slots, intent, confidence)
         rest = tuple(row for row in ranking if row[0] != intent)
         ranking = tuple(sorted(((intent, confidence), *rest), key=lambda row: row[0] != intent))
-        return Understood(intent, confidence, ranking, slots, self._emotion.read(text), complete)
+        emotion = self._emotion.read(text)
+        return Understood(intent, confidence, ranking, slots, emotion, completion.probability, completion.ruled)
 
     def _classify(self, text: str) -> tuple[Ranking, str, float]:
         """The whole turn, or that sentence of it which asks most clearly for something; later ones win ties."""

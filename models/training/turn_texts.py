@@ -25,6 +25,7 @@ LONGEST_WORDS = 40
 _SPOKEN = re.compile(r"[A-Za-z0-9 ,.?!'\"$%@;:()/&-]+")
 _BRACKETED = re.compile(r"\[[A-Z]+\]")
 _PLACEHOLDERS = {"[NAME]": "Sam", "[RELIGION]": "people"}
+_PLAIN_QUOTES = str.maketrans("’‘“”", "''\"\"")
 _DOMAINS = ("airline", "fastfood", "finance", "insurance", "media", "software")
 _NAMES = (
     "anna", "brian", "carla", "david", "elena", "frank", "grace", "henry", "irene", "james", "karen", "louis", "maria",
@@ -127,7 +128,7 @@ def _heard(words: list[str], random: np.random.Generator) -> str:
 def _usable(texts: Iterable[str]) -> list[str]:
     found = []
     for raw in texts:
-        text = raw.translate(str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"'})).strip()
+        text = raw.translate(_PLAIN_QUOTES).strip()
         for mark, word in _PLACEHOLDERS.items():
             text = text.replace(mark, word)
         if _BRACKETED.search(text) or not _SPOKEN.fullmatch(text) or "http" in text:

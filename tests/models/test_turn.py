@@ -1,29 +1,125 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from models.contracts import Slot, UnderstandingContext, Understood
-from models.turn import LEADING, turn_over
+from models.contracts import Recognition, Samples, Slot, UnderstandingContext, Understood
+from models.errors import ModelDamaged, ModelMissing
+from models.turn import LEADING, TurnModel, turn_over
 
 LEADS = frozenset({"complaint", "deny", "greeting"})
 YES = Slot("yes_no", True, "yes", (0, 3))
 NUMBER = Slot("order_number", "42719", "42719", (0, 5))
+CASES = [
+    (Understood("order_status", 1.0, complete=0.9), UnderstandingContext(), 0.9),
+    (Understood("complaint", 1.0, complete=0.9), UnderstandingContext(), LEADING),
+    (Understood("complaint", 1.0, complete=0.2), UnderstandingContext(), 0.2),
+    (Understood("deny", 1.0, slots=(YES,), complete=0.95), UnderstandingContext(asked_yes_no=True), 0.95),
+    (Understood("deny", 1.0, slots=(YES,), complete=0.95), UnderstandingContext(), LEADING),
+    (
+        Understood("greeting", 1.0, slots=(NUMBER,), complete=0.95),
+        UnderstandingContext(expected_slots=("order_number",)),
+        0.95,
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("understood", "context", "expected"),
-    [
-        (Understood("order_status", 1.0, complete=0.9), UnderstandingContext(), 0.9),
-        (Understood("complaint", 1.0, complete=0.9), UnderstandingContext(), LEADING),
-        (Understood("complaint", 1.0, complete=0.2), UnderstandingContext(), 0.2),
-        (Understood("deny", 1.0, slots=(YES,), complete=0.95), UnderstandingContext(asked_yes_no=True), 0.95),
-        (Understood("deny", 1.0, slots=(YES,), complete=0.95), UnderstandingContext(), LEADING),
-        (
-            Understood("greeting", 1.0, slots=(NUMBER,), complete=0.95),
-            UnderstandingContext(expected_slots=("order_number",)),
-            0.95,
-        ),
-    ],
-)
+@pytest.fixture(scope="module")
+def model() -> TurnModel:
+    return TurnModel()
+
+
+def heard(closing: float | None, text: str = "I want to return the boots.") -> Recognition:
+    return Recognition(text, average_log_probability=-0.3, closing=closing)
+
+
+def spoken(falling: bool) -> Samples:
+    """A second and a half of a buzz that stays level, or falls in pitch and fades over its last half second."""
+    at = np.arange(24_000) / 16_000
+    late = np.clip((at - 1.0) / 0.5, 0.0, 1.0) if falling else np.zeros_like(at)
+    pitch = 140.0 * 2.0 ** (-late * 0.7)
+    phase = 2 * np.pi * np.cumsum(pitch) / 16_000
+    wave = sum(np.sin(n * phase) / n for n in range(1, 16))
+    syllables = 0.6 + 0.4 * np.cos(2 * np.pi * 4 * at)
+    quiet = np.zeros(4_000)
+    return np.concatenate([0.1 * wave * syllables * 10 ** (-late * 0.9), quiet]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("understood", "context", "expected"), CASES)
 def test_leading_sentences_are_seldom_the_whole_turn(
     understood: Understood, context: UnderstandingContext, expected: float
 ) -> None:
     assert turn_over(understood, context, LEADS) == expected
+
+
+@pytest.mark.parametrize(("understood", "context", "expected"), CASES)
+def test_typed_text_is_judged_by_its_words(
+    model: TurnModel, understood: Understood, context: UnderstandingContext, expected: float
+) -> None:
+    assert model.probability(understood, context, leading=LEADS).probability == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_surer_the_recognizer_that_a_sentence_ends_the_likelier_the_end(model: TurnModel) -> None:
+    understood = Understood("return_item", 1.0, complete=0.7)
+    found = [
+        model.probability(understood, recognition=heard(closing)).probability for closing in (-4.0, -1.0, 1.0, 3.0)
+    ]
+    assert found == sorted(found)
+    assert found[0] < 0.5 < found[-1]
+
+
+def test_words_that_end_nothing_count_against_the_end(model: TurnModel) -> None:
+    found = [
+        model.probability(Understood("return_item", 1.0, complete=complete), recognition=heard(1.0)).probability
+        for complete in (0.05, 0.4, 0.95)
+    ]
+    assert found == sorted(found)
+    assert found[-1] - found[0] > 0.2
+
+
+def test_a_voice_that_falls_and_fades_sounds_more_like_an_end(model: TurnModel) -> None:
+    understood = Understood("return_item", 1.0, complete=0.7)
+    level, falling = (
+        model.probability(understood, recognition=heard(1.0), samples=spoken(falls)) for falls in (False, True)
+    )
+    assert falling.parts["voice"] > level.parts["voice"]
+    assert falling.probability > level.probability
+
+
+def test_a_rule_outweighs_recognizer_and_voice(model: TurnModel) -> None:
+    understood = Understood("give_information", 1.0, complete=0.08, ruled=True)
+    end = model.probability(understood, recognition=heard(4.0), samples=spoken(True))
+    assert end.probability == pytest.approx(0.08, abs=1e-3)
+    assert end.parts["ruled"] == 1.0
+    assert "closing" not in end.parts
+
+
+def test_a_leading_sentence_stays_leading_however_it_sounds(model: TurnModel) -> None:
+    understood = Understood("complaint", 1.0, complete=0.99)
+    end = model.probability(understood, recognition=heard(4.0), samples=spoken(True), leading=LEADS)
+    assert end.probability <= LEADING
+    assert end.parts["leading"] == 1.0
+
+
+def test_parts_name_what_was_there(model: TurnModel) -> None:
+    understood = Understood("return_item", 1.0, complete=0.7)
+    assert set(model.probability(understood).parts) == {"words"}
+    assert set(model.probability(understood, recognition=heard(None)).parts) == {"words"}
+    assert set(model.probability(understood, recognition=heard(1.0)).parts) == {"words", "closing"}
+    both = model.probability(understood, recognition=heard(1.0), samples=spoken(True))
+    assert set(both.parts) == {"words", "closing", "voice"}
+
+
+@pytest.mark.parametrize("samples", [np.zeros(0), np.zeros(16_000), np.full(2_000, 0.1)])
+def test_too_little_voice_leaves_it_to_the_words(model: TurnModel, samples: Samples) -> None:
+    understood = Understood("return_item", 1.0, complete=0.7)
+    with_voice = model.probability(understood, recognition=heard(1.0), samples=samples.astype(np.float32))
+    assert with_voice == model.probability(understood, recognition=heard(1.0))
+
+
+def test_missing_and_damaged_weights_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"python -m models\.training\.turn"):
+        TurnModel(tmp_path / "turn.npz")
+    (tmp_path / "turn.npz").write_bytes(b"nothing")
+    with pytest.raises(ModelDamaged, match="train them again"):
+        TurnModel(tmp_path / "turn.npz")

@@ -41,6 +41,8 @@ _HEARD_VOICES = ("jm_kumo", "jf_tebukuro")
 _OWN_SHARE = 0.75
 """Part of the readings to learn from that the agent's own voice reads, since it is ten times as fast."""
 _DICTATED = 0.1
+_SAVE_EVERY = 30
+"""Turns after which what there is is kept; a smaller number of readings is the beginning of a larger one."""
 _TWO_SENTENCES = 0.2
 _SETS = {
     "goemotions": 0.35,
@@ -246,8 +248,11 @@ def main() -> None:
     for name in arguments.sets or makers:
         random = np.random.default_rng(seed)
         every = name in {"librispeech", "harvard", "scenarios"}
-        turns = track(makers[name](), description=name)
-        found = [cut for turn in turns for cut in cuts_of(turn, recognizer, random, every)]
+        found: list[Cut] = []
+        for count, turn in enumerate(track(makers[name](), description=name), start=1):
+            found += cuts_of(turn, recognizer, random, every)
+            if count % _SAVE_EVERY == 0:
+                save_cuts(arguments.out / f"{name}.npz", found)
         save_cuts(arguments.out / f"{name}.npz", found)
         print(f"{name}: {sum(cut.whole for cut in found)} whole, {sum(not cut.whole for cut in found)} cut")
 
