@@ -78,13 +78,17 @@ class EchoDetector:
         """The agent's side sent samples[n] in [-1, 1]; the first of them was due at `at_ms`."""
         self._played.append(samples, at_ms)
 
+    def heard(self, frame: _Float, at_ms: float) -> None:
+        """Keep frame[n], of which nothing is asked; a frame without a voice needs no explaining and costs little."""
+        self._received.append(frame, at_ms)
+
     def explains(self, frame: _Float, at_ms: float) -> float:
         """Share of the energy of frame[n] (and the two before it) that is an echo of what was played, in [0, 1].
 
         `at_ms` is the time of its first sample. 0 where nothing was audible lately or no delay is known yet.
         """
         first = self._received.end
-        self._received.append(frame, at_ms)
+        self.heard(frame, at_ms)
         first = max(first, self._received.end - round(len(frame) * RATE / self._rate) - 8)
         size = self._received.end - first
         if size < 1:

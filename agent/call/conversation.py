@@ -119,7 +119,8 @@ class Conversation:
         """The next frame of the caller's audio, float32[512] at 16 kHz, is voiced with this probability."""
         now = self._clock.now_ms()
         self._record_played(now)
-        echo = self._own_voice is not None and self._own_voice.in_frame(samples, now)
+        own = self._own_voice
+        echo = own is not None and own.in_frame(samples, now, self.listening.would_judge(probability))
         voiced = self.listening.judge(0.0 if echo else probability)
         self._step(floor.Frame(voiced))
 

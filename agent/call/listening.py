@@ -78,9 +78,13 @@ class Listening:
         self._rest = rest[count * FRAME :]
         return [rest[n * FRAME : (n + 1) * FRAME] for n in range(count)], pcm
 
+    def would_judge(self, probability: float) -> bool:
+        """Whether a frame of this voice probability would count as voiced, were it the next."""
+        return probability >= (self._release if self._voiced else self._threshold)
+
     def judge(self, probability: float) -> bool:
         """Whether the next frame, of this voice probability, counts as voiced."""
-        self._voiced = probability >= (self._release if self._voiced else self._threshold)
+        self._voiced = self.would_judge(probability)
         self._framed += FRAME
         if self._voiced:
             self._last_voiced = self._framed

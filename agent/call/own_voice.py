@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from audio.codec import Pcm16
-from audio.echo import RATE, EchoDetector
+from audio.echo import ECHO, RATE, EchoDetector
 from audio.resample import StreamResampler, to_float
 from models.contracts import Samples
 
 HEARD_RATE = 16_000
-EXPLAINED = 0.5
-"""Share of a frame's energy that what was played explains, from which it is an echo."""
 LONG_AGO_MS = 1200.0
 """An echo comes within this of what was played; later frames are not compared."""
 DRIFT_MS = 300.0
@@ -31,8 +29,11 @@ class OwnVoice:
         self._detector.played(to_float(samples), at_ms)
         self._played_ms = at_ms + len(samples) * 1000.0 / RATE
 
-    def in_frame(self, frame: Samples, now_ms: float) -> bool:
-        """Whether frame[n] at 16 kHz, which ended about now, is no more than an echo. Wants every frame, in order."""
+    def in_frame(self, frame: Samples, now_ms: float, voiced: bool) -> bool:
+        """Whether frame[n] at 16 kHz, which ended about now, is no more than an echo.
+
+        It wants every frame, in order, but looks only at those with a voice.
+        """
         before_ms = self._heard * 1000.0 / HEARD_RATE
         self._heard += len(frame)
         ended_ms = self._began_ms + self._heard * 1000.0 / HEARD_RATE
@@ -41,4 +42,8 @@ class OwnVoice:
         at_ms = self._began_ms + before_ms
         if at_ms - self._played_ms > LONG_AGO_MS:
             return False
-        return self._detector.explains(self._narrower.process(frame), at_ms) >= EXPLAINED
+        narrow = self._narrower.process(frame)
+        if not voiced:
+            self._detector.heard(narrow, at_ms)
+            return False
+        return self._detector.explains(narrow, at_ms) >= ECHO
