@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ from models.contracts import UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
 from models.phrase_cache import CachedVoice, PhraseCache
-from models.pool import Pool, Priority
+from models.pool import Pool, Priority, give_way
 from models.recognizer import WhisperRecognizer
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
@@ -82,7 +83,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         domain = load_domain(settings.domain_path())
         emotion: VoiceEmotionModel | None
         recognizer, voice, vad, encoder, emotion = await asyncio.gather(
-            asyncio.to_thread(_recognizer, settings),
+            _giving_way(lambda: _recognizer(settings)),
             asyncio.to_thread(PiperVoice, settings.voice.model, run=_synthesis(pool)),
             asyncio.to_thread(SileroVad, settings.vad.weights),
             asyncio.to_thread(_encoder),
@@ -133,6 +134,15 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             return await cached.warm(phrases)
 
         yield Loaded(services, pool, domain, records.database, phrases, warm)
+
+
+async def _giving_way(load: Callable[[], T]) -> T:
+    """Load a model that computes in threads of its own: they take the low priority of the one it is loaded in."""
+    executor = ThreadPoolExecutor(1, "loading", initializer=give_way)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, load)
+    finally:
+        executor.shutdown(wait=False)
 
 
 def _synthesis(pool: Pool) -> Any:

@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -42,6 +44,9 @@ DROPPABLE = Priority.SPECULATION
 """Jobs from this priority on are dropped when the queue is full; earlier ones are refused only at twice the bound."""
 
 
+NICE = 5
+"""How much lower than the event loop's the priority of model threads is, in the system's steps: on full cores audio
+keeps its pace, and models still get a third as much time as the loop asks for."""
 REMEMBERED = 1024
 """Jobs of a kind whose waits are remembered; at 16 calls those of the last half minute, for the most frequent kind."""
 
@@ -195,6 +200,7 @@ class Pool:
             thread.join(timeout=10.0)
 
     def _work(self) -> None:
+        give_way()
         while True:
             with self._lock:
                 while not self._jobs and not self._closed:
@@ -243,6 +249,14 @@ class Pool:
             kind = self._kinds[Priority(priority)]
             kind.done += jobs
             kind.busy_s += time.monotonic() - began
+
+
+def give_way() -> None:
+    """Lower the priority of this thread, and of those it will start, by `NICE`; does nothing but on Linux."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
 
 
 _Outcome = tuple[_Job[Any], Any, BaseException | None]

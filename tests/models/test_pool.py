@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from models.errors import Overloaded
-from models.pool import Pool, Priority
+from models.pool import NICE, Pool, Priority
 
 
 class Busy:
@@ -173,3 +176,58 @@ async def test_no_wake_up_is_lost() -> None:
             assert await asyncio.gather(*jobs) == list(range(3000))
     finally:
         pool.close()
+
+
+async def test_voice_activity_that_waits_is_done_together_and_in_order() -> None:
+    pool = Pool(workers=1, gather_ms=100.0)
+    threads: list[int] = []
+    done: list[int] = []
+
+    def judge(number: int) -> int:
+        threads.append(threading.get_ident())
+        done.append(number)
+        if number == 2:
+            raise ValueError("bad frame")
+        return number
+
+    try:
+        async with asyncio.timeout(5):
+            await pool.run(Priority.VOICE_ACTIVITY, lambda: judge(0))
+            jobs = [pool.run(Priority.VOICE_ACTIVITY, functools.partial(judge, number)) for number in (1, 2, 3)]
+            found = await asyncio.gather(*jobs, return_exceptions=True)
+    finally:
+        pool.close()
+    assert done == [0, 1, 2, 3]
+    assert len(set(threads)) == 1
+    assert (found[0], str(found[1]), found[2]) == (1, "bad frame", 3)
+
+
+async def test_the_load_tells_what_each_kind_of_job_cost_and_how_long_it_waited(busy: Busy) -> None:
+    waiting = busy.job(Priority.UNDERSTANDING)
+    late = busy.job(Priority.EMOTION, within_ms=1.0)
+    await asyncio.sleep(0.05)
+    busy.free()
+    async with asyncio.timeout(5):
+        await asyncio.gather(waiting, late, return_exceptions=True)
+        await asyncio.to_thread(busy.pool.close)
+    load = busy.pool.load()
+    assert load[Priority.FINAL_RECOGNITION].busy_s >= 0.04
+    assert load[Priority.UNDERSTANDING].done == 1
+    assert load[Priority.UNDERSTANDING].waited_ms[0] >= 40.0
+    assert (load[Priority.EMOTION].done, load[Priority.EMOTION].dropped) == (0, 1)
+    assert busy.pool.load(last_s=0.0)[Priority.UNDERSTANDING].waited_ms == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+async def test_workers_give_way_to_the_loop() -> None:
+    def priority_here() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    pool = Pool(workers=1)
+    try:
+        models = await pool.run(Priority.UNDERSTANDING, priority_here)
+        voice = await pool.run(Priority.VOICE_ACTIVITY, priority_here)
+    finally:
+        pool.close()
+    assert models == min(19, priority_here() + NICE)
+    assert voice == priority_here()
