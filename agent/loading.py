@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 
 from agent.call.replying import patience_ms, priority
-from agent.call.services import CallServices, Carrier
+from agent.call.services import CallServices, Carrier, TurnEndModel
 from agent.clock import Clock, RealClock
 from agent.config import Settings
 from agent.dialogue.actions import open_actions
@@ -28,7 +28,7 @@ from agent.records.database import Database
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
 from agent.yamlfile import FileError
-from models.contracts import UnderstandingContext, Understood, VoiceEmotionModel
+from models.contracts import Recognition, Samples, UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
 from models.phrase_cache import CachedVoice, PhraseCache
@@ -37,7 +37,7 @@ from models.recognizer import WhisperRecognizer
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
 from models.training.heads import cached_intent_head, generic_out_of_scope
-from models.turn import turn_over
+from models.turn import TurnEnd, TurnModel
 from models.understanding import HeadsUnderstanding
 from models.vad import SileroVad, VadState
 from models.voice import PiperVoice
@@ -112,7 +112,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             new_vad_state=VadState,
             recognizer=recognizer,
             understanding=understanding,
-            turn_over=_turn_over(domain),
+            turn_end=await asyncio.to_thread(_turn_end, domain, emotion),
             emotion=emotion,
             voice=cached,
             new_dialogue=engine.new_call,
@@ -198,9 +198,19 @@ def _understanding(settings: Settings, domain: Domain, encoder: SentenceEncoder,
     return HeadsUnderstanding(encoder, head, specs, TextEmotionModel(encoder), lambda: clock.wall().date())
 
 
-def _turn_over(domain: Domain) -> Callable[[Understood, UnderstandingContext], float]:
+def _turn_end(domain: Domain, emotion: VoiceEmotionModel | None) -> TurnEndModel:
     leading = frozenset(name for name, intent in domain.intents.items() if intent.leads_on)
-    return lambda understood, context: turn_over(understood, context, leading)
+    model = TurnModel(encoder=emotion.encoder if isinstance(emotion, VoiceEmotionReader) else None)
+
+    def turn_end(
+        understood: Understood,
+        context: UnderstandingContext,
+        recognition: Recognition | None = None,
+        samples: Samples | None = None,
+    ) -> TurnEnd:
+        return model.probability(understood, context, recognition=recognition, samples=samples, leading=leading)
+
+    return turn_end
 
 
 def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:

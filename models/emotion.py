@@ -165,12 +165,12 @@ class VoiceEmotionReader:
             ModelMissing: a file is not there.
             ModelDamaged: a file cannot be read, or the heads belong to another encoder.
         """
-        self._encoder = VoiceEncoder(encoder)
+        self.encoder = VoiceEncoder(encoder)
         self._heads = Heads.load(heads)
-        if self._heads.four_weight.shape != (len(LABELS), 2 * self._encoder.width):
+        if self._heads.four_weight.shape != (len(LABELS), 2 * self.encoder.width):
             raise ModelDamaged(
                 f"{heads}: four_weight has shape {self._heads.four_weight.shape}, the encoder needs "
-                f"{(len(LABELS), 2 * self._encoder.width)}; train the heads again"
+                f"{(len(LABELS), 2 * self.encoder.width)}; train the heads again"
             )
 
     def new_history(self) -> CallerHistory:
@@ -185,7 +185,7 @@ class VoiceEmotionReader:
         Raises:
             ValueError: samples is not one-dimensional or not finite.
         """
-        features = self._encoder.features(samples)
+        features = self.encoder.features(samples)
         if features is None:
             return None
         emotion = self._heads.read(history.compare(features))

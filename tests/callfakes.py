@@ -43,6 +43,7 @@ from models.contracts import (
     Understood,
 )
 from models.pool import Priority
+from models.turn import TurnEnd
 
 T = TypeVar("T")
 
@@ -421,7 +422,7 @@ class FakeCall:
             new_vad_state=object,
             recognizer=self.recognizer,
             understanding=FakeUnderstanding(),
-            turn_over=lambda understood, context: understood.complete,
+            turn_end=lambda understood, context, recognition=None, samples=None: TurnEnd(understood.complete),
             emotion=None,
             voice=self.voice,
             new_dialogue=lambda call_id, caller: self.dialogue,

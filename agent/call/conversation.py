@@ -37,8 +37,6 @@ MOST_TYPED = 4
 """Typed turns waiting to be understood, one at a time: a caller who floods must not take the models from others."""
 TYPED_REPROMPT_MS = 600_000.0
 """Silence before a typed call is asked again: people read and think."""
-UNKNOWN = 0.5
-"""P(turn over) where the words could not be recognized in time."""
 POLL_MS = 20.0
 """How often a typed turn that has to wait looks again."""
 GRACE_S = 5.0
@@ -253,7 +251,7 @@ class Conversation:
             self._notes.fault("guess_failed", f"{type(error).__name__}: {error}")
             if not self._floor.over_agent:
                 # Nothing is known of the words; the turn ends after the middle wait and is recognized then.
-                self._step(floor.Guess(revision, UNKNOWN, 1, claim=True))
+                self._step(floor.Guess(revision, self._turns.low, 1, claim=True))
             return
         self._guess = revision, heard
         self._prepare()
@@ -266,7 +264,7 @@ class Conversation:
         if words:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)
         answer = asked.asked_yes_no and heard.understood.slot("yes_no") is not None
-        self._step(floor.Guess(revision, heard.over, words, claim, answer))
+        self._step(floor.Guess(revision, heard.over.probability, words, claim, answer))
 
     def _prepare(self) -> None:
         """Make the first sentence of the answer, should the turn be over; nothing else may need it undone."""
@@ -276,7 +274,7 @@ class Conversation:
         revision, heard = self._guess
         if revision != state.revision or not (state.open and state.phase is floor.Phase.LISTENING):
             return
-        if heard.over < self._turns.low or not heard.text or not self._can.audio_out:
+        if heard.over.probability < self._turns.low or not heard.text or not self._can.audio_out:
             return
         turn = _turn_of(self._number + 1, heard)
         prepared = Preparation(self._voice, self._dialogue.preview(turn))
@@ -340,7 +338,8 @@ class Conversation:
         reply.latency["recognition"] = self._clock.now_ms() - began
         reply.reasons["recognition_ms"] = round(heard.recognition_ms, 1)
         reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)
-        reply.reasons["turn_over"] = round(heard.over, 3)
+        reply.reasons["turn_over"] = round(heard.over.probability, 3)
+        reply.reasons["turn_over_parts"] = {part: round(odds, 2) for part, odds in heard.over.parts.items()}
         return _turn_of(reply.turn, heard)
 
     def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False, prompt: bool = False) -> None:

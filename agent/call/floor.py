@@ -111,22 +111,22 @@ class FloorSettings(BaseModel):
     """What is done before a turn is known to be over, without effect: its words recognized, and a reply begun."""
     speculate_ms: Milliseconds = 128
     """Silence after which that starts; off, recognition starts after `wait_middle_ms`."""
-    wait_sure_ms: Milliseconds = 320
-    """Silence that ends a turn that is almost surely over."""
-    wait_high_ms: Milliseconds = 500
-    """Silence that ends a turn that is probably over."""
+    wait_sure_ms: Milliseconds = 360
+    """Silence that ends a turn that is almost surely over (P from `sure`); between the marks it changes evenly."""
+    wait_high_ms: Milliseconds = 600
+    """Silence that ends a turn whose P is `high`."""
     wait_middle_ms: Milliseconds = 736
-    """Silence that ends a turn that may be over; callers pause up to 700 ms inside turns."""
+    """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns."""
     wait_low_ms: Milliseconds = 1800
-    """Silence that ends a turn that sounds unfinished."""
+    """Silence that ends a turn that sounds unfinished, of a P below `low`."""
     wait_max_ms: Milliseconds = 4500
     """Silence that ends any turn, even with no guess about its words."""
     sure: float = Field(0.9, ge=0, le=1)
-    """P(turn over) from which `wait_sure_ms` holds."""
-    high: float = Field(0.75, ge=0, le=1)
-    """P(turn over) from which `wait_high_ms` holds."""
-    low: float = Field(0.4, ge=0, le=1)
-    """P(turn over) below which `wait_low_ms` holds."""
+    """P(turn over) from which `wait_sure_ms` holds; 0.9 of a calibrated model is wrong at every tenth end."""
+    high: float = Field(0.7, ge=0, le=1)
+    """P(turn over) of `wait_high_ms`."""
+    low: float = Field(0.25, ge=0, le=1)
+    """P(turn over) of `wait_middle_ms`; below it `wait_low_ms` holds."""
     short_answer_factor: float = Field(0.6, gt=0)
     """Factor on the high wait where yes or no was asked and was given; never shorter than `wait_sure_ms`."""
     dictation_factor: float = Field(2.0, gt=0)
@@ -279,16 +279,25 @@ def wait_ms(state: FloorState, settings: FloorSettings) -> float:
     if state.guess is None:
         return settings.wait_max_ms
     slow = settings.broken_factor if state.broken else 1.0
-    if state.guess >= settings.sure:
-        return settings.wait_sure_ms * slow
-    if state.guess >= settings.high:
-        short = settings.short_answer_factor if state.answered else 1.0
-        return max(settings.wait_high_ms * short, settings.wait_sure_ms) * slow
     factor = settings.dictation_factor if state.profile in _DICTATION else 1.0
-    if state.guess >= settings.low:
-        return min(settings.wait_middle_ms * factor * slow, settings.wait_max_ms)
-    factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
-    return min(settings.wait_low_ms * factor, settings.wait_max_ms)
+    if state.guess < settings.low:
+        factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
+        return min(settings.wait_low_ms * factor, settings.wait_max_ms)
+    middle, high, sure = settings.wait_middle_ms * factor, settings.wait_high_ms, settings.wait_sure_ms
+    if state.answered:
+        high = max(sure, high * settings.short_answer_factor)
+    if state.guess >= settings.high:
+        wait = _between(state.guess, (settings.high, high), (settings.sure, sure))
+    else:
+        wait = _between(state.guess, (settings.low, middle), (settings.high, high))
+    return min(wait * slow, settings.wait_max_ms)
+
+
+def _between(at: float, one: tuple[float, float], other: tuple[float, float]) -> float:
+    """The value at `at` on the line through two points; beyond the later one it stays."""
+    if at >= other[0]:
+        return other[1]
+    return one[1] + (other[1] - one[1]) * (at - one[0]) / (other[0] - one[0])
 
 
 def speculate_after_ms(state: FloorState, settings: FloorSettings) -> float:

@@ -22,11 +22,14 @@ from models.contracts import (
     VoiceEmotion,
 )
 from models.pool import Priority
+from models.turn import TurnEnd
 
 UNSURE = -1.0
 """Average log-probability per token below which words are asked again; faster-whisper's own retry threshold."""
 PROMPTS: Mapping[Profile, str] = {"digits": "The number is 5 0 3 8 6."}
 """What the recognizer is told came before. For dictated digits this cuts errors by a third (docs/benchmarks.md)."""
+NO_WORDS = TurnEnd(0.5)
+"""Where nothing was recognized, nothing says whether the turn is over."""
 EMOTION_GRACE_S = 0.05
 """How long a finished recognition waits for the voice's emotion, which runs beside it."""
 
@@ -45,8 +48,7 @@ class Heard:
     recognition_ms: float = 0.0
     understanding_ms: float = 0.0
     end: int = 0
-    over: float = 0.5
-    """P(the turn is over)."""
+    over: TurnEnd = NO_WORDS
 
 
 class Hearing:
@@ -121,8 +123,8 @@ class Hearing:
         earlier = await self._earlier()
         if piece is None:
             text = " ".join(earlier)
-            understood = await self.understand(text) if text else Understood(OUT_OF_SCOPE, 0.0)
-            heard = Heard(text, understood, history=self._history, over=self._over(understood))
+            understood, end = await self._understand(text) if text else (Understood(OUT_OF_SCOPE, 0.0), NO_WORDS)
+            heard = Heard(text, understood, history=self._history, over=end)
             if on_words is not None:
                 on_words(heard)
             return heard
@@ -151,7 +153,7 @@ class Hearing:
     async def _understood(self, recognition: Recognition, earlier: list[str], piece: Piece, began: float) -> Heard:
         recognized = self._services.clock.now_ms()
         text = " ".join(part for part in (*earlier, recognition.text) if part)
-        understood = await self.understand(text)
+        understood, end = await self._understand(text, recognition, piece.samples)
         return Heard(
             text,
             understood,
@@ -160,18 +162,25 @@ class Hearing:
             recognition_ms=recognized - began,
             understanding_ms=self._services.clock.now_ms() - recognized,
             end=piece.end,
-            over=self._over(understood),
+            over=end,
         )
-
-    def _over(self, understood: Understood) -> float:
-        context, _ = self._asked()
-        return self._services.turn_over(understood, context)
 
     async def understand(self, text: str) -> Understood:
         """Understand a text in the dialogue's present context."""
+        understood, _ = await self._understand(text)
+        return understood
+
+    async def _understand(
+        self, text: str, recognition: Recognition | None = None, samples: Samples | None = None
+    ) -> tuple[Understood, TurnEnd]:
         context, _ = self._asked()
-        understanding = self._services.understanding
-        return await self._services.pool.run(Priority.UNDERSTANDING, lambda: understanding.understand(text, context))
+        services = self._services
+
+        def work() -> tuple[Understood, TurnEnd]:
+            understood = services.understanding.understand(text, context)
+            return understood, services.turn_end(understood, context, recognition, samples)
+
+        return await services.pool.run(Priority.UNDERSTANDING, work)
 
     def settle(self, heard: Heard) -> None:
         """This reading is the turn."""

@@ -14,6 +14,7 @@ from agent.handoff.transfers import Transfers
 from agent.metrics import Metrics
 from agent.records.contracts import Records
 from models.contracts import (
+    Recognition,
     Recognizer,
     Samples,
     Understanding,
@@ -23,6 +24,7 @@ from models.contracts import (
     VoiceEmotionModel,
 )
 from models.pool import Priority
+from models.turn import TurnEnd
 
 T = TypeVar("T")
 
@@ -43,6 +45,20 @@ class Vad(Protocol):
         ...
 
 
+class TurnEndModel(Protocol):
+    """Whether a turn is over; blocking, called from the pool. See `models.turn.TurnModel`."""
+
+    def __call__(
+        self,
+        understood: Understood,
+        context: UnderstandingContext,
+        recognition: Recognition | None = None,
+        samples: Samples | None = None,
+    ) -> TurnEnd:
+        """P(the turn is over); recognition and samples[n] at 16 kHz are None where nothing was heard."""
+        ...
+
+
 class Carrier(Protocol):
     """The gateway vendor's call control."""
 
@@ -59,7 +75,7 @@ class Carrier(Protocol):
 class CallServices:
     """Everything a call needs.
 
-    new_vad_state(): the voice activity state of a new call. turn_over: P(the turn is over); see `models.turn`.
+    new_vad_state(): the voice activity state of a new call.
     new_dialogue(call_id, caller): begins a dialogue.
     """
 
@@ -70,7 +86,7 @@ class CallServices:
     new_vad_state: Callable[[], Any]
     recognizer: Recognizer
     understanding: Understanding
-    turn_over: Callable[[Understood, UnderstandingContext], float]
+    turn_end: TurnEndModel
     emotion: VoiceEmotionModel | None
     voice: Voice
     new_dialogue: Callable[[str, str | None], Dialogue]

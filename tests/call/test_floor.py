@@ -113,14 +113,16 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 @pytest.mark.parametrize(
     ("over", "profile", "expected"),
     [
-        (0.95, "open", 320),
-        (0.95, "yes_no", 320),
-        (0.95, "digits", 320),
-        (0.8, "open", 500),
-        (0.8, "digits", 500),
-        (0.6, "open", 736),
-        (0.6, "yes_no", 736),
-        (0.6, "digits", 1472),
+        (0.95, "open", 360),
+        (0.95, "yes_no", 360),
+        (0.95, "digits", 360),
+        (0.9, "open", 360),
+        (0.8, "open", 480),
+        (0.7, "open", 600),
+        (0.7, "digits", 600),
+        (0.25, "open", 736),
+        (0.475, "open", 668),
+        (0.25, "digits", 1472),
         (0.1, "open", 1800),
         (0.1, "digits", 3600),
         (0.1, "email", 3600),
@@ -132,8 +134,8 @@ def test_the_wait_follows_words_and_question(over: float | None, profile: floor.
 
 
 def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
-    assert wait_ms(FloorState(guess=0.8, answered=True), SETTINGS) == pytest.approx(320)
-    assert wait_ms(FloorState(guess=0.6, answered=True), SETTINGS) == pytest.approx(736)
+    assert wait_ms(FloorState(guess=0.8, answered=True), SETTINGS) == pytest.approx(360)
+    assert wait_ms(FloorState(guess=0.25, answered=True), SETTINGS) == pytest.approx(736)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
@@ -142,7 +144,7 @@ def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
     assert wait_ms(slow, SETTINGS) == pytest.approx(2700)
 
 
-@pytest.mark.parametrize(("over", "expected"), [(0.95, 480), (0.8, 750), (0.6, 1104), (0.1, 1800)])
+@pytest.mark.parametrize(("over", "expected"), [(0.95, 540), (0.8, 720), (0.25, 1104), (0.1, 1800)])
 def test_a_caller_who_went_on_after_an_answer_began_is_given_more_time(over: float, expected: float) -> None:
     assert wait_ms(FloorState(guess=over, broken=True), SETTINGS) == pytest.approx(expected)
 
