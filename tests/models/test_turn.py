@@ -1,12 +1,18 @@
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent.lab.cues import read_cues
+from agent.lab.measuring.pauses import trimmed, word_gap
+from audio.codec import Pcm16
+from audio.resample import resample, to_float
 from models.contracts import Recognition, Samples, Slot, UnderstandingContext, Understood
 from models.errors import ModelDamaged, ModelMissing
-from models.turn import LEADING, TurnModel, turn_over
+from models.turn import LEADING, TurnEnd, TurnModel, turn_over
 
+SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"
 LEADS = frozenset({"complaint", "deny", "greeting"})
 YES = Slot("yes_no", True, "yes", (0, 3))
 NUMBER = Slot("order_number", "42719", "42719", (0, 5))
@@ -33,16 +39,33 @@ def heard(closing: float | None, text: str = "I want to return the boots.") -> R
     return Recognition(text, average_log_probability=-0.3, closing=closing)
 
 
-def spoken(falling: bool) -> Samples:
-    """A second and a half of a buzz that stays level, or falls in pitch and fades over its last half second."""
-    at = np.arange(24_000) / 16_000
-    late = np.clip((at - 1.0) / 0.5, 0.0, 1.0) if falling else np.zeros_like(at)
-    pitch = 140.0 * 2.0 ** (-late * 0.7)
-    phase = 2 * np.pi * np.cumsum(pitch) / 16_000
-    wave = sum(np.sin(n * phase) / n for n in range(1, 16))
-    syllables = 0.6 + 0.4 * np.cos(2 * np.pi * 4 * at)
-    quiet = np.zeros(4_000)
-    return np.concatenate([0.1 * wave * syllables * 10 ** (-late * 0.9), quiet]).astype(np.float32)
+def spoken() -> Samples:
+    """A line of the demo's caller, said to its end."""
+    return lines()[0]
+
+
+@lru_cache
+def lines() -> list[Samples]:
+    """The lines of the demo's caller, float32 at 16 kHz, a quarter of a second of silence after each."""
+    sheet = read_cues(SCENARIOS / "demo-caller.json", SCENARIOS / "demo-caller.wav")
+    return [waited(trimmed(sheet.audio(cue))) for cue in sheet.cues]
+
+
+@lru_cache
+def broken_off() -> list[Samples]:
+    """The same lines up to the quietest gap in the middle, where there is one."""
+    sheet = read_cues(SCENARIOS / "demo-caller.json", SCENARIOS / "demo-caller.wav")
+    found = []
+    for cue in sheet.cues:
+        audio = trimmed(sheet.audio(cue))
+        gap = word_gap(audio, list(range(0, len(audio) // 8, 50)))
+        if gap is not None:
+            found.append(waited(trimmed(audio[:gap])))
+    return found
+
+
+def waited(audio: Pcm16) -> Samples:
+    return resample(to_float(np.concatenate([audio, np.zeros(2_000, np.int16)])), 8_000, 16_000)
 
 
 @pytest.mark.parametrize(("understood", "context", "expected"), CASES)
@@ -77,18 +100,21 @@ def test_words_that_end_nothing_count_against_the_end(model: TurnModel) -> None:
     assert found[-1] - found[0] > 0.2
 
 
-def test_a_voice_that_falls_and_fades_sounds_more_like_an_end(model: TurnModel) -> None:
+def test_lines_said_to_their_end_sound_more_like_an_end_than_broken_off_ones(model: TurnModel) -> None:
     understood = Understood("return_item", 1.0, complete=0.7)
-    level, falling = (
-        model.probability(understood, recognition=heard(1.0), samples=spoken(falls)) for falls in (False, True)
-    )
-    assert falling.parts["voice"] > level.parts["voice"]
-    assert falling.probability > level.probability
+
+    def judged(audio: Samples) -> TurnEnd:
+        return model.probability(understood, recognition=heard(1.0), samples=audio)
+
+    ends, breaks = [judged(audio) for audio in lines()], [judged(audio) for audio in broken_off()]
+    assert len(breaks) >= 3
+    for key in (lambda end: end.parts["voice"], lambda end: end.probability):
+        assert np.median([key(end) for end in ends]) > np.median([key(end) for end in breaks]) + 0.1
 
 
 def test_a_rule_outweighs_recognizer_and_voice(model: TurnModel) -> None:
     understood = Understood("give_information", 1.0, complete=0.08, ruled=True)
-    end = model.probability(understood, recognition=heard(4.0), samples=spoken(True))
+    end = model.probability(understood, recognition=heard(4.0), samples=spoken())
     assert end.probability == pytest.approx(0.08, abs=1e-3)
     assert end.parts["ruled"] == 1.0
     assert "closing" not in end.parts
@@ -96,7 +122,7 @@ def test_a_rule_outweighs_recognizer_and_voice(model: TurnModel) -> None:
 
 def test_a_leading_sentence_stays_leading_however_it_sounds(model: TurnModel) -> None:
     understood = Understood("complaint", 1.0, complete=0.99)
-    end = model.probability(understood, recognition=heard(4.0), samples=spoken(True), leading=LEADS)
+    end = model.probability(understood, recognition=heard(4.0), samples=spoken(), leading=LEADS)
     assert end.probability <= LEADING
     assert end.parts["leading"] == 1.0
 
@@ -106,7 +132,7 @@ def test_parts_name_what_was_there(model: TurnModel) -> None:
     assert set(model.probability(understood).parts) == {"words"}
     assert set(model.probability(understood, recognition=heard(None)).parts) == {"words"}
     assert set(model.probability(understood, recognition=heard(1.0)).parts) == {"words", "closing"}
-    both = model.probability(understood, recognition=heard(1.0), samples=spoken(True))
+    both = model.probability(understood, recognition=heard(1.0), samples=spoken())
     assert set(both.parts) == {"words", "closing", "voice"}
 
 

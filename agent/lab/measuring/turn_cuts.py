@@ -23,7 +23,7 @@ from agent.lab.caller_voice import CallerVoice
 from agent.lab.cues import RATE as LINE_RATE
 from agent.lab.cues import silence
 from agent.lab.measuring.pauses import trimmed, word_gap
-from agent.lab.measuring.recordings import cue_lines, read_folder
+from agent.lab.measuring.recordings import Recording, cue_lines, read_folder
 from audio import g711
 from audio.codec import Pcm16
 from audio.resample import resample, to_float, to_pcm16
@@ -41,6 +41,7 @@ _HEARD_VOICES = ("jm_kumo", "jf_tebukuro")
 _OWN_SHARE = 0.75
 """Part of the readings to learn from that the agent's own voice reads, since it is ten times as fast."""
 _DICTATED = 0.1
+_TALK_PAUSE_S = (0.3, 1.5)
 _SAVE_EVERY = 30
 """Turns after which what there is is kept; a smaller number of readings is the beginning of a larger one."""
 _TWO_SENTENCES = 0.2
@@ -157,8 +158,8 @@ def harvard(data: Path) -> Iterator[Turn]:
 
 
 def scenarios(folder: Path) -> Iterator[Turn]:
-    """The callers' lines of the shipped scenarios."""
-    for sheet in sorted(folder.glob("*.json")):
+    """The callers' lines of the demo and of the latency scenario."""
+    for sheet in (folder / "demo-caller.json", folder / "latency.json"):
         for recording in cue_lines(sheet):
             yield Turn("scenarios", sheet.stem, recording.text, _line(to_float(np.asarray(recording.sound)), LINE_RATE))
 
@@ -180,6 +181,26 @@ def digits(data: Path, count: int, seed: int) -> Iterator[Turn]:
         yield Turn("digits", own[0]["speaker"], said, np.concatenate(parts), "order_number", at)
 
 
+def talk(data: Path, recognizer: Recognizer) -> Iterator[Cut]:
+    """The recordings of the TEN VAD test set up to each silence that their labels mark inside the talk; nothing whole.
+
+    Silences of 0.3 to 1.5 s after a second of talk or more count; at most 12 s before one are heard.
+    """
+    folder = data / "ten_vad_testset" / "testset"
+    for path in sorted(folder.glob("*.flac")):
+        fields = path.with_suffix(".scv").read_text(encoding="utf-8").strip().split(",")[1:]
+        spans = [(float(start), float(end), mark == "1") for start, end, mark in zip(*[iter(fields)] * 3, strict=True)]
+        samples = _line(Recording("", path).samples(), _RATE)
+        for start, end, voiced in spans[1:-1]:
+            if voiced or not _TALK_PAUSE_S[0] <= end - start <= _TALK_PAUSE_S[1] or start < 1.0:
+                continue
+            part = samples[int(max(0.0, start - 12.0) * LINE_RATE) : int(start * LINE_RATE)]
+            turn = Turn("talk", path.stem, "", part)
+            heard = recognizer.recognize(resample(to_float(_waited(part)), LINE_RATE, _RATE))
+            if heard.text:
+                yield _cut(turn, part, False, "paused", heard.text, heard.closing, heard.average_log_probability)
+
+
 def cuts_of(turn: Turn, recognizer: Recognizer, random: np.random.Generator, every: bool) -> Iterator[Cut]:
     """`turn` whole, and cut at its quietest gap and at one other quiet gap, or at `every` quiet gap.
 
@@ -188,7 +209,7 @@ def cuts_of(turn: Turn, recognizer: Recognizer, random: np.random.Generator, eve
     samples = trimmed(turn.samples)
     if len(samples) < LINE_RATE // 5:
         return
-    heard = recognizer.recognize(resample(to_float(np.concatenate([samples, silence(SILENCE_MS)])), LINE_RATE, _RATE))
+    heard = recognizer.recognize(resample(to_float(_waited(samples)), LINE_RATE, _RATE))
     yield _cut(turn, samples, True, "end", heard.text, heard.closing, heard.average_log_probability)
     between = [(one.end + other.start) * 500.0 for one, other in itertools.pairwise(heard.words)]
     best = turn.gap if turn.gap is not None else word_gap(samples, between)
@@ -202,15 +223,19 @@ def cuts_of(turn: Turn, recognizer: Recognizer, random: np.random.Generator, eve
         part = trimmed(samples[:gap])
         if len(part) < LINE_RATE // 10:
             continue
-        heard = recognizer.recognize(resample(to_float(np.concatenate([part, silence(SILENCE_MS)])), LINE_RATE, _RATE))
+        heard = recognizer.recognize(resample(to_float(_waited(part)), LINE_RATE, _RATE))
         yield _cut(turn, part, False, chosen, heard.text, heard.closing, heard.average_log_probability)
 
 
 def _cut(
     turn: Turn, samples: Pcm16, whole: bool, chosen: str, text: str, closing: float | None, confidence: float
 ) -> Cut:
-    ended = np.concatenate([samples, silence(SILENCE_MS)])
+    ended = _waited(samples)
     return Cut(turn.source, turn.speaker, turn.said, whole, chosen, text, closing, confidence, ended, turn.asked)
+
+
+def _waited(samples: Pcm16) -> Pcm16:
+    return np.concatenate([samples, silence(SILENCE_MS)])
 
 
 def _parted(samples: Pcm16, pieces: int) -> list[tuple[int, int]]:
@@ -245,7 +270,10 @@ def main() -> None:
         "read": lambda: read_learnt(data, arguments.readings, seed),
     }
     recognizer = WhisperRecognizer(context_s=_CONTEXT_S, words=True)
-    for name in arguments.sets or makers:
+    for name in arguments.sets or ("talk", *makers):
+        if name == "talk":
+            save_cuts(arguments.out / "talk.npz", list(talk(data, recognizer)))
+            continue
         random = np.random.default_rng(seed)
         every = name in {"librispeech", "harvard", "scenarios"}
         found: list[Cut] = []
