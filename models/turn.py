@@ -91,8 +91,3 @@ def leads(understood: Understood, context: UnderstandingContext, leading: Set[st
     answers = context.asked_yes_no and any(slot.name == "yes_no" for slot in understood.slots)
     answers = answers or any(understood.slot(name) is not None for name in context.expected_slots)
     return understood.intent in leading and not answers
-
-
-def turn_over(understood: Understood, context: UnderstandingContext, leading: Set[str]) -> float:
-    """P(the turn is over) in [0, 1] from the words alone; `leading` as for `TurnModel.probability`."""
-    return min(understood.complete, LEADING) if leads(understood, context, leading) else understood.complete

@@ -10,7 +10,7 @@ from audio.codec import Pcm16
 from audio.resample import resample, to_float
 from models.contracts import Recognition, Samples, Slot, UnderstandingContext, Understood
 from models.errors import ModelDamaged, ModelMissing
-from models.turn import LEADING, TurnEnd, TurnModel, turn_over
+from models.turn import LEADING, TurnEnd, TurnModel
 
 SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"
 LEADS = frozenset({"complaint", "deny", "greeting"})
@@ -69,14 +69,7 @@ def waited(audio: Pcm16) -> Samples:
 
 
 @pytest.mark.parametrize(("understood", "context", "expected"), CASES)
-def test_leading_sentences_are_seldom_the_whole_turn(
-    understood: Understood, context: UnderstandingContext, expected: float
-) -> None:
-    assert turn_over(understood, context, LEADS) == expected
-
-
-@pytest.mark.parametrize(("understood", "context", "expected"), CASES)
-def test_typed_text_is_judged_by_its_words(
+def test_typed_text_is_judged_by_its_words_and_leading_sentences_are_seldom_the_whole_turn(
     model: TurnModel, understood: Understood, context: UnderstandingContext, expected: float
 ) -> None:
     assert model.probability(understood, context, leading=LEADS).probability == pytest.approx(expected, abs=1e-3)
