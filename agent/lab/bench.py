@@ -141,7 +141,7 @@ async def bench(
 
             async def pass_time(until_s: float, what: str, done: int = done, began_s: float = began_s) -> None:
                 while (now_s := load.seconds()) < until_s:
-                    progress(done * each_s + now_s - began_s, len(levels) * each_s, what)
+                    progress(done * each_s + min(each_s, now_s - began_s), len(levels) * each_s, what)
                     _check(load, happened)
                     await clock.sleep_until(clock.now_ms() + POLL_S * 1000.0)
 
