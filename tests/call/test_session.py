@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from callfakes import PHONE, FakeCall, FakeDesk
 from virtual_time import run_virtual
 
 from agent.call.floor import FloorSettings
+from agent.call.session import MOST_WAITING
 from agent.config import Settings
 from agent.gateways.base import Capabilities, Fault, Hangup, Play, ShowTurn, Transfer
 from agent.handoff.contracts import HandoffResult
+from models.contracts import Samples
 from models.pool import Priority
 
 
@@ -572,5 +576,42 @@ def test_nothing_is_played_after_the_call_was_handed_over() -> None:
         await phone.wait(3000)
         await call.ended()
         assert plays == []
+
+    run_virtual(main())
+
+
+def test_audio_that_comes_while_voice_is_sought_is_judged_together_afterwards() -> None:
+    async def main() -> None:
+        call = FakeCall(delays_ms={Priority.VOICE_ACTIVITY: 200, Priority.SPECULATION: 100})
+        together: list[int] = []
+        judge = call.vad.probabilities
+
+        def counted(frames: Sequence[tuple[Any, Samples]]) -> list[float]:
+            together.append(len(frames))
+            return judge(frames)
+
+        call.vad.probabilities = counted  # type: ignore[method-assign]
+        phone = await call.start()
+        await phone.wait_for_agent()
+        await phone.say("hello")
+        await phone.wait_for_agent()
+        phone.hang_up()
+        await call.ended()
+        assert call.turn(1, "caller").text == "hello"
+        # 200 ms hold six frames of 32 ms, give or take the 60 ms that pieces are long
+        assert 5.0 <= sum(together[1:]) / len(together[1:]) <= 8.0
+        assert max(together) <= MOST_WAITING
+
+    run_virtual(main())
+
+
+def test_a_socket_is_not_read_while_too_much_audio_waits_to_be_judged() -> None:
+    async def main() -> None:
+        call = FakeCall(delays_ms={Priority.VOICE_ACTIVITY: 60_000})
+        phone = await call.start()
+        await phone.wait(5_000)
+        assert MOST_WAITING <= len(call.session._frames) <= MOST_WAITING + 2
+        call.session.stop("over")
+        assert (await call.ended()).reason == "over"
 
     run_virtual(main())

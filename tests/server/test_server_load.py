@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -107,3 +108,11 @@ async def test_an_overloaded_server_refuses_one_more_call_and_keeps_those_it_has
                 pass
         assert len(up.calls.sessions) == 1
         assert await up.refused("overloaded") == 1
+
+
+async def test_frames_are_sent_at_once_and_not_gathered_by_the_system(serve: Any) -> None:
+    up = await serve()
+    async with healthy(up):
+        sockets = [one.transport.get_extra_info("socket") for one in up.server.server_state.connections]
+        assert sockets
+        assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)
