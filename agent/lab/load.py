@@ -196,7 +196,7 @@ class Load:
         if line.ended is None or turn.answered_ms is not None:
             self._on(turn)
         self._open.pop(number, None)
-        paced = pacing(caller.take_arrivals())
+        paced = pacing(caller.take_arrivals(), caller.cleared_ms)
         if paced is not None:
             self._on(PacedReply(number, self.seconds(), paced))
         await line.until(lambda: line.now_ms >= following, max(0.0, following - line.now_ms) + SLACK_MS)

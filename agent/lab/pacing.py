@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,30 +32,35 @@ class Pacing:
     holes: int
 
 
-def pacing(arrivals: Sequence[Arrival]) -> Pacing | None:
+def pacing(arrivals: Sequence[Arrival], cleared_ms: Sequence[float] = ()) -> Pacing | None:
     """How evenly `arrivals` came; None where there is too little to tell.
 
+    cleared_ms: when the sender took back what was not played.
     Within a reply a piece should come at a + (length of the pieces before it). What the sender sends ahead, in a burst
-    at the beginning, is allowed for: a is the median over the pieces after it. After a hole the schedule begins anew.
+    at the beginning, is allowed for: a is the median over the pieces after it. After a hole, and after what was sent
+    was taken back, the schedule begins anew.
     """
     deviations: list[float] = []
     holes = 0
-    for run, dry in _runs(arrivals):
+    for run, dry in _runs(arrivals, sorted(cleared_ms)):
         holes += dry
         deviations += _deviations(run)
     return Pacing(tuple(deviations), holes) if deviations else None
 
 
-def _runs(arrivals: Sequence[Arrival]) -> list[tuple[list[Arrival], bool]]:
+def _runs(arrivals: Sequence[Arrival], cleared_ms: Sequence[float]) -> list[tuple[list[Arrival], bool]]:
     """Stretches in which a phone that plays at once always had something to play; and whether a hole ended each."""
     runs: list[tuple[list[Arrival], bool]] = []
     run: list[Arrival] = []
     empty_ms = 0.0
     for arrival in arrivals:
-        if run and arrival.at_ms > empty_ms + HOLE_MS:
+        if run and bisect_left(cleared_ms, run[-1].at_ms) < bisect_left(cleared_ms, arrival.at_ms):
+            runs.append((run, False))
+            run = []
+        elif run and arrival.at_ms > empty_ms + HOLE_MS:
             runs.append((run, arrival.at_ms - empty_ms < REPLY_MS))
             run = []
-        empty_ms = max(empty_ms, arrival.at_ms) + arrival.length_ms if run else arrival.at_ms + arrival.length_ms
+        empty_ms = (max(empty_ms, arrival.at_ms) if run else arrival.at_ms) + arrival.length_ms
         run.append(arrival)
     return [*runs, (run, False)] if run else runs
 

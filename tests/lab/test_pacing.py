@@ -51,3 +51,15 @@ def test_another_reply_is_no_hole() -> None:
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_too_little_audio_tells_nothing(count: int) -> None:
     assert pacing(arrivals(reply(0.0, count))) is None
+
+
+def test_what_was_taken_back_is_no_hole_and_what_follows_begins_anew() -> None:
+    first = reply(0.0, 60)
+    again = reply(first[-1] + 90.0, 60)
+    found = pacing(arrivals(first + again), [first[-1] + 5.0])
+    assert found is not None
+    assert found.holes == 0
+    assert max(found.deviations_ms) < 0.01
+    unaware = pacing(arrivals(first + again))
+    assert unaware is not None
+    assert max(unaware.deviations_ms) > 50.0
