@@ -62,6 +62,19 @@ _ANNOUNCES = re.compile(
 _GIVEN = re.compile(
     r"\b(?:what|where|which|change|have|find|know|forgot|need|lost|remember|wrong|get|update|give|your)\b"
 )
+_ONLY_IF = re.compile(
+    r"^\W*(?:(?:and|but|so|well|um|uh|okay|yes|no|hi|hello|because)\W+)*"
+    r"(?:if|unless|although|whenever|as soon as|even (?:if|though)"
+    r"|(?:once|when|while) (?=(?:i|you|he|she|we|they|it|the|my|your|this|that|somebody|someone)\b)"
+    r"|(?:before|after|until|since) (?=(?:i|you|he|she|we|they)\b))\W*(?:\w+\W+)?"
+    r"(?:(?!(?:i|you|he|she|we|they|it|that|do|does|did|will|can|could|is|are|was|were|there|what|how|where)\b\W+\w)"
+    r"[\w']+[^\w,;:?]*){0,7}$",
+    re.IGNORECASE,
+)
+"""A sentence that has only begun to say under what condition: its main clause is to come."""
+
+_CONDITION = 0.15
+
 _REPAIR = re.compile(
     r"^(?:(?:no|oh|uh|um|but|yes|wait|sorry|actually)\s+)*(?:wait|actually|i meant?)$|\b(?:no|wait|oh) (?:wait )?sorry$"
 )
@@ -171,6 +184,8 @@ class Rules:
             return UNFINISHED
         if _NUMBER_COMES.search(plain):
             return UNFINISHED
+        if _ONLY_IF.search(last_sentence(text)):
+            return _CONDITION
         if _ANNOUNCES.search(plain) and not _GIVEN.search(plain):
             return UNFINISHED
         return None
@@ -220,6 +235,11 @@ def _marked(sure: float, text: str) -> float:
     if _ASKING.search(text):
         odds *= _ASKING_FACTOR
     return odds / (1.0 + odds)
+
+
+def last_sentence(text: str) -> str:
+    """What follows the last full stop, question mark or exclamation mark inside `text`, without one at the end."""
+    return re.split(r"[.?!]\s+", text.strip().rstrip(".!… "))[-1]
 
 
 def word_inputs(text: str, net: float) -> list[float]:

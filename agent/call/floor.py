@@ -111,26 +111,28 @@ class FloorSettings(BaseModel):
     """What is done before a turn is known to be over, without effect: its words recognized, and a reply begun."""
     speculate_ms: Milliseconds = 128
     """Silence after which that starts; off, recognition starts after `wait_middle_ms`."""
-    wait_sure_ms: Milliseconds = 360
+    wait_sure_ms: Milliseconds = 310
     """Silence that ends a turn that is almost surely over (P from `sure`); between the marks it changes evenly."""
-    wait_high_ms: Milliseconds = 600
+    wait_high_ms: Milliseconds = 650
     """Silence that ends a turn whose P is `high`."""
-    wait_middle_ms: Milliseconds = 736
+    wait_middle_ms: Milliseconds = 790
     """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns."""
     wait_low_ms: Milliseconds = 1800
     """Silence that ends a turn that sounds unfinished, of a P below `low`."""
+    wait_dictated_ms: Milliseconds = 1900
+    """In place of the middle and the low wait where digits, spelling, an e-mail or an address was asked."""
     wait_max_ms: Milliseconds = 4500
     """Silence that ends any turn, even with no guess about its words."""
-    sure: float = Field(0.9, ge=0, le=1)
-    """P(turn over) from which `wait_sure_ms` holds; 0.9 of a calibrated model is wrong at every tenth end."""
-    high: float = Field(0.7, ge=0, le=1)
+    sure: float = Field(0.955, ge=0, le=1)
+    """P(turn over) from which `wait_sure_ms` holds."""
+    high: float = Field(0.83, ge=0, le=1)
     """P(turn over) of `wait_high_ms`."""
     low: float = Field(0.25, ge=0, le=1)
     """P(turn over) of `wait_middle_ms`; below it `wait_low_ms` holds."""
     short_answer_factor: float = Field(0.6, gt=0)
     """Factor on the high wait where yes or no was asked and was given; never shorter than `wait_sure_ms`."""
-    dictation_factor: float = Field(2.0, gt=0)
-    """Factor on the middle and low waits where digits, spelling, an e-mail or an address was asked."""
+    pause_factor: float = Field(1.4, ge=1)
+    """The low wait is at least this many times the caller's own pauses."""
     broken_factor: float = Field(1.5, ge=1)
     """Factor on all waits but the low one for a caller who went on after an answer had begun, once or more."""
     interrupt_ms: Milliseconds = 700
@@ -279,11 +281,13 @@ def wait_ms(state: FloorState, settings: FloorSettings) -> float:
     if state.guess is None:
         return settings.wait_max_ms
     slow = settings.broken_factor if state.broken else 1.0
-    factor = settings.dictation_factor if state.profile in _DICTATION else 1.0
+    dictated = state.profile in _DICTATION
     if state.guess < settings.low:
-        factor *= min(1.5, max(0.8, state.pause_ms / 400.0))
-        return min(settings.wait_low_ms * factor, settings.wait_max_ms)
-    middle, high, sure = settings.wait_middle_ms * factor, settings.wait_high_ms, settings.wait_sure_ms
+        low = settings.wait_dictated_ms if dictated else settings.wait_low_ms
+        return min(max(low, settings.pause_factor * state.pause_ms), settings.wait_max_ms)
+    middle, high, sure = settings.wait_middle_ms, settings.wait_high_ms, settings.wait_sure_ms
+    if dictated:
+        middle = settings.wait_dictated_ms
     if state.answered:
         high = max(sure, high * settings.short_answer_factor)
     if state.guess >= settings.high:

@@ -105,7 +105,9 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
     commands = table.quiet(600)
     assert [type(command) for command in commands] == [Commit]
     waited = table.log[-1][0] - said
-    assert SETTINGS.wait_sure_ms <= waited < SETTINGS.wait_sure_ms + floor.FRAME_MS
+    assert (
+        wait_ms(FloorState(guess=0.95), SETTINGS) <= waited < wait_ms(FloorState(guess=0.95), SETTINGS) + floor.FRAME_MS
+    )
     assert table.state.phase is Phase.THINKING
     assert table.state.generation == 1
 
@@ -113,19 +115,19 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 @pytest.mark.parametrize(
     ("over", "profile", "expected"),
     [
-        (0.95, "open", 360),
-        (0.95, "yes_no", 360),
-        (0.95, "digits", 360),
-        (0.9, "open", 360),
-        (0.8, "open", 480),
-        (0.7, "open", 600),
-        (0.7, "digits", 600),
-        (0.25, "open", 736),
-        (0.475, "open", 668),
-        (0.25, "digits", 1472),
+        (0.97, "open", 310),
+        (0.97, "yes_no", 310),
+        (0.97, "digits", 310),
+        (0.955, "open", 310),
+        (0.8925, "open", 480),
+        (0.83, "open", 650),
+        (0.83, "digits", 650),
+        (0.25, "open", 790),
+        (0.54, "open", 720),
+        (0.25, "digits", 1900),
         (0.1, "open", 1800),
-        (0.1, "digits", 3600),
-        (0.1, "email", 3600),
+        (0.1, "digits", 1900),
+        (0.1, "email", 1900),
         (None, "open", 4500),
     ],
 )
@@ -134,17 +136,17 @@ def test_the_wait_follows_words_and_question(over: float | None, profile: floor.
 
 
 def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
-    assert wait_ms(FloorState(guess=0.8, answered=True), SETTINGS) == pytest.approx(360)
-    assert wait_ms(FloorState(guess=0.25, answered=True), SETTINGS) == pytest.approx(736)
+    assert wait_ms(FloorState(guess=0.83, answered=True), SETTINGS) == pytest.approx(390)
+    assert wait_ms(FloorState(guess=0.25, answered=True), SETTINGS) == pytest.approx(790)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
     hasty, slow = FloorState(guess=0.1, pause_ms=100), FloorState(guess=0.1, pause_ms=1500)
-    assert wait_ms(hasty, SETTINGS) == pytest.approx(1440)
-    assert wait_ms(slow, SETTINGS) == pytest.approx(2700)
+    assert wait_ms(hasty, SETTINGS) == pytest.approx(1800)
+    assert wait_ms(slow, SETTINGS) == pytest.approx(2100)
 
 
-@pytest.mark.parametrize(("over", "expected"), [(0.95, 540), (0.8, 720), (0.25, 1104), (0.1, 1800)])
+@pytest.mark.parametrize(("over", "expected"), [(0.97, 465), (0.83, 975), (0.25, 1185), (0.1, 1800)])
 def test_a_caller_who_went_on_after_an_answer_began_is_given_more_time(over: float, expected: float) -> None:
     assert wait_ms(FloorState(guess=over, broken=True), SETTINGS) == pytest.approx(expected)
 

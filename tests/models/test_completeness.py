@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.completeness import Completeness
+from models.completeness import Completeness, Rules
 from models.contracts import UnderstandingContext
 from models.errors import ModelMissing
 from models.slots import SlotContext, slot_specs
@@ -167,3 +167,24 @@ def test_it_says_whether_what_was_asked_decided(completeness: Completeness) -> N
 def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match=r"python -m models\.training\.turn"):
         Completeness(SPECS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "unfinished"),
+    [
+        ("When you hear the bell.", True),
+        ("If I return it", True),
+        ("Hi. Because when I opened the box", True),
+        ("Once I know", True),
+        ("When will my order arrive?", False),
+        ("When do you open", False),
+        ("If I return it do I get my money back", False),
+        ("When I opened the box, it was broken", False),
+        ("Can I return it if it is used", False),
+        ("After the weekend", False),
+        ("What if it rains", False),
+    ],
+)
+def test_a_condition_alone_is_no_sentence(text: str, unfinished: bool) -> None:
+    said = Rules(SPECS).wording(text)
+    assert (said is not None and said < 0.3) is unfinished
