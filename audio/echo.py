@@ -27,6 +27,17 @@ CLEAR_PEAK = 8.0
 """Height of a correlation peak over the root mean square of all delays from which it is a delay."""
 SWITCH = 1.3
 """How much higher another peak must be before the delay moves."""
+GAP_MS = 60.0
+"""Silence between two stretches of played audio after which the later may come back sooner or later than the one
+before: gateways and phones buffer anew, in steps of 20 ms."""
+NEAR_S = 0.06
+"""How far from the delay known a new stretch is looked for."""
+NEAR_LENGTH_S = 0.16
+"""Incoming audio that is correlated for that."""
+NEAR_PEAK = 5.5
+"""Height of a peak among the near delays over their root mean square; chance reaches 3.7 among 960."""
+NEAR_FRAMES = 30
+"""Audible frames of a new stretch in which it is looked for."""
 LEAD = 16
 """Taps before the delay found: the peak of an echo is not its beginning."""
 TAPS = 128
@@ -70,12 +81,17 @@ class EchoDetector:
         self._correlation: npt.NDArray[np.float64] | None = None
         self._until_search = SEARCH_AFTER
         self._energies: list[tuple[float, float]] = []
+        self._played_ms = 0.0
+        self._near_frames = 0
         self.delay: int | None = None
         """Delay of the echo in samples at `RATE`; None while none is known."""
         self._forget()
 
     def played(self, samples: _Float, at_ms: float) -> None:
         """The agent's side sent samples[n] in [-1, 1]; the first of them was due at `at_ms`."""
+        if at_ms > self._played_ms + GAP_MS:
+            self._near_frames = NEAR_FRAMES
+        self._played_ms = at_ms + len(samples) * 1000.0 / self._rate
         self._played.append(samples, at_ms)
 
     def heard(self, frame: _Float, at_ms: float) -> None:
@@ -106,6 +122,9 @@ class EchoDetector:
             self._until_search = (SEARCH_EVERY if self.delay is None else TRACK_EVERY) - 1
         if self.delay is None:
             return 0.0
+        if self._near_frames:
+            self._near_frames -= 1
+            self._search_near(self.delay)
         reference = self._played.read(first - self.delay + LEAD - TAPS + 1, size + TAPS - 1)
         rows = np.lib.stride_tricks.sliding_window_view(reference, TAPS)
         heard = self._received.read(first, size)
@@ -126,18 +145,32 @@ class EchoDetector:
         ridge = RIDGE * float(np.trace(self._power)) / TAPS + 1e-9
         self._filter[:] = np.linalg.solve(self._power + ridge * np.eye(TAPS, dtype=np.float32), self._cross)
 
-    def _search(self) -> None:
-        length, longest = round(SEARCH_S * RATE), round(LONGEST_DELAY_S * RATE)
+    def _search_near(self, delay: int) -> None:
+        """Find a new stretch about where the one before was; the filter, which counts from the delay, still holds."""
+        reach = round(NEAR_S * RATE)
+        shortest = max(0, delay - reach)
+        found = self._correlate(round(NEAR_LENGTH_S * RATE), shortest, delay + reach)
+        best = int(np.argmax(found))
+        if found[best] >= NEAR_PEAK:
+            self.delay = shortest + best
+            self._near_frames = 0
+
+    def _correlate(self, length: int, shortest: int, longest: int) -> npt.NDArray[np.float64]:
+        """Correlation of the last `length` samples with what was played, for delays shortest..longest, over its RMS."""
         begin = self._received.end - length
         heard = self._received.read(begin, length)
-        played = self._played.read(begin - longest, length + longest)
-        size = 1 << (length + longest - 1).bit_length()
+        played = self._played.read(begin - longest, length + longest - shortest)
+        size = 1 << (length + longest - shortest - 1).bit_length()
         spectrum = np.fft.rfft(played, size)
         cross = spectrum * np.conj(np.fft.rfft(heard, size))
         cross /= np.sqrt(np.abs(cross)) + 1e-9
         # cross-correlation at shift s pairs heard[n] with played[n + s], so the delay is longest - s
-        found = np.fft.irfft(cross, size)[longest::-1] if longest else np.zeros(1)
-        found = np.abs(found) / (float(np.sqrt(np.mean(np.square(found)))) + 1e-12)
+        found = np.abs(np.fft.irfft(cross, size)[: longest - shortest + 1][::-1])
+        scaled: npt.NDArray[np.float64] = found / (float(np.sqrt(np.mean(np.square(found)))) + 1e-12)
+        return scaled
+
+    def _search(self) -> None:
+        found = self._correlate(round(SEARCH_S * RATE), 0, round(LONGEST_DELAY_S * RATE))
         kept = self._correlation
         self._correlation = found if kept is None else SEARCH_MEMORY * kept + (1.0 - SEARCH_MEMORY) * found
         best = int(np.argmax(self._correlation))

@@ -13,6 +13,7 @@ from agent.call.claims import claims_floor
 from agent.call.handover import Handover
 from agent.call.hearing import Heard, Hearing
 from agent.call.listening import RECORD_RATE, Listening
+from agent.call.nearness import Nearness
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
 from agent.call.own_voice import OwnVoice
@@ -83,6 +84,7 @@ class Conversation:
         self.hearing = Hearing(services, self.listening, lambda: (self._dialogue.context, self._floor.profile))
         self.playout = Playout(can)
         self._narrower = StreamResampler(rate, RECORD_RATE)
+        self._near = Nearness()
         self._own_voice = OwnVoice() if settings.vad.own_voice and can.audio_in and can.audio_out else None
         self._speaker = Speaker(
             services.voice, self.playout, rate, self._clock, wake, self._on_part, mute=not can.audio_out
@@ -117,10 +119,15 @@ class Conversation:
         """The next frame of the caller's audio, float32[512] at 16 kHz, is voiced with this probability."""
         now = self._clock.now_ms()
         self._record_played(now)
-        own = self._own_voice
-        echo = own is not None and own.in_frame(samples, now, self.listening.would_judge(probability))
-        voiced = self.listening.judge(0.0 if echo else probability)
-        self._step(floor.Frame(voiced))
+        voiced = self.listening.would_judge(probability)
+        own, over_agent = self._own_voice, self.phase in (floor.Phase.SPEAKING, floor.Phase.YIELDING)
+        if (own is not None and own.in_frame(samples, now, voiced)) or (over_agent and self._near.far(samples)):
+            probability = 0.0
+        if self.listening.judge(probability):
+            self._near.voiced(samples)
+            self._step(floor.Frame(True))
+        else:
+            self._step(floor.Frame(False))
 
     def advance(self, now: float) -> float | None:
         """Play what is due, act on what time brings; returns when to come again, in ms of the clock."""
@@ -191,6 +198,7 @@ class Conversation:
             case floor.OpenTurn():
                 self.hearing.open(round((now - self._floor.onset_ms) / floor.FRAME_MS))
             case floor.DropTurn():
+                self._near.dropped()
                 self.hearing.drop()
                 self._drop_guess()
             case floor.Speculate(revision):
@@ -259,12 +267,20 @@ class Conversation:
     def _guessed(self, revision: int, heard: Heard) -> None:
         said = self._reply.text if self._reply else ""
         asked = self._dialogue.context
-        claim = claims_floor(heard.text, said, asked.asked_yes_no)
+        claim = heard.confident and claims_floor(heard.text, said, asked.asked_yes_no and self._question_heard())
         words = len(heard.text.split())
         if words:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)
         answer = asked.asked_yes_no and heard.understood.slot("yes_no") is not None
         self._step(floor.Guess(revision, heard.over.probability, words, claim, answer))
+
+    def _question_heard(self) -> bool:
+        """Whether the caller has heard any of the last sentence of the reply under way, which holds its question."""
+        reply = self._reply
+        if reply is None:
+            return True
+        heard = self.playout.heard(self._clock.now_ms())
+        return bool(heard) and heard[-1].utterance == len(reply.said) - 1
 
     def _prepare(self) -> None:
         """Make the first sentence of the answer, should the turn be over; nothing else may need it undone."""
@@ -286,6 +302,7 @@ class Conversation:
         if guessing is None:
             self._drop_guess()
         self._guessing = None
+        self._near.answered()
         prepared = self._prepared[1] if self._prepared is not None and self._prepared[0] == revision else None
         if prepared is None:
             self._drop_prepared()

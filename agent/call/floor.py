@@ -135,8 +135,10 @@ class FloorSettings(BaseModel):
     """The low wait is at least this many times the caller's own pauses."""
     broken_factor: float = Field(1.5, ge=1)
     """Factor on all waits but the low one for a caller who went on after an answer had begun, once or more."""
-    interrupt_ms: Milliseconds = 700
-    """Continuous speech over the agent that interrupts it whatever is said."""
+    overhear_ms: Milliseconds = 700
+    """Continuous speech over the agent after which its words so far are recognized: they tell whether to stop."""
+    alarms: int = Field(2, ge=1)
+    """False alarms within one reply after which only words pause it: there is a television, or an echo."""
     false_alarm_ms: Milliseconds = 1500
     """Silence after a pause of the agent after which it goes on when no words came."""
     guard_ms: Milliseconds = 300
@@ -190,6 +192,10 @@ class FloorState:
     """End of the last voiced frame of the open turn."""
     revision: int = 0
     speculated: bool = False
+    overheard: bool = False
+    """The words are being recognized while the caller goes on over the agent."""
+    alarms: int = 0
+    """False alarms within this reply."""
     guess: float | None = None
     answered: bool = False
     """The guess answers the yes-no question asked."""
@@ -246,7 +252,8 @@ def _advance(state: FloorState, event: Event, now_ms: float, settings: FloorSett
         case ReplyAudible(generation):
             if generation != state.generation or state.phase is not Phase.THINKING:
                 return state, []
-            return replace(state, phase=Phase.SPEAKING, audible_ms=now_ms, sounded_ms=now_ms, over_agent=state.open), []
+            sounding = replace(state, phase=Phase.SPEAKING, audible_ms=now_ms, sounded_ms=now_ms, alarms=0)
+            return replace(sounding, over_agent=state.open), []
         case ReplyDone():
             return _done(state, event, now_ms)
         case ReplyStopped():
@@ -376,6 +383,7 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
             voiced_ms=now_ms,
             revision=state.revision + 1,
             speculated=False,
+            overheard=False,
             guess=None,
         )
         commands = [OpenTurn()]
@@ -390,15 +398,18 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
     elif state.phase is Phase.SPEAKING and _barges_in(state, now_ms, settings):
         commands.append(Pause())
         state = replace(state, phase=Phase.YIELDING)
-    elif state.phase is Phase.YIELDING and run * FRAME_MS >= settings.interrupt_ms:
-        state, more = _interrupt(state, settings)
-        commands += more
+    elif _may_yield(state) and run * FRAME_MS >= settings.overhear_ms and not state.speculated:
+        if state.phase is Phase.YIELDING and _continues(state, settings):
+            state, more = _interrupt(state, settings)
+            return state, commands + more
+        commands.append(Speculate(state.revision))
+        state = replace(state, speculated=True, overheard=True)
     return state, commands
 
 
 def _resumed(state: FloorState, now_ms: float) -> Step:
     silent = now_ms - state.run * FRAME_MS - state.voiced_ms
-    if not state.speculated:
+    if not state.speculated or state.overheard:
         return replace(state, voiced_ms=now_ms), []
     pause = 0.7 * state.pause_ms + 0.3 * min(silent, 2000.0) if silent > 0 else state.pause_ms
     dropped = DropSpeculation(state.revision)
@@ -414,18 +425,25 @@ def _voiced(state: FloorState) -> float:
 def _barges_in(state: FloorState, now_ms: float, settings: FloorSettings) -> bool:
     if state.must_hear or state.leaving or now_ms - state.audible_ms < settings.guard_ms:
         return False
+    if state.alarms >= settings.alarms:
+        return False
     return state.run > 0 and _voiced(state) >= settings.barge_in_ms
 
 
+def _continues(state: FloorState, settings: FloorSettings) -> bool:
+    """Whether the caller only goes on with the turn that is being answered."""
+    return state.from_caller and state.open and state.onset_ms - state.sounded_ms < settings.continue_ms
+
+
 def _interrupt(state: FloorState, settings: FloorSettings) -> Step:
-    continues = state.from_caller and state.open and state.onset_ms - state.sounded_ms < settings.continue_ms
+    continues = _continues(state, settings)
     stopped = Interrupt(state.generation, continues)
     state = replace(state, phase=Phase.INTERRUPTED, generation=state.generation + 1, over_agent=False)
     if continues:
         # What was recognized so far is only the rest of the turn.
-        state = replace(
-            state, revision=state.revision + 1, speculated=False, guess=None, from_caller=False, broken=True
-        )
+        state = replace(state, from_caller=False, broken=True)
+    if continues or state.overheard:
+        state = replace(state, revision=state.revision + 1, speculated=False, overheard=False, guess=None)
     return state, [stopped]
 
 
@@ -454,7 +472,17 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
 
 
 def _false_alarm(state: FloorState, now_ms: float) -> Step:
-    resumed = replace(state, phase=Phase.SPEAKING, open=False, over_agent=False, history=0, audible_ms=now_ms)
+    resumed = replace(
+        state,
+        phase=Phase.SPEAKING,
+        open=False,
+        over_agent=False,
+        overheard=False,
+        history=0,
+        run=0,
+        audible_ms=now_ms,
+        alarms=state.alarms + 1,
+    )
     return resumed, [DropTurn(), Resume()]
 
 
@@ -484,7 +512,7 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
     if state.phase is Phase.YIELDING:
         return _false_alarm(state, now_ms)
     if guess.words == 0 or (state.over_agent and not guess.claim):
-        dropped = replace(state, open=False, over_agent=False, history=0)
+        dropped = replace(state, open=False, over_agent=False, overheard=False, history=0, run=0)
         if state.ending and state.phase is Phase.LISTENING:
             return replace(dropped, phase=Phase.CLOSING), [DropTurn(), EndCall()]
         return dropped, [DropTurn()]
@@ -513,6 +541,9 @@ def _done(state: FloorState, event: ReplyDone, now_ms: float) -> Step:
     if event.generation != state.generation or state.phase not in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
         return state, []
     state = replace(state, leaving=False)
+    if state.overheard:
+        # What is being recognized is only the beginning of what the caller says.
+        state = replace(state, revision=state.revision + 1, speculated=False, overheard=False, guess=None)
     if event.then == "hangup" and not state.open:
         return replace(state, phase=Phase.CLOSING), [EndCall()]
     if event.then == "move":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from audio.codec import Pcm16
 from audio.echo import ECHO, RATE, EchoDetector
 from audio.resample import StreamResampler, to_float
 from models.contracts import Samples
 
 HEARD_RATE = 16_000
+SILENCE = 10 ** (-68 / 10)
+"""Mean square below which a frame without a voice holds nothing to learn from."""
 LONG_AGO_MS = 1200.0
 """An echo comes within this of what was played; later frames are not compared."""
 DRIFT_MS = 300.0
@@ -32,7 +36,7 @@ class OwnVoice:
     def in_frame(self, frame: Samples, now_ms: float, voiced: bool) -> bool:
         """Whether frame[n] at 16 kHz, which ended about now, is no more than an echo.
 
-        It wants every frame, in order, but looks only at those with a voice.
+        It wants every frame, in order; those in which there is something, voice or not, teach it what an echo is like.
         """
         before_ms = self._heard * 1000.0 / HEARD_RATE
         self._heard += len(frame)
@@ -43,7 +47,7 @@ class OwnVoice:
         if at_ms - self._played_ms > LONG_AGO_MS:
             return False
         narrow = self._narrower.process(frame)
-        if not voiced:
+        if not voiced and float(np.dot(narrow, narrow)) < SILENCE * len(narrow):
             self._detector.heard(narrow, at_ms)
             return False
-        return self._detector.explains(narrow, at_ms) >= ECHO
+        return self._detector.explains(narrow, at_ms) >= ECHO and voiced

@@ -332,6 +332,9 @@ class CallerLine:
     async def _run(self) -> None:
         start = self._clock.now_ms()
         while self.ended is None:
+            if self._clock.now_ms() > start + self.now_ms + FRAME_MS:
+                # What came while this process was busy is there before the time it missed is caught up with.
+                await asyncio.sleep(0)
             said = self._next_voice()
             heard, names = self.ear.play(self._frame)
             self._said.append(said)

@@ -271,10 +271,49 @@ def test_a_caller_who_goes_on_as_a_reply_begins_continues_the_turn() -> None:
     assert Speculate in [type(command) for command in table.quiet(192)]
 
 
-def test_continuous_speech_interrupts_without_words() -> None:
+def test_continuous_speech_is_recognized_while_it_goes_on_and_its_words_interrupt() -> None:
     table = Table().speaking()
+    generation = table.state.generation
     commands = table.say(800)
-    assert [type(command) for command in commands] == [OpenTurn, Pause, Interrupt]
+    assert commands == [OpenTurn(), Pause(), Speculate(table.state.revision)]
+    revision = table.state.revision
+    assert table.say(200) == []
+    assert guess(table, 0.5) == [Interrupt(generation)]
+    table.send(ReplyStopped())
+    table.say(300)
+    assert table.quiet(192) == [Speculate(revision + 1)]
+
+
+@pytest.mark.parametrize("words", [0, 3])
+def test_a_television_pauses_a_reply_a_time_or_two_and_then_needs_words(words: int) -> None:
+    table = Table().speaking()
+    for _ in range(SETTINGS.alarms):
+        assert Pause() in table.say(900)
+        assert guess(table, 0.5, words, claim=False) == [DropTurn(), Resume()]
+    assert Pause() not in table.say(2000)
+    generation = table.state.generation
+    assert Speculate(table.state.revision) in [command for _, command in table.log]
+    assert guess(table, 0.9, 4, claim=True) == [Interrupt(generation)]
+
+
+def test_the_next_reply_yields_to_a_voice_again() -> None:
+    table = Table().speaking()
+    for _ in range(SETTINGS.alarms):
+        table.say(900)
+        guess(table, 0.5, 0, claim=False)
+    table.quiet(500)
+    table.speaking()
+    assert Pause() in table.say(400)
+
+
+def test_a_reply_that_ends_while_the_caller_is_overheard_leaves_the_turn_open() -> None:
+    table = Table().speaking()
+    table.say(900)
+    revision = table.state.revision
+    table.send(ReplyDone(table.state.generation))
+    assert table.send(Guess(revision, 0.9, 3, True)) == []
+    table.say(300)
+    assert table.quiet(192) == [Speculate(revision + 1)]
 
 
 @pytest.mark.parametrize(("words", "claim"), [(0, False), (1, False)])

@@ -77,3 +77,26 @@ def test_long_after_the_agent_spoke_nothing_is_compared() -> None:
     own.played(to_pcm16(agent), 0.0)
     heard = line(agent)
     assert not any(own.in_frame(heard[n * FRAME : (n + 1) * FRAME], 20_000 + n * FRAME_MS, True) for n in range(60))
+
+
+def test_a_later_reply_that_comes_back_sooner_is_still_the_agents_voice() -> None:
+    """Phones buffer each stretch anew, in steps of 20 ms; barge-in takes 220 ms of voice, seven frames."""
+    first, second = talk(3.0, RATE, 3, pause_s=(0.1, 0.3)), talk(3.0, RATE, 4, pause_s=(0.1, 0.3))
+    gap = np.zeros(RATE // 2, dtype=np.float32)
+    back = np.concatenate([delayed(np.concatenate([first, gap]), 180, -20), delayed(second, 140, -20)])
+    heard = line(back)
+    own, step = OwnVoice(), round(FRAME_MS * RATE / 1000)
+    agent, silent = to_pcm16(np.concatenate([first, gap, second])), len(first)
+    found = []
+    for number in range(len(heard) // FRAME):
+        at = number * step
+        if not silent <= at < silent + len(gap) - step:
+            own.played(agent[at : at + step], number * FRAME_MS)
+        frame = heard[number * FRAME : (number + 1) * FRAME]
+        found.append(own.in_frame(frame, (number + 1) * FRAME_MS, float(np.abs(frame).max()) > 0.003))
+    begin = (len(first) + len(gap)) // step
+    voiced = loud(heard)[begin:]
+    echo = np.array(found)[begin:]
+    missed = np.flatnonzero(voiced & ~echo)
+    assert len(missed) <= 7
+    assert echo[voiced].mean() > 0.85

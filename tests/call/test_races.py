@@ -477,6 +477,10 @@ async def reach(call: FakeCall, phone: Phone, phase: str) -> None:
             await phone.send_level(level, 20)
         if phase == "interrupted":
             phone.give(AudioIn(PHONE.encode(np.full(8000, int(level * 32767), dtype=np.int16))))
+            for _ in range(100):
+                if "interrupt" in call.record.kinds():
+                    break
+                await asyncio.sleep(0.002)
     elif phase == "asking":
         while call.session.phase != "transferring":
             await phone.wait(60)

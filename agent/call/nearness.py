@@ -1,0 +1,52 @@
+"""How loud this caller talks, so that voices from farther away do not stop the agent."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from models.contracts import Samples
+
+FAR_DB = 12.0
+"""A voice this much below the caller's own level is somebody else's: a television, another person in the room."""
+LEAST_FRAMES = 12
+"""Voiced frames of a turn, about 0.4 s, before it says how loud the caller is."""
+NEW_SHARE = 0.4
+"""How much a turn weighs against those before it; callers move and turn away."""
+
+
+class Nearness:
+    """The level of one caller's voice, learnt from turns that were answered."""
+
+    def __init__(self) -> None:
+        self._level_db: float | None = None
+        self._powers: list[float] = []
+
+    def far(self, frame: Samples) -> bool:
+        """Whether the voice in frame[n] is too soft to be the caller's; False while the caller's level is not known."""
+        return self._level_db is not None and _decibels(_power(frame)) < self._level_db - FAR_DB
+
+    def voiced(self, frame: Samples) -> None:
+        """A voiced frame of the open turn."""
+        self._powers.append(_power(frame))
+
+    def answered(self) -> None:
+        """The open turn was the caller's."""
+        if len(self._powers) >= LEAST_FRAMES:
+            level = _decibels(float(np.mean(self._powers)))
+            before = level if self._level_db is None else self._level_db
+            self._level_db = before + NEW_SHARE * (level - before)
+        self._powers.clear()
+
+    def dropped(self) -> None:
+        """What was open was nobody's turn."""
+        self._powers.clear()
+
+
+def _power(frame: Samples) -> float:
+    return float(np.dot(frame, frame)) / max(1, len(frame))
+
+
+def _decibels(power: float) -> float:
+    return 10.0 * math.log10(max(power, 1e-12))
