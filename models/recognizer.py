@@ -19,6 +19,7 @@ from faster_whisper.transcribe import get_suppressed_tokens
 from models import store
 from models.contracts import Recognition, RecognitionHints, Samples, Word
 from models.errors import DeviceUnavailable, ModelError
+from models.pauses import shorten
 
 RATE = 16_000
 FRAMES_PER_SECOND = 100
@@ -159,7 +160,8 @@ class WhisperRecognizer:
         """Recognize samples[n] at 16 kHz.
 
         The text is empty where there is no speech or the result is not believable (see `Gates`); the probabilities then
-        say why. Speech longer than 30 s is cut at its quietest points.
+        say why. Long pauses inside the speech are cut short (`models.pauses`), and what is then longer than 30 s is cut
+        at its quietest points.
 
         Raises:
             ValueError: `samples` is not one-dimensional.
@@ -171,12 +173,14 @@ class WhisperRecognizer:
         start, end = speech_bounds(samples)
         if end - start < MIN_SPEECH_S * RATE:
             return Recognition("", no_speech_probability=1.0, language=language or "en")
+        speech = shorten(samples[start:end], RATE)
         parts = []
-        for first, last in windows(samples[start:end]):
-            part = self._window(samples[start + first : start + last], language, hints.prompt, hints.quick)
-            parts.append((last - first, _later(part, start + first)))
+        for first, last in windows(speech.samples):
+            part = self._window(speech.samples[first:last], language, hints.prompt, hints.quick)
+            parts.append((last - first, _later(part, first)))
             language = language or part.language
-        return parts[0][1] if len(parts) == 1 else _join(parts)
+        whole = parts[0][1] if len(parts) == 1 else _join(parts)
+        return _later(replace(whole, words=speech.restored(whole.words)), start)
 
     def _window(self, samples: Samples, language: str | None, prompt: str | None, quick: bool) -> Recognition:
         seconds = len(samples) / RATE
