@@ -170,7 +170,9 @@ class Rules:
         runs = digit_runs(text)
         if context.expected_slots or not lengths or not runs or normalise(text[runs[-1].end :]).strip():
             return False
-        return len(runs[-1].digits) < min(lengths) and _NUMBERED.search(text[: runs[-1].start]) is not None
+        first = runs[-1].leads[0][1] if runs[-1].leads else runs[-1].start
+        digits = len(runs[-1].digits) + (first < runs[-1].start)
+        return digits < min(lengths) and any(_NUMBERED.search(text[:at]) for at in (first, runs[-1].start))
 
     def _of_words(self, text: str, plain: str) -> float | None:
         words = plain.split()

@@ -58,6 +58,79 @@ def test_an_order_number_that_was_asked_for(text: str, digits: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("for to seven one eight", "42718"),
+        ("it's for two seven one ate", "42718"),
+        ("four two seven won eight", "42718"),
+        ("four two seven one ate", "42718"),
+        ("4 2 7 1 too.", "42712"),
+        ("My order number is for 2719", "42719"),
+        ("um, for 2, 7, 1, 9, please", "42719"),
+        ("4 to 720", "42720"),
+        ("42 to 19", "42219"),
+        ("where is order for two seven one eight", "42718"),
+    ],
+)
+def test_words_that_sound_like_the_missing_digits(text: str, digits: str) -> None:
+    (slot,) = find_slots(text, [ORDER], ASKED)
+    assert slot.value == digits
+    assert slot.confidence < 1.0
+    assert text[slot.span[0] : slot.span[1]] == slot.raw
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "two for two people",
+        "I want to return 2",
+        "I paid for 2719",
+        "I need to 2719",
+        "I have been waiting for 2145 days",
+        "for 2719 people",
+        "4271 for my sister",
+        "I ordered 4271 to 9",
+        "call me at 2 to 4156",
+        "for 271",
+        "for to won ate 2",
+    ],
+)
+def test_words_that_are_what_they_seem(text: str) -> None:
+    assert values(text, ASKED) == []
+
+
+@pytest.mark.parametrize("text", ["42719 for two people", "4 2 7 1 9 for 2 people", "42719 to 2 7 1 8"])
+def test_a_whole_number_takes_no_more_digits(text: str) -> None:
+    assert values(text, ASKED) == ["42719"]
+
+
+def test_unasked_a_missing_digit_is_heard_only_after_an_order_or_a_number() -> None:
+    assert values("where is order for two seven one eight", UNASKED) == ["42718"]
+    assert values("my order number is 4 2 7 1 9", UNASKED) == ["42719"]
+    for text in ("for 2718", "4 to 720", "I placed an order for 2718", "I have it for 2718", "order 4 2 7 1 for"):
+        assert values(text, UNASKED) == []
+
+
+@pytest.mark.parametrize("text", ["4 2 7 1 9 9", "4 2 7 7 1 9", "four four two seven one nine", "427, 7 1 9"])
+def test_a_digit_said_twice_counts_once_where_the_number_was_asked_for(text: str) -> None:
+    (slot,) = find_slots(text, [ORDER], ASKED)
+    assert (slot.value, slot.confidence) == ("42719", 0.5)
+    assert values(text, UNASKED) == []
+
+
+@pytest.mark.parametrize("text", ["4 4 2 7 1 1", "4 2 7 1 9 8", "I have 4 2 7 1 9 9 of them"])
+def test_which_digit_is_too_many_is_not_guessed(text: str) -> None:
+    assert values(text, ASKED) == []
+
+
+def test_an_exclamation_is_no_zero() -> None:
+    assert values("Oh, 4271", ASKED) == []
+    assert values("Oh, 42719", ASKED) == ["42719"]
+    assert values("oh, 4, 2, 7, 1", ASKED) == ["04271"]
+    assert values("oh four two seven one", ASKED) == ["04271"]
+
+
+@pytest.mark.parametrize(
     ("text", "kept", "rejected"),
     [
         ("four two seven one eight, no sorry, one nine", "42719", "42718"),
