@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
@@ -40,6 +41,8 @@ class Priority(IntEnum):
     BACKGROUND = 8
 
 
+job_tag: ContextVar[object | None] = ContextVar("job_tag", default=None)
+"""What the jobs of this task belong to, for `Pool.promote`."""
 DROPPABLE = Priority.SPECULATION
 """Jobs from this priority on are dropped when the queue is full; earlier ones are refused only at twice the bound."""
 
@@ -59,6 +62,7 @@ class _Job(Generic[T]):
     loop: asyncio.AbstractEventLoop = field(compare=False)
     queued_s: float = field(compare=False)
     deadline_s: float | None = field(compare=False)
+    tag: object | None = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class Pool:
         future: asyncio.Future[T] = loop.create_future()
         deadline = None if within_ms is None else now + within_ms / 1000.0
         rank = (int(priority), deadline if deadline is not None else float("inf"), next(self._order))
-        job = _Job(rank, work, future, loop, now, deadline)
+        job = _Job(rank, work, future, loop, now, deadline, job_tag.get())
         fast = priority is Priority.VOICE_ACTIVITY
         queue = self._fast if fast else self._jobs
         with self._lock:
@@ -142,6 +146,17 @@ class Pool:
             heapq.heappush(queue, job)
             (self._fast_ready if fast else self._ready).notify()
         return await future
+
+    def promote(self, tag: object, priority: Priority) -> None:
+        """Give guesses of the tasks under `tag` (see `job_tag`) that still wait the rank of `priority`: they count now.
+
+        A deadline of theirs stays.
+        """
+        with self._lock:
+            for job in self._jobs:
+                if job.tag == tag and job.rank[0] == Priority.SPECULATION:
+                    job.rank = (int(priority), *job.rank[1:])
+            heapq.heapify(self._jobs)
 
     def _make_room(self, queue: list[_Job[Any]], priority: Priority) -> None:
         if len(queue) < self._bound:

@@ -265,12 +265,16 @@ class InlinePool:
 
     def __init__(self, delays_ms: Mapping[Priority, float] | None = None) -> None:
         self.delays_ms = dict(delays_ms or {})
+        self.promoted: list[tuple[object, Priority]] = []
 
     async def run(self, priority: Priority, work: Callable[[], T], *, within_ms: float | None = None) -> T:
         delay = self.delays_ms.get(priority, 0.0)
         if delay:
             await asyncio.sleep(delay / 1000.0)
         return work()
+
+    def promote(self, tag: object, priority: Priority) -> None:
+        self.promoted.append((tag, priority))
 
 
 class FakeGateway:

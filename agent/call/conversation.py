@@ -28,7 +28,7 @@ from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
 from audio.resample import StreamResampler, to_float, to_pcm16
 from models.contracts import OUT_OF_SCOPE, Samples, Understood
-from models.pool import Priority
+from models.pool import Priority, job_tag
 
 KEYS_MS = 1500.0
 """Keys this close together belong to one number; '#' ends it at once."""
@@ -68,6 +68,7 @@ class Conversation:
         self._clock = services.clock
         self._metrics = services.metrics
         self._voice = services.voice
+        self._pool = services.pool
         self._can = can
         self._carried = protocol.name in services.carriers
         self._outbox = outbox
@@ -253,13 +254,12 @@ class Conversation:
         self._prepared = None
 
     async def _speculate(self, revision: int) -> None:
+        job_tag.set((id(self), revision))
         try:
             heard = await self.hearing.read(Priority.SPECULATION, lambda words: self._guessed(revision, words))
         except Exception as error:
             self._notes.fault("guess_failed", f"{type(error).__name__}: {error}")
-            if not self._floor.over_agent:
-                # Nothing is known of the words; the turn ends after the middle wait and is recognized then.
-                self._step(floor.Guess(revision, self._turns.low, 1, claim=True))
+            self._step(floor.GuessFailed(revision))
             return
         self._guess = revision, heard
         self._prepare()
@@ -285,9 +285,12 @@ class Conversation:
     def _prepare(self) -> None:
         """Make the first sentence of the answer, should the turn be over; nothing else may need it undone."""
         state = self._floor
-        if self._turns.speculate != "reply" or self._guess is None or self._prepared is not None:
+        if self._turns.speculate != "reply" or self._guess is None:
             return
         revision, heard = self._guess
+        if self._prepared is not None and self._prepared[0] == revision:
+            return
+        self._drop_prepared()
         if revision != state.revision or not (state.open and state.phase is floor.Phase.LISTENING):
             return
         if heard.over.probability < self._turns.low or not heard.text or not self._can.audio_out:
@@ -309,7 +312,10 @@ class Conversation:
         self._prepared = None
         self.hearing.commit()
         self._number += 1
-        reply = Reply(generation, self._number, now, answers_caller=True)
+        reply = Reply(generation, self._number, now, answers_caller=True, profile=self._floor.profile)
+        reply.guessing = guessing
+        if guessing is not None:
+            self._pool.promote((id(self), revision), Priority.FINAL_RECOGNITION)
         reply.latency["endpoint_wait"] = waited_ms
         entered, self._entered = self._entered, None
         onset = self._floor.onset_ms if entered is None else now
@@ -490,6 +496,8 @@ class Conversation:
             self._answering = self._spawn(self._stopped(None, task, retract), f"stop-{generation}")
             return
         self._reply = None
+        if reply.guessing is not None:
+            reply.guessing.cancel()
         self._record_played(now)
         for cleared in self.playout.stop(now):
             self._outbox.put(cleared)
@@ -509,7 +517,7 @@ class Conversation:
         await _ended(task)
         if reply is not None and retract:
             if reply.snapshot is not None:
-                self._dialogue.restore(reply.snapshot)
+                self._take_back(reply)
             self._notes.take_back(reply.turn)
         elif reply is not None and reply in self._stopping:
             self._settle_stopped(reply)
@@ -523,7 +531,7 @@ class Conversation:
         if reply.continued and reply.snapshot is not None:
             self._notes.supersede(reply.turn)
             self.hearing.unsettle()
-            self._dialogue.restore(reply.snapshot)
+            self._take_back(reply)
         else:
             self._dialogue.heard(fixed.heard or "" if fixed else "", False)
 
@@ -538,6 +546,11 @@ class Conversation:
             self._own_voice.played(samples, at_ms)
         if self._notes.record is not None and self._notes.record.recording is not None:
             self._notes.record.recording.agent(samples, self._notes.at(at_ms))
+
+    def _take_back(self, reply: Reply) -> None:
+        """The turn was not over: nothing was asked in answer to it."""
+        self._dialogue.restore(reply.snapshot)
+        self._step(floor.Expecting(reply.profile))
 
     async def _transfer(self) -> None:
         leaving, self._leaving = self._leaving, None

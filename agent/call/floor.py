@@ -26,6 +26,7 @@ from agent.call.moves import (
     Frame,
     GiveUp,
     Guess,
+    GuessFailed,
     Interrupt,
     Key,
     MoveCaller,
@@ -62,6 +63,7 @@ __all__ = [
     "Frame",
     "GiveUp",
     "Guess",
+    "GuessFailed",
     "Interrupt",
     "Key",
     "MoveCaller",
@@ -140,7 +142,7 @@ class FloorSettings(BaseModel):
     alarms: int = Field(2, ge=1)
     """False alarms within one reply after which only words pause it: there is a television, or an echo."""
     false_alarm_ms: Milliseconds = 1500
-    """Silence after a pause of the agent after which it goes on when no words came."""
+    """Silence after a pause of the agent after which it goes on when what was said cannot be recognized."""
     guard_ms: Milliseconds = 300
     """Start of a reply that does not yield: the caller's own turn often ends in a breath or a last word."""
     continue_ms: Milliseconds = 700
@@ -196,6 +198,8 @@ class FloorState:
     """The words are being recognized while the caller goes on over the agent."""
     alarms: int = 0
     """False alarms within this reply."""
+    failures: int = 0
+    """Times the words of the open turn could not be recognized."""
     guess: float | None = None
     answered: bool = False
     """The guess answers the yes-no question asked."""
@@ -243,6 +247,8 @@ def _advance(state: FloorState, event: Event, now_ms: float, settings: FloorSett
             return _time(state, now_ms, settings)
         case Guess():
             return _guess(state, event, now_ms, settings)
+        case GuessFailed(revision):
+            return _guess_failed(state, revision, now_ms, settings)
         case Entered():
             return _entered(state, now_ms)
         case Key():
@@ -334,8 +340,13 @@ def deadline(state: FloorState, settings: FloorSettings) -> float | None:
     if state.open and not state.speculated and _may_yield(state):
         return state.voiced_ms + settings.speculate_ms
     if state.phase is Phase.YIELDING:
-        return state.voiced_ms + settings.false_alarm_ms
+        return _yields_until(state, settings)
     return None
+
+
+def _yields_until(state: FloorState, settings: FloorSettings) -> float:
+    """When the agent goes on without having learnt what was said; words that are being recognized are waited for."""
+    return state.voiced_ms + (settings.false_alarm_ms if state.failures else settings.wait_max_ms)
 
 
 def _may_yield(state: FloorState) -> bool:
@@ -385,6 +396,7 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
             speculated=False,
             overheard=False,
             guess=None,
+            failures=0,
         )
         commands = [OpenTurn()]
     if not state.open:
@@ -462,7 +474,7 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
             return state, []
         return replace(state, speculated=True), [Speculate(state.revision)]
     if state.phase is Phase.YIELDING:
-        expired = now_ms >= state.voiced_ms + settings.false_alarm_ms
+        expired = now_ms >= _yields_until(state, settings)
         return _false_alarm(state, now_ms) if expired else (state, [])
     if state.phase is Phase.SPEAKING:
         return state, []
@@ -517,6 +529,18 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
             return replace(dropped, phase=Phase.CLOSING), [DropTurn(), EndCall()]
         return dropped, [DropTurn()]
     return _time(replace(state, guess=guess.over, answered=guess.answer), now_ms, settings)
+
+
+def _guess_failed(state: FloorState, revision: int, now_ms: float, settings: FloorSettings) -> Step:
+    if not state.open or revision != state.revision or not state.speculated:
+        return state, []
+    state = replace(state, failures=state.failures + 1, overheard=False)
+    if state.phase is Phase.LISTENING:
+        # Nothing is known of the words: the turn ends after the middle wait and is recognized then.
+        return _time(replace(state, guess=settings.low, answered=False), now_ms, settings)
+    if state.failures == 1 and _may_yield(state):
+        return replace(state, speculated=False, voiced_ms=now_ms), []
+    return state, []
 
 
 def _entered(state: FloorState, now_ms: float) -> Step:

@@ -86,8 +86,8 @@ class Hearing:
         self._listening.commit()
 
     def drop(self) -> None:
-        """What was open was no turn."""
-        self._pieces = []
+        """What was open was no turn; the one before it may still go on."""
+        self._pieces = self._before
         self._listening.drop()
 
     def freeze(self, heard: Heard) -> None:
@@ -111,8 +111,8 @@ class Hearing:
     async def read(self, priority: Priority, on_words: Callable[[Heard], None] | None = None) -> Heard:
         """Recognize and understand the open turn as it is now.
 
-        on_words: told as soon as the words are understood, before the voice's emotion is known; a guess whose words
-        are doubtful is told too, if there are any, and then heard a second time.
+        on_words: told as soon as the words are understood, before the voice's emotion is known. A guess whose words are
+        doubtful is not told: they are heard a second time first.
 
         Raises:
             models.errors.ModelError: the recognizer or the pool failed.
@@ -131,12 +131,9 @@ class Hearing:
         emotion = asyncio.create_task(self._emotion(piece.samples), name="emotion")
         try:
             recognition = await self._recognize(piece, priority, quick=priority is Priority.SPECULATION)
-            heard = await self._understood(recognition, earlier, piece, began)
             if recognition.doubtful:
-                if heard.text and on_words is not None:
-                    on_words(heard)
                 recognition = await self._recognize(piece, priority)
-                heard = await self._understood(recognition, earlier, piece, began)
+            heard = await self._understood(recognition, earlier, piece, began)
             if on_words is not None:
                 on_words(heard)
             if heard.text and not emotion.done():

@@ -102,11 +102,11 @@ class Listening:
     def merge(self) -> None:
         """The turn that just opened goes on with the one before it."""
         if self._before is not None:
-            self._begin = self._before
+            self._begin, self._before = self._before, None
 
     def drop(self) -> None:
-        """What was open is no turn."""
-        self._begin = self._before = None
+        """What was open is no turn; the one before it may still go on."""
+        self._begin = self._before
 
     def cut(self, at: int) -> None:
         """Everything of the open turn before sample `at` has been recognized for good."""

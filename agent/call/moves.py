@@ -32,6 +32,13 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class GuessFailed:
+    """The words of revision `revision` could not be recognized."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entered:
     """The caller gave a whole turn without voice: typed text or keys."""
 
@@ -107,6 +114,7 @@ class Tick:
 Event = (
     Frame
     | Guess
+    | GuessFailed
     | Entered
     | Key
     | AgentTurn

@@ -81,6 +81,8 @@ class Preparation:
 
     async def _stream(self, say: Say) -> AsyncIterator[Speech]:
         given = 0
+        if not self._pieces:
+            await self._first_piece()
         while True:
             while given < len(self._pieces):
                 given += 1
@@ -93,6 +95,15 @@ class Preparation:
             # What is left of the sentence is made again, at the urgency of whoever speaks.
             async for speech in self._rest(say):
                 yield speech
+
+    async def _first_piece(self) -> None:
+        """Wait for it a moment; where others are served first it is made again, at the urgency of whoever speaks."""
+        try:
+            async with asyncio.timeout(PATIENCE_MS / 1000.0):
+                await self._changed.wait()
+        except TimeoutError:
+            self.drop()
+            self._over = True
 
     async def _rest(self, say: Say) -> AsyncIterator[Speech]:
         done = self._pieces[-1].span[1] if self._pieces else 0

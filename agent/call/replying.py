@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -12,7 +13,7 @@ import numpy as np
 
 from agent.call.playout import HeardUtterance, Playout
 from agent.clock import Clock
-from agent.dialogue.contracts import Acted, Because, Expect, HandOff, HangUp, Part, Say
+from agent.dialogue.contracts import Acted, Because, Expect, HandOff, HangUp, Part, Profile, Say
 from audio.resample import resample, to_pcm16
 from models.contracts import Speech, Voice
 from models.pool import Priority
@@ -36,6 +37,10 @@ class Reply:
     turn: int
     began_ms: float
     answers_caller: bool
+    profile: Profile = "open"
+    """What had been asked before the turn it answers."""
+    guessing: asyncio.Task[None] | None = None
+    """The reading of that turn, which may still be under way."""
     snapshot: Any = None
     said: list[str] = field(default_factory=list)
     tones: list[str] = field(default_factory=list)

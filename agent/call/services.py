@@ -36,6 +36,10 @@ class Compute(Protocol):
         """Run `work` off the event loop."""
         ...
 
+    def promote(self, tag: object, priority: Priority) -> None:
+        """Make guesses under `tag` (`models.pool.job_tag`) that still wait as urgent as `priority`."""
+        ...
+
 
 class Vad(Protocol):
     """Voice activity of many calls at once; blocking."""

@@ -22,6 +22,7 @@ from agent.call.floor import (
     Frame,
     GiveUp,
     Guess,
+    GuessFailed,
     Interrupt,
     Key,
     MustHear,
@@ -329,7 +330,18 @@ def test_a_cough_or_a_back_channel_lets_the_agent_go_on(words: int, claim: bool)
 def test_the_agent_goes_on_when_no_guess_ever_comes() -> None:
     table = Table().speaking()
     table.say(288)
-    assert Resume in [type(command) for command in table.quiet(1700)]
+    assert Resume in [type(command) for command in table.quiet(SETTINGS.wait_max_ms + 64)]
+
+
+def test_the_agent_goes_on_when_what_was_said_cannot_be_recognized_twice() -> None:
+    table = Table().speaking()
+    table.say(288)
+    table.quiet(160)
+    for _ in range(2):
+        assert table.send(GuessFailed(table.state.revision)) == []
+        table.quiet(160)
+    assert table.kinds().count(Speculate) == 2
+    assert Resume in [type(command) for command in table.quiet(SETTINGS.false_alarm_ms)]
 
 
 def test_the_start_of_a_reply_does_not_yield_but_a_voice_that_lasts_does() -> None:

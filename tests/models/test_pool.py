@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from models.errors import Overloaded
-from models.pool import NICE, Pool, Priority
+from models.pool import NICE, Pool, Priority, job_tag
 
 
 class Busy:
@@ -231,3 +231,31 @@ async def test_workers_give_way_to_the_loop() -> None:
         pool.close()
     assert models == min(19, priority_here() + NICE)
     assert voice == priority_here()
+
+
+async def test_a_guess_that_counts_now_goes_before_what_is_more_urgent_than_guesses() -> None:
+    pool = Pool(workers=1)
+    began, release = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def block() -> None:
+        began.set()
+        release.wait(5)
+
+    async def guess(tag: str) -> None:
+        job_tag.set(tag)
+        await pool.run(Priority.SPECULATION, lambda: order.append(tag))
+
+    try:
+        running = asyncio.create_task(pool.run(Priority.FINAL_RECOGNITION, block))
+        await asyncio.to_thread(began.wait, 5)
+        waiting = [asyncio.create_task(guess("one")), asyncio.create_task(guess("two"))]
+        waiting.append(asyncio.create_task(pool.run(Priority.FIRST_SENTENCE, lambda: order.append("sentence"))))
+        await asyncio.sleep(0)
+        pool.promote("two", Priority.FINAL_RECOGNITION)
+        release.set()
+        await asyncio.gather(running, *waiting)
+        assert order == ["two", "sentence", "one"]
+    finally:
+        release.set()
+        pool.close()
