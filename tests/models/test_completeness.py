@@ -44,7 +44,14 @@ def test_sorry_alone_asks_for_a_repetition(completeness: Completeness) -> None:
     assert read(completeness, "sorry?") > 0.9
 
 
-BEGUN = ["Where is order four two", "where is order 4 2", "I meant order number 42", "Where is order", "cancel order"]
+BEGUN = [
+    "Where is order four two",
+    "where is order for two",
+    "where is order 4 2",
+    "I meant order number 42",
+    "Where is order",
+    "cancel order",
+]
 
 
 @pytest.mark.parametrize("text", BEGUN)
