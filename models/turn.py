@@ -14,6 +14,10 @@ from models.turn_weights import WEIGHTS, TurnWeights, bounded, chance, log_odds,
 
 LEADING = 0.6
 """Most that a sentence of a leading kind can reach: "This is ridiculous." is finished, the turn seldom is."""
+HANGING_ODDS = -2.7
+"""Log-odds of words that end in the middle of something: "my number is", "and", "um"."""
+HANGING = 0.2
+"""Most that such words can reach, however they sound: 6 of 360 ends of read dev turns and 88 of 639 pauses had them."""
 _UNMARKED = re.compile(r"\w\s*$")
 
 
@@ -73,6 +77,8 @@ class TurnModel:
                 parts["voice"] = bounded(read_out(self._weights.voice, features))
                 result = read_out(self._weights.sound, [*inputs, parts["voice"]])
         probability = chance(result)
+        if words <= HANGING_ODDS:
+            probability = min(probability, HANGING)
         if leads(understood, context, leading):
             parts["leading"] = 1.0
             probability = min(probability, LEADING)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from audio.codec import Pcm16
 from audio.resample import resample, to_float
 from models.contracts import Recognition, Samples, Slot, UnderstandingContext, Understood
 from models.errors import ModelDamaged, ModelMissing
-from models.turn import LEADING, TurnEnd, TurnModel
+from models.turn import HANGING, LEADING, TurnEnd, TurnModel
 
 SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"
 LEADS = frozenset({"complaint", "deny", "greeting"})
@@ -142,3 +143,10 @@ def test_missing_and_damaged_weights_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "turn.npz").write_bytes(b"nothing")
     with pytest.raises(ModelDamaged, match="train them again"):
         TurnModel(tmp_path / "turn.npz")
+
+
+def test_words_that_hang_in_the_air_are_no_end_however_they_sound(model: TurnModel) -> None:
+    understood = Understood("order_status", 1.0, complete=0.05)
+    sure = replace(heard(1.0), closing=5.0)
+    assert model.probability(understood, recognition=sure, samples=spoken()).probability <= HANGING
+    assert model.probability(replace(understood, complete=0.5), recognition=sure).probability > HANGING
