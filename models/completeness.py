@@ -74,6 +74,10 @@ _ONLY_IF = re.compile(
 """A sentence that has only begun to say under what condition: its main clause is to come."""
 
 _CONDITION = 0.15
+_NO_ANSWER = frozenset(
+    "so to too two for four fore won one ate tree free sex life born oh well it's it is the my number".split()
+)
+"""What a recognizer makes of a single digit, and what comes before one."""
 
 _REPAIR = re.compile(
     r"^(?:(?:no|oh|uh|um|but|yes|wait|sorry|actually)\s+)*(?:wait|actually|i meant?)$|\b(?:no|wait|oh) (?:wait )?sorry$"
@@ -140,6 +144,8 @@ class Rules:
                 if found and len(str(found[-1].value)) >= low and not ends_hanging:
                     return FINISHED if spec.type == "phone" or len(str(found[-1].value)) >= high else _ENOUGH_OF_MANY
                 if runs and not found and len(runs[-1].digits) < low and not normalise(text[runs[-1].end :]).strip():
+                    return _PARTIAL_VALUE
+                if not runs and set(normalise(text).split()) <= _NO_ANSWER:
                     return _PARTIAL_VALUE
             elif spec.type == "email":
                 if any(slot.confidence >= 0.9 for slot in find_slots(text, [spec], at)):

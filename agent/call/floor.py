@@ -201,6 +201,8 @@ class FloorState:
     failures: int = 0
     """Times the words of the open turn could not be recognized."""
     guess: float | None = None
+    words: int = 1
+    """Words of the open turn so far, where they are known."""
     answered: bool = False
     """The guess answers the yes-no question asked."""
     pause_ms: float = 400.0
@@ -396,6 +398,7 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
             speculated=False,
             overheard=False,
             guess=None,
+            words=1,
             failures=0,
         )
         commands = [OpenTurn()]
@@ -426,7 +429,7 @@ def _resumed(state: FloorState, now_ms: float) -> Step:
     pause = 0.7 * state.pause_ms + 0.3 * min(silent, 2000.0) if silent > 0 else state.pause_ms
     dropped = DropSpeculation(state.revision)
     return replace(
-        state, voiced_ms=now_ms, revision=state.revision + 1, speculated=False, guess=None, pause_ms=pause
+        state, voiced_ms=now_ms, revision=state.revision + 1, speculated=False, guess=None, words=1, pause_ms=pause
     ), [dropped]
 
 
@@ -480,7 +483,17 @@ def _time(state: FloorState, now_ms: float, settings: FloorSettings) -> Step:
         return state, []
     if now_ms < state.voiced_ms + wait_ms(state, settings):
         return state, []
+    if not state.words:
+        return _dropped(state)
     return _commit(state, now_ms - state.voiced_ms)
+
+
+def _dropped(state: FloorState) -> Step:
+    """What was open was no turn."""
+    dropped = replace(state, open=False, over_agent=False, overheard=False, history=0, run=0)
+    if state.ending and state.phase is Phase.LISTENING:
+        return replace(dropped, phase=Phase.CLOSING), [DropTurn(), EndCall()]
+    return dropped, [DropTurn()]
 
 
 def _false_alarm(state: FloorState, now_ms: float) -> Step:
@@ -523,12 +536,14 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
         return _interrupt(replace(state, guess=guess.over, answered=guess.answer), settings)
     if state.phase is Phase.YIELDING:
         return _false_alarm(state, now_ms)
-    if guess.words == 0 or (state.over_agent and not guess.claim):
-        dropped = replace(state, open=False, over_agent=False, overheard=False, history=0, run=0)
-        if state.ending and state.phase is Phase.LISTENING:
-            return replace(dropped, phase=Phase.CLOSING), [DropTurn(), EndCall()]
-        return dropped, [DropTurn()]
-    return _time(replace(state, guess=guess.over, answered=guess.answer), now_ms, settings)
+    if state.over_agent and not guess.claim:
+        return _dropped(state)
+    if guess.words == 0:
+        # A single digit is often not recognized; with those that follow it may be.
+        if state.profile in _DICTATION and state.phase is Phase.LISTENING:
+            return _time(replace(state, guess=0.0, words=0, answered=False), now_ms, settings)
+        return _dropped(state)
+    return _time(replace(state, guess=guess.over, words=guess.words, answered=guess.answer), now_ms, settings)
 
 
 def _guess_failed(state: FloorState, revision: int, now_ms: float, settings: FloorSettings) -> Step:

@@ -479,3 +479,27 @@ def test_invariants_hold_whatever_happens(events: list[tuple[floor.Event, float]
         if at is not None and at <= now:
             later, moved = step(state, Tick(), now + 0.001, SETTINGS)
             assert moved or later != state, "a deadline that has passed must change something"
+
+
+def test_a_digit_that_is_not_recognized_is_kept_for_those_that_follow() -> None:
+    table = Table()
+    table.send(Expecting("digits"))
+    table.say(320)
+    table.quiet(192)
+    assert guess(table, 0.5, words=0) == []
+    table.quiet(1500 - 192)
+    table.say(320)
+    table.quiet(192)
+    assert guess(table, 0.97, words=2) == []
+    table.quiet(SETTINGS.wait_sure_ms)
+    assert [kind for kind in table.kinds() if kind in (OpenTurn, DropTurn, Commit)] == [OpenTurn, Commit]
+
+
+def test_a_noise_where_digits_were_asked_is_dropped_in_the_end() -> None:
+    table = Table()
+    table.send(Expecting("digits"))
+    table.say(320)
+    table.quiet(192)
+    guess(table, 0.5, words=0)
+    assert table.quiet(SETTINGS.wait_dictated_ms) == [DropTurn()]
+    assert not table.state.open

@@ -281,7 +281,6 @@ def test_a_question_taken_back_no_longer_says_what_is_expected() -> None:
 # What the agent's own voice is compared with
 
 
-@pytest.mark.xfail(strict=True, reason="a delay below zero is not searched")
 @pytest.mark.parametrize("lost_ms", [128, 256])
 def test_an_echo_is_still_known_after_audio_was_lost(lost_ms: int) -> None:
     """The caller's audio is timed by its length, so that after a loss its echo seems to come before the sound."""

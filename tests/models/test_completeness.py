@@ -195,3 +195,9 @@ def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
 def test_a_condition_alone_is_no_sentence(text: str, unfinished: bool) -> None:
     said = Rules(SPECS).wording(text)
     assert (said is not None and said < 0.3) is unfinished
+
+
+@pytest.mark.parametrize("text", ["So.", "For", "It's for", "Life.", "Oh, born."])
+def test_what_a_lone_digit_is_taken_for_answers_no_question_for_digits(completeness: Completeness, text: str) -> None:
+    assert read(completeness, text, "order_number") < 0.2
+    assert read(completeness, "What do you mean?", "order_number") > 0.3
