@@ -6,15 +6,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test slow lint clean
+.PHONY: help demo serve simulate test slow lint clean
 
 help:
-	@echo "make demo   one whole call, shown as it happens (the first time it installs what is needed)"
-	@echo "make serve  take calls on http://127.0.0.1:8080 from this machine"
-	@echo "make test   lint, types and quick tests, with coverage"
-	@echo "make slow   whole calls over real sockets with real models"
-	@echo "make lint   ruff and mypy only"
-	@echo "make clean  remove what was installed and what tests left; var/ (your data) stays"
+	@echo "make demo      one whole call, shown as it happens (the first time it installs what is needed)"
+	@echo "make serve     take calls on http://127.0.0.1:8080 from this machine"
+	@echo "make simulate  the short suite of simulated callers; fails on failed tasks, cut-offs and false interruptions"
+	@echo "make test      lint, types and quick tests, with coverage"
+	@echo "make slow      whole calls over real sockets with real models"
+	@echo "make lint      ruff and mypy only"
+	@echo "make clean     remove what was installed and what tests left; var/ (your data) stays"
 	@echo "PYTHON=python3.12 chooses another interpreter (3.11 or later)."
 
 demo: $(VENV)/installed
@@ -22,6 +23,9 @@ demo: $(VENV)/installed
 
 serve: $(VENV)/installed
 	$(BIN)/agent serve --insecure
+
+simulate: $(VENV)/installed
+	$(BIN)/agent simulate short --calls 2 --seed 1 --fail-on tasks,cut_offs,false_interruptions
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
