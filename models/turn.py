@@ -12,7 +12,7 @@ from models.emotion import VoiceEncoder
 from models.turn_voice import VoiceEnd
 from models.turn_weights import WEIGHTS, TurnWeights, bounded, chance, log_odds, read_out
 
-LEADING = 0.6
+LEADING = 0.88
 """Most that a sentence of a leading kind can reach: "This is ridiculous." is finished, the turn seldom is."""
 HANGING_ODDS = -2.7
 """Log-odds of words that end in the middle of something: "my number is", "and", "um"."""
