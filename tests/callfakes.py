@@ -398,6 +398,11 @@ class Phone:
         self.give(CallEnded("stop"))
 
 
+def _deaf_to_echo(settings: Settings) -> Settings:
+    """Scripted voices are constant levels, which all correlate with each other."""
+    return settings.model_copy(update={"vad": settings.vad.model_copy(update={"own_voice": False})})
+
+
 class FakeCall:
     """One scripted call. `await start()`, drive `phone`, then `await ended()`."""
 
@@ -419,7 +424,7 @@ class FakeCall:
         self.desk = desk or FakeDesk()
         self.metrics = Metrics()
         self.services = CallServices(
-            settings=settings or Settings(),
+            settings=_deaf_to_echo(settings or Settings()),
             clock=LoopClock(),
             pool=InlinePool(delays_ms),
             vad=self.vad,

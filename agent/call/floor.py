@@ -113,30 +113,32 @@ class FloorSettings(BaseModel):
     """What is done before a turn is known to be over, without effect: its words recognized, and a reply begun."""
     speculate_ms: Milliseconds = 128
     """Silence after which that starts; off, recognition starts after `wait_middle_ms`."""
-    wait_sure_ms: Milliseconds = 310
+    wait_sure_ms: Milliseconds = 300
     """Silence that ends a turn that is almost surely over (P from `sure`); between the marks it changes evenly."""
-    wait_high_ms: Milliseconds = 650
+    wait_high_ms: Milliseconds = 720
     """Silence that ends a turn whose P is `high`."""
-    wait_middle_ms: Milliseconds = 790
+    wait_middle_ms: Milliseconds = 830
     """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns."""
-    wait_low_ms: Milliseconds = 1800
+    wait_low_ms: Milliseconds = 1500
     """Silence that ends a turn that sounds unfinished, of a P below `low`."""
     wait_dictated_ms: Milliseconds = 1900
     """In place of the middle and the low wait where digits, spelling, an e-mail or an address was asked."""
     wait_max_ms: Milliseconds = 4500
     """Silence that ends any turn, even with no guess about its words."""
-    sure: float = Field(0.955, ge=0, le=1)
+    sure: float = Field(0.93, ge=0, le=1)
     """P(turn over) from which `wait_sure_ms` holds."""
-    high: float = Field(0.83, ge=0, le=1)
+    high: float = Field(0.85, ge=0, le=1)
     """P(turn over) of `wait_high_ms`."""
-    low: float = Field(0.25, ge=0, le=1)
+    low: float = Field(0.2, ge=0, le=1)
     """P(turn over) of `wait_middle_ms`; below it `wait_low_ms` holds."""
     short_answer_factor: float = Field(0.6, gt=0)
     """Factor on the high wait where yes or no was asked and was given; never shorter than `wait_sure_ms`."""
     pause_factor: float = Field(1.4, ge=1)
     """The low wait is at least this many times the caller's own pauses."""
-    broken_factor: float = Field(1.5, ge=1)
-    """Factor on all waits but the low one for a caller who went on after an answer had begun, once or more."""
+    broken_factor: float = Field(1.3, ge=1)
+    """Factor on all waits but the low one for a caller who went on after an answer had begun."""
+    broken_turns: int = Field(2, ge=0)
+    """Turns of that caller for which it holds."""
     overhear_ms: Milliseconds = 700
     """Continuous speech over the agent after which its words so far are recognized: they tell whether to stop."""
     alarms: int = Field(2, ge=1)
@@ -207,8 +209,8 @@ class FloorState:
     """The guess answers the yes-no question asked."""
     pause_ms: float = 400.0
     """Moving average of this caller's pauses inside turns."""
-    broken: bool = False
-    """This caller has gone on after an answer began."""
+    broken: int = 0
+    """Turns for which this caller, who has gone on after an answer began, is given more time."""
     from_caller: bool = False
     """The reply being prepared answers a turn of the caller."""
     audible_ms: float = 0.0
@@ -406,7 +408,13 @@ def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettin
         return state, commands
     if state.phase is Phase.THINKING and state.from_caller and _voiced(state) >= settings.speech_ms:
         commands.append(Retract(state.generation))
-        state = replace(state, phase=Phase.LISTENING, generation=state.generation + 1, from_caller=False, broken=True)
+        state = replace(
+            state,
+            phase=Phase.LISTENING,
+            generation=state.generation + 1,
+            from_caller=False,
+            broken=settings.broken_turns + 1,
+        )
     elif state.phase is Phase.THINKING and state.prompting:
         state, more = _interrupt(state, settings)
         commands += more
@@ -456,7 +464,7 @@ def _interrupt(state: FloorState, settings: FloorSettings) -> Step:
     state = replace(state, phase=Phase.INTERRUPTED, generation=state.generation + 1, over_agent=False)
     if continues:
         # What was recognized so far is only the rest of the turn.
-        state = replace(state, from_caller=False, broken=True)
+        state = replace(state, from_caller=False, broken=settings.broken_turns + 1)
     if continues or state.overheard:
         state = replace(state, revision=state.revision + 1, speculated=False, overheard=False, guess=None)
     return state, [stopped]
@@ -525,6 +533,7 @@ def _commit(state: FloorState, waited_ms: float) -> Step:
         ending=False,
         history=0,
         prompts=0,
+        broken=max(0, state.broken - 1),
     )
     return after, [commit]
 

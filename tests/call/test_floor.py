@@ -116,17 +116,17 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
 @pytest.mark.parametrize(
     ("over", "profile", "expected"),
     [
-        (0.97, "open", 310),
-        (0.97, "yes_no", 310),
-        (0.97, "digits", 310),
-        (0.955, "open", 310),
-        (0.8925, "open", 480),
-        (0.83, "open", 650),
-        (0.83, "digits", 650),
-        (0.25, "open", 790),
-        (0.54, "open", 720),
-        (0.25, "digits", 1900),
-        (0.1, "open", 1800),
+        (0.97, "open", 300),
+        (0.97, "yes_no", 300),
+        (0.97, "digits", 300),
+        (0.93, "open", 300),
+        (0.89, "open", 510),
+        (0.85, "open", 720),
+        (0.85, "digits", 720),
+        (0.2, "open", 830),
+        (0.525, "open", 775),
+        (0.2, "digits", 1900),
+        (0.1, "open", 1500),
         (0.1, "digits", 1900),
         (0.1, "email", 1900),
         (None, "open", 4500),
@@ -137,19 +137,19 @@ def test_the_wait_follows_words_and_question(over: float | None, profile: floor.
 
 
 def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
-    assert wait_ms(FloorState(guess=0.83, answered=True), SETTINGS) == pytest.approx(390)
-    assert wait_ms(FloorState(guess=0.25, answered=True), SETTINGS) == pytest.approx(790)
+    assert wait_ms(FloorState(guess=0.85, answered=True), SETTINGS) == pytest.approx(432)
+    assert wait_ms(FloorState(guess=0.2, answered=True), SETTINGS) == pytest.approx(830)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
     hasty, slow = FloorState(guess=0.1, pause_ms=100), FloorState(guess=0.1, pause_ms=1500)
-    assert wait_ms(hasty, SETTINGS) == pytest.approx(1800)
+    assert wait_ms(hasty, SETTINGS) == pytest.approx(1500)
     assert wait_ms(slow, SETTINGS) == pytest.approx(2100)
 
 
-@pytest.mark.parametrize(("over", "expected"), [(0.97, 465), (0.83, 975), (0.25, 1185), (0.1, 1800)])
+@pytest.mark.parametrize(("over", "expected"), [(0.97, 390), (0.85, 936), (0.2, 1079), (0.1, 1500)])
 def test_a_caller_who_went_on_after_an_answer_began_is_given_more_time(over: float, expected: float) -> None:
-    assert wait_ms(FloorState(guess=over, broken=True), SETTINGS) == pytest.approx(expected)
+    assert wait_ms(FloorState(guess=over, broken=2), SETTINGS) == pytest.approx(expected)
 
 
 def test_without_speculation_recognition_starts_after_the_wait_and_the_answer_follows_at_once() -> None:
@@ -503,3 +503,19 @@ def test_a_noise_where_digits_were_asked_is_dropped_in_the_end() -> None:
     guess(table, 0.5, words=0)
     assert table.quiet(SETTINGS.wait_dictated_ms) == [DropTurn()]
     assert not table.state.open
+
+
+def test_a_caller_who_went_on_once_is_not_waited_for_longer_for_ever() -> None:
+    table = Table()
+    for turn in range(SETTINGS.broken_turns + 2):
+        table.say(800)
+        table.quiet(192)
+        guess(table, 0.97)
+        assert wait_ms(table.state, SETTINGS) == pytest.approx(390 if 0 < turn <= SETTINGS.broken_turns else 300)
+        table.quiet(500)
+        if turn == 0:
+            table.say(320)  # takes the answer back
+            table.quiet(192)
+            guess(table, 0.97)
+            table.quiet(500)
+        table.send(ReplyDone(table.state.generation))
