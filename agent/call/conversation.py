@@ -116,13 +116,15 @@ class Conversation:
         self._notes.state(self.phase)
         self._speak_up(self._dialogue.open(started.caller, started.parameters))
 
-    def frame(self, probability: float, samples: Samples) -> None:
+    def frame(self, probability: float, samples: Samples, arrived_ms: float) -> None:
         """The next frame of the caller's audio, float32[512] at 16 kHz, is voiced with this probability."""
         now = self._clock.now_ms()
         self._record_played(now)
         voiced = self.listening.would_judge(probability)
         own, over_agent = self._own_voice, self.phase in (floor.Phase.SPEAKING, floor.Phase.YIELDING)
-        if (own is not None and own.in_frame(samples, now, voiced)) or (over_agent and self._near.far(samples)):
+        if (own is not None and own.in_frame(samples, arrived_ms, voiced)) or (
+            over_agent and voiced and self._near.far(samples)
+        ):
             probability = 0.0
         if self.listening.judge(probability):
             self._near.voiced(samples)

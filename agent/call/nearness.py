@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
 from models.contracts import Samples
 
-FAR_DB = 12.0
-"""A voice this much below the caller's own level is somebody else's: a television, another person in the room."""
+FAR_DB = 9.0
+"""A voice this much below the caller's own level is somebody else's: a television, another person in the room.
+
+On neutral voices of eight RAVDESS actors through mu-law, after two sentences: of the same level 99 % of the voiced
+frames count as near, of another actor 10 / 12 / 15 dB below 41 / 11 / 2 %. A caller who was angry before keeps 43 %
+when neutral.
+"""
+RECENT = 10
+"""Voiced frames, 320 ms, whose mean power is compared: one syllable's valley is not a far voice."""
 LEAST_FRAMES = 12
 """Voiced frames of a turn, about 0.4 s, before it says how loud the caller is."""
 NEW_SHARE = 0.4
@@ -22,10 +30,15 @@ class Nearness:
     def __init__(self) -> None:
         self._level_db: float | None = None
         self._powers: list[float] = []
+        self._recent: deque[float] = deque(maxlen=RECENT)
 
     def far(self, frame: Samples) -> bool:
-        """Whether the voice in frame[n] is too soft to be the caller's; False while the caller's level is not known."""
-        return self._level_db is not None and _decibels(_power(frame)) < self._level_db - FAR_DB
+        """Whether the voice over the agent, voiced last in frame[n], is too soft to be the caller's.
+
+        False while the caller's level is not known.
+        """
+        self._recent.append(_power(frame))
+        return self._level_db is not None and _decibels(float(np.mean(self._recent))) < self._level_db - FAR_DB
 
     def voiced(self, frame: Samples) -> None:
         """A voiced frame of the open turn."""
@@ -38,10 +51,12 @@ class Nearness:
             before = level if self._level_db is None else self._level_db
             self._level_db = before + NEW_SHARE * (level - before)
         self._powers.clear()
+        self._recent.clear()
 
     def dropped(self) -> None:
         """What was open was nobody's turn."""
         self._powers.clear()
+        self._recent.clear()
 
 
 def _power(frame: Samples) -> float:

@@ -79,7 +79,7 @@ class Session:
         self._wake = asyncio.Event()
         self._conversation: Conversation | None = None
         self._vad_state = services.new_vad_state()
-        self._frames: list[Samples] = []
+        self._frames: list[tuple[Samples, float]] = []
         self._framed = asyncio.Event()
         self._judged = asyncio.Event()
         self._deaf = False
@@ -277,7 +277,7 @@ class Session:
             self._notes.record.recording.caller(narrow, self._notes.at(self._audio_from_ms + received_ms))
         if not frames or self._deaf:
             return
-        self._frames += frames
+        self._frames += [(frame, now) for frame in frames]
         self._framed.set()
         while len(self._frames) >= MOST_WAITING:
             self._judged.clear()
@@ -290,7 +290,7 @@ class Session:
             await self._framed.wait()
             self._framed.clear()
             frames, self._frames = self._frames, []
-            work = partial(vad.probabilities, [(self._vad_state, frame) for frame in frames])
+            work = partial(vad.probabilities, [(self._vad_state, frame) for frame, _ in frames])
             try:
                 chances = await self._services.pool.run(Priority.VOICE_ACTIVITY, work)
                 self._unheard = 0
@@ -303,8 +303,8 @@ class Session:
                     self._deaf = True
                     conversation.part_failed("vad", error)
                     chances = []
-            for chance, frame in zip(chances, frames, strict=False):
-                conversation.frame(chance, frame)
+            for chance, (frame, arrived_ms) in zip(chances, frames, strict=False):
+                conversation.frame(chance, frame, arrived_ms)
             self._judged.set()
             cutting = conversation.cut_if_long() if chances else None
             if cutting is not None:

@@ -100,3 +100,38 @@ def test_a_later_reply_that_comes_back_sooner_is_still_the_agents_voice() -> Non
     missed = np.flatnonzero(voiced & ~echo)
     assert len(missed) <= 7
     assert echo[voiced].mean() > 0.85
+
+
+@pytest.mark.parametrize("lost_ms", [128, 256, 512, 928])
+@pytest.mark.parametrize("late", [False, True])
+def test_an_echo_is_known_again_soon_after_audio_was_lost_or_held_up(lost_ms: int, late: bool) -> None:
+    agent = talk(6.0, RATE, 3, pause_s=(0.2, 0.5))
+    heard, played, own = line(delayed(agent, 60, -10)), to_pcm16(agent), OwnVoice()
+    begin, end = 2016.0, 2016.0 + lost_ms
+    waiting: list[npt.NDArray[np.float32]] = []
+    echo: list[bool] = []
+    for number in range(len(heard) // FRAME):
+        now = (number + 1) * FRAME_MS
+        own.played(played[number * 256 : (number + 1) * 256], number * FRAME_MS)
+        waiting.append(heard[number * FRAME : (number + 1) * FRAME])
+        if begin < now <= end:
+            continue
+        for frame in waiting if late else waiting[-1:]:
+            voiced = float(np.abs(frame).max()) > 0.03
+            found = own.in_frame(frame, now, voiced)
+            if voiced and now > begin:
+                echo.append(found)
+        waiting.clear()
+    missed = int(np.sum(~np.array(echo)[:15]))
+    assert missed <= 5
+    assert np.mean(echo) > 0.85
+
+
+def test_an_echo_that_comes_later_within_a_sentence_is_known_again_before_it_stops_the_agent() -> None:
+    agent = talk(6.0, RATE, 3, pause_s=(0.2, 0.5))
+    cut = 3 * RATE
+    heard = line(np.concatenate([delayed(agent, 100, -16)[:cut], delayed(agent, 220, -16)[cut:]]))
+    echo = np.array(judged(to_pcm16(agent), heard))
+    after = np.flatnonzero(loud(heard) & (np.arange(len(echo)) > 3000 / FRAME_MS))
+    assert np.sum(~echo[after[:13]]) < 7
+    assert echo[after].mean() > 0.85
