@@ -29,6 +29,7 @@ from agent.records.contracts import CallOpened
 from audio.resample import StreamResampler, to_float, to_pcm16
 from models.contracts import OUT_OF_SCOPE, Samples, Understood
 from models.pool import Priority, job_tag
+from models.speakable import sentences
 
 KEYS_MS = 1500.0
 """Keys this close together belong to one number; '#' ends it at once."""
@@ -282,7 +283,9 @@ class Conversation:
         if reply is None:
             return True
         heard = self.playout.heard(self._clock.now_ms())
-        return bool(heard) and heard[-1].utterance == len(reply.said) - 1
+        if not heard or heard[-1].utterance < len(reply.said) - 1:
+            return False
+        return len(heard[-1].heard) > sentences(reply.said[-1])[-1][0]
 
     def _prepare(self) -> None:
         """Make the first sentence of the answer, should the turn be over; nothing else may need it undone."""

@@ -113,6 +113,8 @@ class FloorSettings(BaseModel):
     """What is done before a turn is known to be over, without effect: its words recognized, and a reply begun."""
     speculate_ms: Milliseconds = 128
     """Silence after which that starts; off, recognition starts after `wait_middle_ms`."""
+    yield_ms: Milliseconds = 320
+    """Silence after which words over a reply that was paused are recognized: half a word is no reason to go on."""
     wait_sure_ms: Milliseconds = 300
     """Silence that ends a turn that is almost surely over (P from `sure`); between the marks it changes evenly."""
     wait_high_ms: Milliseconds = 720
@@ -326,6 +328,8 @@ def speculate_after_ms(state: FloorState, settings: FloorSettings) -> float:
 
     Over the agent that is always soon: the words tell whether the caller claims the floor.
     """
+    if state.phase is Phase.YIELDING:
+        return settings.yield_ms
     if settings.speculate == "off" and state.phase is Phase.LISTENING and not state.over_agent:
         return settings.wait_middle_ms
     return settings.speculate_ms
