@@ -113,7 +113,7 @@ class FloorSettings(BaseModel):
     """What is done before a turn is known to be over, without effect: its words recognized, and a reply begun."""
     speculate_ms: Milliseconds = 128
     """Silence after which that starts; off, recognition starts after `wait_middle_ms`."""
-    yield_ms: Milliseconds = 320
+    yield_ms: Milliseconds = 448
     """Silence after which words over a reply that was paused are recognized: half a word is no reason to go on."""
     wait_sure_ms: Milliseconds = 300
     """Silence that ends a turn that is almost surely over (P from `sure`); between the marks it changes evenly."""

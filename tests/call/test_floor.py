@@ -163,7 +163,7 @@ def test_without_speculation_recognition_starts_after_the_wait_and_the_answer_fo
 def test_words_over_the_agent_are_recognized_soon_whatever_is_speculated() -> None:
     table = Table(settings=SETTINGS.model_copy(update={"speculate": "off"})).speaking()
     table.say(320)
-    assert table.quiet(352) == [Speculate(table.state.revision)]
+    assert table.quiet(480) == [Speculate(table.state.revision)]
 
 
 @pytest.mark.parametrize("pause", [256, 448, 704])
@@ -241,7 +241,7 @@ def test_barge_in_pauses_then_interrupts_on_words() -> None:
     commands = table.say(320)
     assert commands == [OpenTurn(), Pause()]
     assert table.state.phase is Phase.YIELDING
-    assert table.quiet(352) == [Speculate(table.state.revision)]
+    assert table.quiet(480) == [Speculate(table.state.revision)]
     assert guess(table, 0.9) == [Interrupt(generation)]
     assert table.state.phase is Phase.INTERRUPTED
     assert not may_speak(table.state, generation)
@@ -321,7 +321,7 @@ def test_a_reply_that_ends_while_the_caller_is_overheard_leaves_the_turn_open() 
 def test_a_cough_or_a_back_channel_lets_the_agent_go_on(words: int, claim: bool) -> None:
     table = Table().speaking()
     table.say(288)
-    table.quiet(352)
+    table.quiet(480)
     assert guess(table, 0.9, words, claim) == [DropTurn(), Resume()]
     assert table.state.phase is Phase.SPEAKING
     assert table.quiet(3000) == []
@@ -336,10 +336,10 @@ def test_the_agent_goes_on_when_no_guess_ever_comes() -> None:
 def test_the_agent_goes_on_when_what_was_said_cannot_be_recognized_twice() -> None:
     table = Table().speaking()
     table.say(288)
-    table.quiet(352)
+    table.quiet(480)
     for _ in range(2):
         assert table.send(GuessFailed(table.state.revision)) == []
-        table.quiet(352)
+        table.quiet(480)
     assert table.kinds().count(Speculate) == 2
     assert Resume in [type(command) for command in table.quiet(SETTINGS.false_alarm_ms)]
 
