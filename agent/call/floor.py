@@ -117,10 +117,10 @@ class FloorSettings(BaseModel):
     """Silence after which words over a reply that was paused are recognized: half a word is no reason to go on."""
     wait_sure_ms: Milliseconds = 300
     """Silence that ends a turn that is almost surely over (P from `sure`); between the marks it changes evenly."""
-    wait_high_ms: Milliseconds = 720
+    wait_high_ms: Milliseconds = 830
     """Silence that ends a turn whose P is `high`."""
-    wait_middle_ms: Milliseconds = 830
-    """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns."""
+    wait_middle_ms: Milliseconds = 850
+    """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns, and two frames more are seen late."""
     wait_low_ms: Milliseconds = 1500
     """Silence that ends a turn that sounds unfinished, of a P below `low`."""
     wait_dictated_ms: Milliseconds = 1900

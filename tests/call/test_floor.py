@@ -120,11 +120,11 @@ def test_a_finished_sentence_is_answered_after_the_short_wait() -> None:
         (0.97, "yes_no", 300),
         (0.97, "digits", 300),
         (0.93, "open", 300),
-        (0.89, "open", 510),
-        (0.85, "open", 720),
-        (0.85, "digits", 720),
-        (0.2, "open", 830),
-        (0.525, "open", 775),
+        (0.89, "open", 565),
+        (0.85, "open", 830),
+        (0.85, "digits", 830),
+        (0.2, "open", 850),
+        (0.525, "open", 840),
         (0.2, "digits", 1900),
         (0.1, "open", 1500),
         (0.1, "digits", 1900),
@@ -137,8 +137,8 @@ def test_the_wait_follows_words_and_question(over: float | None, profile: floor.
 
 
 def test_an_answer_to_a_yes_no_question_is_taken_sooner() -> None:
-    assert wait_ms(FloorState(guess=0.85, answered=True), SETTINGS) == pytest.approx(432)
-    assert wait_ms(FloorState(guess=0.2, answered=True), SETTINGS) == pytest.approx(830)
+    assert wait_ms(FloorState(guess=0.85, answered=True), SETTINGS) == pytest.approx(498)
+    assert wait_ms(FloorState(guess=0.2, answered=True), SETTINGS) == pytest.approx(850)
 
 
 def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
@@ -147,7 +147,7 @@ def test_a_caller_who_pauses_long_is_waited_for_longer() -> None:
     assert wait_ms(slow, SETTINGS) == pytest.approx(2100)
 
 
-@pytest.mark.parametrize(("over", "expected"), [(0.97, 390), (0.85, 936), (0.2, 1079), (0.1, 1500)])
+@pytest.mark.parametrize(("over", "expected"), [(0.97, 390), (0.85, 1079), (0.2, 1105), (0.1, 1500)])
 def test_a_caller_who_went_on_after_an_answer_began_is_given_more_time(over: float, expected: float) -> None:
     assert wait_ms(FloorState(guess=over, broken=2), SETTINGS) == pytest.approx(expected)
 
