@@ -120,7 +120,7 @@ class FloorSettings(BaseModel):
     wait_high_ms: Milliseconds = 830
     """Silence that ends a turn whose P is `high`."""
     wait_middle_ms: Milliseconds = 850
-    """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns, and two frames more are seen late."""
+    """Silence that ends a turn whose P is `low`; callers pause up to 700 ms inside turns, which is seen 64 ms late."""
     wait_low_ms: Milliseconds = 1500
     """Silence that ends a turn that sounds unfinished, of a P below `low`."""
     wait_dictated_ms: Milliseconds = 1900
