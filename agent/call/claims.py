@@ -13,7 +13,7 @@ BACK_CHANNELS = frozenset(
 ANSWERS = frozenset("yes yeah yep yup right sure okay ok correct no nope".split())
 """Back-channels that are answers once yes or no was asked."""
 
-ECHO_SHARE = 0.8
+ECHO_SHARE = 0.7
 """Share of the words that must be the agent's own, in order, for them to be its echo."""
 ECHO_WORDS = 3
 """Fewer words than this are never called an echo: callers repeat single words."""
@@ -21,7 +21,7 @@ ECHO_WORDS = 3
 
 def words_of(text: str) -> list[str]:
     """Lower-case words of a text, without punctuation."""
-    return re.findall(r"[a-z0-9']+(?:-[a-z0-9']+)*", text.lower())
+    return re.findall(r"[a-z0-9']+(?:-[a-z0-9']+)*", text.lower().replace("&", " and "))
 
 
 def claims_floor(text: str, agent_text: str, asked_yes_no: bool) -> bool:

@@ -270,7 +270,9 @@ class Conversation:
     def _guessed(self, revision: int, heard: Heard) -> None:
         said = self._reply.text if self._reply else ""
         asked = self._dialogue.context
-        claim = heard.confident and claims_floor(heard.text, said, asked.asked_yes_no and self._question_heard())
+        # While the caller goes on the last word is only begun.
+        text = heard.text.rpartition(" ")[0] if self._floor.overheard else heard.text
+        claim = heard.confident and claims_floor(text, said, asked.asked_yes_no and self._question_heard())
         words = len(heard.text.split())
         if words:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)

@@ -548,6 +548,9 @@ def _guess(state: FloorState, guess: Guess, now_ms: float, settings: FloorSettin
     if _may_yield(state) and guess.claim:
         return _interrupt(replace(state, guess=guess.over, answered=guess.answer), settings)
     if state.phase is Phase.YIELDING:
+        if state.overheard and guess.words:
+            # There are words, and more to come: the agent stays silent until they tell.
+            return replace(state, revision=state.revision + 1, speculated=False, overheard=False, run=0), []
         return _false_alarm(state, now_ms)
     if state.over_agent and not guess.claim:
         return _dropped(state)

@@ -285,12 +285,23 @@ def test_continuous_speech_is_recognized_while_it_goes_on_and_its_words_interrup
     assert table.quiet(192) == [Speculate(revision + 1)]
 
 
-@pytest.mark.parametrize("words", [0, 3])
-def test_a_television_pauses_a_reply_a_time_or_two_and_then_needs_words(words: int) -> None:
+def test_words_that_claim_nothing_yet_keep_the_agent_silent_while_the_caller_goes_on() -> None:
+    table = Table().speaking()
+    generation = table.state.generation
+    table.say(900)
+    revision = table.state.revision
+    assert guess(table, 0.5, 2, claim=False) == []
+    assert table.state.phase is Phase.YIELDING
+    table.say(200)
+    assert table.quiet(480) == [Speculate(revision + 1)]
+    assert guess(table, 0.9, 4, claim=True) == [Interrupt(generation)]
+
+
+def test_a_television_pauses_a_reply_a_time_or_two_and_then_needs_words() -> None:
     table = Table().speaking()
     for _ in range(SETTINGS.alarms):
         assert Pause() in table.say(900)
-        assert guess(table, 0.5, words, claim=False) == [DropTurn(), Resume()]
+        assert guess(table, 0.5, 0, claim=False) == [DropTurn(), Resume()]
     assert Pause() not in table.say(2000)
     generation = table.state.generation
     assert Speculate(table.state.revision) in [command for _, command in table.log]
