@@ -107,8 +107,10 @@ async def test_nothing_private_that_is_typed_or_keyed_is_written_down(server):
 
         await answered()
         for text, _ in SECRETS.values():
-            await socket.send(json.dumps({"type": "text", "text": text}))
-            await answered()
+            # The question between keeps the agent from calling a person after three turns that it cannot place.
+            for typed in (text, "What are your opening hours?"):
+                await socket.send(json.dumps({"type": "text", "text": typed}))
+                await answered()
         for digit in "4111111111111111#":
             await socket.send(json.dumps({"type": "dtmf", "digit": digit}))
         await answered()
@@ -118,7 +120,7 @@ async def test_nothing_private_that_is_typed_or_keyed_is_written_down(server):
                 pass
         await socket.send(json.dumps({"type": "stop"}))
     kept = await server.record("private")
-    assert len([turn for turn in kept["turns"] if turn["speaker"] == "caller"]) == len(SECRETS) + 2
+    assert len([turn for turn in kept["turns"] if turn["speaker"] == "caller"]) == 2 * len(SECRETS) + 2
     assert kept["handoffs"]
     leaks = [
         (where, secret)
