@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 help:
 	@echo "make demo      one whole call, shown as it happens (the first time it installs what is needed)"
 	@echo "make serve     take calls on http://127.0.0.1:8080 from this machine"
-	@echo "make simulate  the short suite of simulated callers; fails on failed tasks, cut-offs and false interruptions"
+	@echo "make simulate  the short suite of simulated callers; fails on more than one failed task, cut-off or false interruption"
 	@echo "make test      lint, types and quick tests, with coverage"
 	@echo "make slow      whole calls over real sockets with real models"
 	@echo "make lint      ruff and mypy only"
@@ -25,7 +25,7 @@ serve: $(VENV)/installed
 	$(BIN)/agent serve --insecure
 
 simulate: $(VENV)/installed
-	$(BIN)/agent simulate short --calls 2 --seed 1 --fail-on tasks,cut_offs,false_interruptions
+	$(BIN)/agent simulate short --calls 2 --seed 1 --fail-on tasks:1,cut_offs:1,false_interruptions:1
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered

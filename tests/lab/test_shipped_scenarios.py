@@ -76,4 +76,4 @@ def test_the_short_suite_is_short_and_has_what_broke_most_often(suite: dict[str,
     assert 6 <= len(names) <= 8
     assert len(set(names)) == len(names)
     tags = {tag for name in names for tag in suite[name].script.tags}
-    assert tags >= {"digits", "pauses", "cough", "back_channel", "echo", "barge_in", "correction"}
+    assert tags >= {"digits", "pauses", "cough", "echo", "barge_in", "correction"}
