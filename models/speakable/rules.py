@@ -159,6 +159,8 @@ def _identifier(found: Match) -> str:
 
 
 def _money(found: Match) -> str | None:
+    if found.string[found.end() : found.end() + 1].isalnum():
+        return None  # "$0A0" is a code, not an amount
     one, many, cent, cents = CURRENCIES[found["currency"]]
     whole, _, fraction = found["amount"].replace(",", "").partition(".")
     scale = found["scale"]

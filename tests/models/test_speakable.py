@@ -1,7 +1,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.speakable import sentences, speakable
@@ -128,6 +128,7 @@ def test_segments_cover_both_texts_in_order(text: str) -> None:
             assert text[part.start : part.end] == spoken.text[part.spoken_start : part.spoken_end]
 
 
+@example("$0A0")
 @given(st.one_of(LIKELY, BITS))
 def test_no_digit_is_left_to_the_voice(text: str) -> None:
     assert not any(character in string.digits for character in speakable(text).text)
