@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,9 +14,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from agent.cli.measured import bar, command, leaves, show_tables
 from agent.clock import RealClock
 from agent.lab import bench_report
 from agent.lab.bench import SCENARIO, BenchFailed, BenchStep, Plan, spoken_lines
@@ -38,8 +36,6 @@ _FAILURES = (BenchFailed, FileError, ServerFailed, LineError, MeasureFailed, Mod
 _COULD_NOT = 2
 _WIDE = 140
 """Columns of tables that go to a file or a pipe."""
-_VALUED = ("--json", "--token", "--keep")
-"""Options of which others need not know: where the output goes, and what is secret."""
 
 
 def bench(
@@ -77,13 +73,13 @@ def bench(
     steps: list[BenchStep] = []
     plan = Plan(first, max(first, last), step_s, every_s, target_ms, seed)
     stopped: list[str] = []
-    with _bar(errors) as progress, _told(errors, stopped):
+    with bar(errors) as progress, _told(errors, stopped):
         if last < first:
             raise ValueError(f"--to is {last} and --from is {first}; give --to at least as many")
         if url is not None and config is not None:
             raise ValueError("--config is for a server of its own; leave out --url, or configure the server there")
         asyncio.run(_run(folder, url, token, config, scenario, plan, progress, steps, errors))
-    found = bench_report.report(steps, plan, _command(), stopped[0] if stopped else None)
+    found = bench_report.report(steps, plan, command(), stopped[0] if stopped else None)
     if json_file is not None and (steps or stopped):
         json_file.write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")
     if steps:
@@ -144,56 +140,18 @@ def _told(errors: Console, stopped: list[str]) -> Iterator[None]:
     except asyncio.CancelledError:  # of the run that is over: a server of our own ends it on SIGTERM
         stopped.append("ended by a signal")
     except (ExceptionGroup, *_FAILURES) as error:
-        leaves = list(_leaves(error))
-        if not all(isinstance(leaf, _FAILURES) for leaf in leaves):
+        found_errors = list(leaves(error))
+        if not all(isinstance(leaf, _FAILURES) for leaf in found_errors):
             raise
-        stopped.append("; ".join(dict.fromkeys(str(leaf) for leaf in leaves)))
+        stopped.append("; ".join(dict.fromkeys(str(leaf) for leaf in found_errors)))
     for why in stopped:
         errors.print(f"[red]It could not be carried through:[/red] {escape(why)}", highlight=False, soft_wrap=True)
-
-
-def _leaves(error: Exception) -> Iterator[Exception]:
-    if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[reports.Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def progress(done: float, total: float, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
-        yield progress
 
 
 def _show(found: reports.Report) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=max(_WIDE, console.width))
-    for table in found.tables:
-        shown = Table(title=f"\n{table.title}", title_justify="left")
-        for n, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if n else "left")
-        for row in table.rows:
-            shown.add_row(*(escape(cell) for cell in row))
-        console.print(shown)
+    show_tables(console, found.tables)
     for note in found.notes:
         console.print(escape(note), highlight=False, soft_wrap=True)
     console.print(f"[dim]{escape(found.hardware)}[/dim]", highlight=False, soft_wrap=True)
-
-
-def _command() -> str:
-    """The command as others would type it: without secrets and where its output goes, and folders by their names."""
-    words: list[str] = []
-    given = iter(sys.argv[1:])
-    for word in given:
-        if word in _VALUED:
-            next(given, None)
-        elif word != "--markdown" and not word.startswith(tuple(f"{option}=" for option in _VALUED)):
-            words.append(Path(word).name if word.startswith("/") else word)
-    return " ".join(["agent", *words])

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from agent.cli.measured import bar, command, leaves, show_tables
 from agent.cli.settings import settings_or_leave
 from agent.clock import RealClock
 from agent.config import CONFIGS
@@ -75,7 +72,7 @@ def hearing(
         sets = {sheet.stem: cue_lines(sheet) for sheet in _SHEETS}
         sets |= {place.resolve().name: read_folder(place, limit, seed) for place in data or ()}
         contexts = context_s or [settings.recognizer.context_s]
-        return await asyncio.to_thread(measure_hearing, settings, sets, contexts, _command(), progress)
+        return await asyncio.to_thread(measure_hearing, settings, sets, contexts, command(), progress)
 
     _measured(run, None, json_file, markdown)
 
@@ -93,7 +90,7 @@ def memory(
     """Resident memory of the server at rest, with live calls, and after them. Linux only (reads /proc)."""
 
     async def run(folder: Path, progress: reports.Progress) -> Report:
-        return await measure_memory(folder, RealClock(), config, scenario, calls, waves, _command(), progress)
+        return await measure_memory(folder, RealClock(), config, scenario, calls, waves, command(), progress)
 
     _measured(run, keep, json_file, markdown)
 
@@ -109,21 +106,9 @@ def start(
     """Seconds until the server is ready: with empty caches, and with filled ones."""
 
     async def run(folder: Path, progress: reports.Progress) -> Report:
-        return await measure_start(folder, RealClock(), config, runs, _command(), progress)
+        return await measure_start(folder, RealClock(), config, runs, command(), progress)
 
     _measured(run, keep, json_file, markdown)
-
-
-def _command() -> str:
-    """The command as others would type it: without where its output goes, and folders by their names."""
-    words: list[str] = []
-    given = iter(sys.argv[1:])
-    for word in given:
-        if word in ("--json", "--keep"):
-            next(given, None)
-        elif word != "--markdown" and not word.startswith(("--json=", "--keep=")):
-            words.append(Path(word).name if word.startswith("/") else word)
-    return " ".join(["agent", *words])
 
 
 def _measured(
@@ -139,15 +124,15 @@ def _measured(
     errors = Console(stderr=True)
     folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="agent-evaluate-"))
     try:
-        with _bar(errors) as progress:
+        with bar(errors) as progress:
             found = asyncio.run(run(folder, progress))
         if json_file is not None:
             json_file.write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")
     except (ExceptionGroup, *_FAILURES) as error:
-        leaves = list(_leaves(error))
-        if not all(isinstance(leaf, _FAILURES) for leaf in leaves):
+        found_errors = list(leaves(error))
+        if not all(isinstance(leaf, _FAILURES) for leaf in found_errors):
             raise
-        for leaf in leaves:
+        for leaf in found_errors:
             errors.print(f"[red]It could not be measured:[/red] {escape(str(leaf))}", highlight=False, soft_wrap=True)
         if keep is None and not any(folder.iterdir()):
             folder.rmdir()
@@ -162,34 +147,8 @@ def _measured(
         _show(Console(), found)
 
 
-def _leaves(error: Exception) -> Iterator[Exception]:
-    if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[reports.Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def progress(done: float, total: float, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
-        yield progress
-
-
 def _show(console: Console, found: Report) -> None:
-    for table in found.tables:
-        shown = Table(title=f"\n{table.title}", title_justify="left")
-        for n, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if n else "left")
-        for row in table.rows:
-            shown.add_row(*(escape(cell) for cell in row))
-        console.print(shown)
+    show_tables(console, found.tables)
     for note in (*found.details, *found.notes):
         console.print(f"[dim]{escape(note)}[/dim]", highlight=False, soft_wrap=True)
     console.print(f"[dim]{escape(found.hardware)}[/dim]", highlight=False, soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from agent.cli.measured import command, leaves
 from agent.clock import RealClock
 from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
@@ -45,8 +45,6 @@ from agent.yamlfile import FileError
 from models.errors import ModelError
 
 _FAILURES = (FileError, SuiteFailed, ServerFailed, LineError, MeasureFailed, ModelError, OSError)
-_VALUED = ("--json", "--html", "--keep", "--token")
-"""Options of which others need not know: where the output goes, and what is secret."""
 _WIDE = 120
 """Columns of what is not shown in a terminal but kept as a log."""
 _COULD_NOT = 2
@@ -136,7 +134,7 @@ def simulate(
         "speech": [path.resolve().name for path in (*(speech or ()), *(digits or ()))],
         "scenarios": sorted({job.scenario.name for batch in planned for job in batch.jobs}),
     }
-    run = Run(_command(), settings, done, watch.planned, stopped[0] if stopped else None)
+    run = Run(command(), settings, done, watch.planned, stopped[0] if stopped else None)
     found = None if before is None or against is None else compare(before, stored(run.document()), against.name)
     if run.stopped is not None and done and json_file is None:
         json_file = folder / "report.json"
@@ -263,20 +261,12 @@ def _told(errors: Console) -> Iterator[list[str]]:
     except asyncio.CancelledError:  # of the run that is over: a server of our own ends it on SIGTERM
         stopped.append("ended by a signal")
     except (ValueError, ExceptionGroup, *_FAILURES) as error:
-        leaves = list(_leaves(error))
-        if not all(isinstance(leaf, (ValueError, *_FAILURES)) for leaf in leaves):
+        found_errors = list(leaves(error))
+        if not all(isinstance(leaf, (ValueError, *_FAILURES)) for leaf in found_errors):
             raise
-        stopped.append("; ".join(str(leaf) for leaf in leaves))
+        stopped.append("; ".join(str(leaf) for leaf in found_errors))
     for why in stopped:
         errors.print(f"[red]It could not be carried through:[/red] {escape(why)}", highlight=False, soft_wrap=True)
-
-
-def _leaves(error: Exception) -> Iterator[Exception]:
-    if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
 
 
 def _tidy(folder: Path, keep: Path | None) -> None:
@@ -290,15 +280,3 @@ def _bar(console: Console) -> Iterator[_Watch]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         yield _Watch(console, bar, bar.add_task("reading", total=None))
-
-
-def _command() -> str:
-    """The command as others would type it: without secrets and where its output goes, and folders by their names."""
-    words: list[str] = []
-    given = iter(sys.argv[1:])
-    for word in given:
-        if word in _VALUED:
-            next(given, None)
-        elif word != "--markdown" and not word.startswith(tuple(f"{option}=" for option in _VALUED)):
-            words.append(Path(word).name if word.startswith("/") else word)
-    return " ".join(["agent", *words])
