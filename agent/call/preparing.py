@@ -14,7 +14,6 @@ from models.pool import Priority
 PATIENCE_MS = 120.0
 """How long a prepared synthesis may wait for a worker; on a busy machine it is given up, and final work goes first."""
 
-
 log = logging.getLogger(__name__)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from prometheus_client import generate_latest
+
 from agent.call.floor import FloorSettings
 from agent.config import Settings
 from agent.dialogue.contracts import Say
@@ -24,16 +26,22 @@ def answers(call: FakeCall) -> list[Any]:
     return [turn for turn in call.record.turns.values() if turn.speaker == "agent" and turn.number]
 
 
+async def answered(call: FakeCall) -> Any:
+    """The one answer of a call in which the caller says one thing."""
+    phone = await call.start()
+    await phone.wait_for_agent()
+    await phone.say("hello there")
+    await phone.wait(2500)
+    phone.hang_up()
+    await call.ended()
+    (answer,) = answers(call)
+    return answer
+
+
 def test_the_first_sentence_is_ready_when_the_turn_is_over() -> None:
     async def main() -> None:
         call = call_with("reply")
-        phone = await call.start()
-        await phone.wait_for_agent()
-        await phone.say("hello there")
-        await phone.wait(2500)
-        phone.hang_up()
-        await call.ended()
-        (answer,) = answers(call)
+        answer = await answered(call)
         assert answer.reasons["prepared"] is True
         # The scripted voice takes 50 ms, which were spent before the turn was over.
         assert answer.latency["synthesis"] < 20
@@ -45,13 +53,7 @@ def test_the_first_sentence_is_ready_when_the_turn_is_over() -> None:
 def test_without_preparation_the_sentence_is_made_after_the_turn() -> None:
     async def main() -> None:
         call = call_with("words")
-        phone = await call.start()
-        await phone.wait_for_agent()
-        await phone.say("hello there")
-        await phone.wait(2500)
-        phone.hang_up()
-        await call.ended()
-        (answer,) = answers(call)
+        answer = await answered(call)
         assert "prepared" not in answer.reasons
         assert answer.latency["synthesis"] >= 50
         assert call.dialogue.previews == []
@@ -105,12 +107,14 @@ def test_a_speculation_that_is_dropped_leaves_nothing_behind() -> None:
         await phone.wait_for_agent()
         await phone.wait(200)
         before = (list(call.record.kinds()), dict(call.record.turns), list(call.dialogue.turns))
+        counted = generate_latest(call.metrics.registry)
         tasks = {task.get_name() for task in running_tasks()}
         await phone.say("hello there")
         await phone.wait(500)
         assert [turn.text for turn in call.dialogue.previews] == ["hello there"]
         await phone.say("and more...")
         assert (call.record.kinds(), call.record.turns, call.dialogue.turns) == before
+        assert generate_latest(call.metrics.registry) == counted
         assert {task.get_name() for task in running_tasks()} == tasks
         await phone.wait(2500)
         phone.hang_up()
@@ -148,13 +152,7 @@ def test_another_sentence_than_the_prepared_one_is_made_anew() -> None:
     async def main() -> None:
         call = call_with("reply")
         call.dialogue.preview_says = Say("Something else entirely.")
-        phone = await call.start()
-        await phone.wait_for_agent()
-        await phone.say("hello there")
-        await phone.wait(2500)
-        phone.hang_up()
-        await call.ended()
-        (answer,) = answers(call)
+        answer = await answered(call)
         assert (answer.text, answer.heard) == ("You said hello there.", "You said hello there.")
         assert answer.reasons["prepared"] is False
 
