@@ -120,7 +120,7 @@ class Understood:
 
     intent is `OUT_OF_SCOPE` where no intent of the domain fits. ranking lists (intent, probability), best first.
     complete: P(the sentence is finished) in [0, 1], from the words alone; ruled: what was asked settled that, whatever
-    else was heard.
+    else was heard. model: the version that understood it, empty where none is known.
     """
 
     intent: str
@@ -130,6 +130,7 @@ class Understood:
     emotion: TextEmotion = TextEmotion()
     complete: float = 1.0
     ruled: bool = False
+    model: str = ""
 
     def slot(self, name: str) -> Slot | None:
         """The last slot of that name, which is the one a caller who corrects himself means."""

@@ -90,6 +90,7 @@ class Notes:
                 slots={slot.name: slot.value for slot in understood.slots},
                 emotion=emotion,
                 reasons={"ranking": [[name, round(chance, 3)] for name, chance in understood.ranking[:3]]},
+                model=understood.model or None,
             )
         )
         self._services.metrics.turns.labels(understood.intent).inc()

@@ -31,7 +31,7 @@ class TurnRecord:
     agent, what the caller really heard (None for the caller's own words). Times are ms from the start of the call.
     `latency` holds the parts of the reply's latency in ms: endpoint_wait, recognition (what was left of it and of
     understanding when the turn was over), dialogue (until its first sentence), synthesis, pacing, leading_silence, and
-    their total. `reasons` says why.
+    their total. `reasons` says why. model is the version that understood a caller's turn.
     """
 
     number: int
@@ -48,6 +48,7 @@ class TurnRecord:
     emotion: Mapping[str, Any] = field(default_factory=dict)
     latency: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

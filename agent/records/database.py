@@ -134,6 +134,7 @@ class Turn(Base):
     must_hear: Mapped[bool] = mapped_column(Boolean)
     intent: Mapped[str | None] = mapped_column(String(128), index=True)
     confidence: Mapped[float | None] = mapped_column(Float(53))
+    model: Mapped[str | None] = mapped_column(String(64))
     slots: Mapped[dict[str, Any]] = mapped_column(JSON)
     emotion: Mapped[dict[str, Any]] = mapped_column(JSON)
     latency: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -206,6 +207,25 @@ class HandoffStep(Base):
     state: Mapped[str] = mapped_column(String(16))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     detail: Mapped[str] = mapped_column(Text)
+
+
+class Label(Base):
+    """What a person says a caller turn means; see `agent.learning.labels.Label`. `intent` None: looked at, and skipped.
+
+    It goes with its call when that is erased.
+    """
+
+    __tablename__ = "labels"
+
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    turn: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    domain: Mapped[str] = mapped_column(String(128), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    intent: Mapped[str | None] = mapped_column(String(128))
+    understood: Mapped[str | None] = mapped_column(String(128))
+    model: Mapped[str | None] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(128))
+    labelled_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Database:

@@ -231,7 +231,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(OPERATIONS)
 def test_whatever_is_done_the_current_version_exists_and_is_whole(operations: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
