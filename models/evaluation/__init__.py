@@ -1,0 +1,1 @@
+"""How well the models do: metrics, intervals, calibration, robustness, and reports that can be compared."""
