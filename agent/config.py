@@ -117,6 +117,10 @@ class UnderstandingSettings(Section):
 
     cache: Path = Path("var/cache/understanding")
     """Where heads trained from a domain's examples are kept, by content hash."""
+    versions: Path = Path("var/models/understanding")
+    """Folder of trained versions, a folder of its own for each domain; `agent models versions` lists them."""
+    watch_s: float = Field(2.0, ge=0.1)
+    """How often a server looks whether another version was chosen. A look costs one stat of a file."""
 
 
 class EmotionSettings(Section):

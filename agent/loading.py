@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +22,9 @@ from agent.dialogue.loader import load_domain
 from agent.gateways.carrier import TwilioRest
 from agent.handoff.queue import Desk
 from agent.handoff.webhook import Webhook
+from agent.learning.live import LiveUnderstanding, Opened, VersionWatch, giving_way
+from agent.learning.opening import Choice, Opener
+from agent.learning.shadow import Shadow
 from agent.metrics import Metrics
 from agent.records.database import Database
 from agent.records.redaction import redact
@@ -31,12 +33,13 @@ from agent.yamlfile import FileError
 from models.contracts import Recognition, Samples, UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
+from models.errors import ModelError
 from models.phrase_cache import CachedVoice, PhraseCache
-from models.pool import Pool, Priority, give_way
+from models.pool import Pool, Priority
 from models.recognizer import WhisperRecognizer
+from models.registry import Registry
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
-from models.training.heads import cached_intent_head, generic_out_of_scope
 from models.turn import TurnEnd, TurnModel
 from models.understanding import HeadsUnderstanding
 from models.vad import SileroVad, VadState
@@ -55,7 +58,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A server's parts. `warm` renders fixed phrases that are not cached; `database` is the records database."""
+    """A server's parts. `warm` renders fixed phrases that are not cached; `database` is the records database.
+
+    versions: brings another version of understanding into service while its `run` is run.
+    """
 
     services: CallServices
     pool: Pool
@@ -63,6 +69,7 @@ class Loaded:
     database: Database
     phrases: list[tuple[str, Any]]
     warm: Callable[[], Awaitable[int]]
+    versions: VersionWatch | None = None
 
 
 @asynccontextmanager
@@ -83,13 +90,33 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         domain = load_domain(settings.domain_path())
         emotion: VoiceEmotionModel | None
         recognizer, voice, vad, encoder, emotion = await asyncio.gather(
-            _giving_way(lambda: _recognizer(settings)),
+            giving_way(lambda: _recognizer(settings)),
             asyncio.to_thread(PiperVoice, settings.voice.model, run=_synthesis(pool)),
             asyncio.to_thread(SileroVad, settings.vad.weights),
             asyncio.to_thread(_encoder),
             asyncio.to_thread(_emotion, settings),
         )
-        understanding = await asyncio.to_thread(_understanding, settings, domain, encoder, clock)
+        metrics = Metrics()
+        opener = Opener(Registry(settings.understanding.versions), domain, encoder, settings.understanding.cache)
+        reader = _reader(domain, encoder, clock)
+        choice, chosen = await asyncio.to_thread(opener.open_current)
+        if choice.problem is not None:
+            log.warning("%s", choice.problem, extra={"code": "model_not_used"})
+        understanding = LiveUnderstanding(await asyncio.to_thread(reader, choice))
+        shadow = Shadow(pool, metrics, clock)
+        stack.push_async_callback(shadow.aclose)
+        versions = VersionWatch(
+            opener.registry,
+            opener.name,
+            lambda version: reader(opener.open(version)),
+            understanding,
+            shadow,
+            metrics,
+            clock,
+            settings.understanding.watch_s,
+            chosen,
+            choice.problem,
+        )
         actions = await open_actions(domain, clock, settings.dialogue.database_url)
         stack.push_async_callback(actions.close)
         run = _background(pool)
@@ -118,31 +145,24 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             new_dialogue=engine.new_call,
             records=records,
             desk=desk,
-            metrics=Metrics(),
+            metrics=metrics,
             carriers=_carriers(settings, http, clock),
             redact=redact,
             model_names={
                 "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",
                 "voice": settings.voice.model,
                 "encoder": encoder.identity,
+                "understanding": choice.version,
                 "emotion": str(settings.emotion.heads or "voice-emotion") if emotion is not None else "off",
             },
+            shadow=shadow,
         )
         phrases = engine.fixed_phrases()
 
         async def warm() -> int:
             return await cached.warm(phrases)
 
-        yield Loaded(services, pool, domain, records.database, phrases, warm)
-
-
-async def _giving_way(load: Callable[[], T]) -> T:
-    """Load a model that computes in threads of its own: they take the low priority of the one it is loaded in."""
-    executor = ThreadPoolExecutor(1, "loading", initializer=give_way)
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, load)
-    finally:
-        executor.shutdown(wait=False)
+        yield Loaded(services, pool, domain, records.database, phrases, warm, versions)
 
 
 def _synthesis(pool: Pool) -> Any:
@@ -186,16 +206,19 @@ def _emotion(settings: Settings) -> VoiceEmotionReader | None:
     return VoiceEmotionReader(heads=settings.emotion.heads) if settings.emotion.heads else VoiceEmotionReader()
 
 
-def _understanding(settings: Settings, domain: Domain, encoder: SentenceEncoder, clock: Clock) -> HeadsUnderstanding:
-    head = cached_intent_head(
-        settings.understanding.cache,
-        {name: intent.examples for name, intent in domain.intents.items()},
-        [*generic_out_of_scope(), *domain.out_of_scope],
-        encoder,
-        encoder.identity,
-    )
+def _reader(domain: Domain, encoder: SentenceEncoder, clock: Clock) -> Callable[[Choice], Opened]:
+    """Makes an understanding of the domain's turns of an opened version."""
     specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
-    return HeadsUnderstanding(encoder, head, specs, TextEmotionModel(encoder), lambda: clock.wall().date())
+    emotion = TextEmotionModel(encoder)
+
+    def read(choice: Choice) -> Opened:
+        if choice.head is None:
+            raise ModelError(f"version {choice.version} is a network; calls are understood by heads only")
+        return Opened(
+            HeadsUnderstanding(encoder, choice.head, specs, emotion, lambda: clock.wall().date()), choice.version
+        )
+
+    return read
 
 
 def _turn_end(domain: Domain, emotion: VoiceEmotionModel | None) -> TurnEndModel:

@@ -39,6 +39,15 @@ class Metrics:
         )
         self.pool_busy = Gauge("callagent_pool_busy_seconds", "Time workers spent on it so far", ["kind"], registry=r)
         self.pool_dropped = Gauge("callagent_pool_dropped", "Model jobs dropped since the start", registry=r)
+        self.model_swaps = Counter(
+            "callagent_model_swaps", "New versions of understanding: swapped, failed", ["outcome"], registry=r
+        )
+        self.shadow = Counter(
+            "callagent_shadow_turns",
+            "Turns beside a candidate: agreed, disagreed, dropped, failed",
+            ["outcome"],
+            registry=r,
+        )
         self.lost_audio = Counter("callagent_lost_audio_messages", "Gaps in gateway sequence numbers", registry=r)
 
     def latency_totals(self) -> dict[str, dict[str, float]]:

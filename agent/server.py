@@ -105,15 +105,18 @@ class CallServer:
             log.info("voice is warm: %d phrases, %d rendered now", len(loaded.phrases), rendered)
             self.watch = Watch(loaded.services.metrics, loaded.pool)
             self.loaded = loaded
-            watching = asyncio.create_task(self.watch.run(), name="watch")
+            watching = [asyncio.create_task(self.watch.run(), name="watch")]
+            if loaded.versions is not None:
+                watching.append(asyncio.create_task(loaded.versions.run(), name="versions"))
             try:
                 yield
             finally:
                 self.end_calls()
                 await self._empty.wait()
                 self.loaded = None
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                for task in watching:
+                    task.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
 
     @property
     def ready(self) -> bool:
@@ -289,7 +292,13 @@ def _add_health(app: FastAPI, server: CallServer) -> None:
 
     @app.get("/ready")
     async def ready() -> Response:
-        state = {"ready": server.ready, "calls": len(server.sessions), "draining": server.draining}
+        state: dict[str, Any] = {
+            "ready": server.ready,
+            "calls": len(server.sessions),
+            "draining": server.draining,
+        }
+        if server.loaded is not None and server.loaded.versions is not None:
+            state["understanding"] = server.loaded.versions.report()
         return JSONResponse(state, status_code=200 if server.ready else 503)
 
     @app.get("/metrics")

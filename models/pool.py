@@ -39,6 +39,7 @@ class Priority(IntEnum):
     PARTIAL = 6
     EMOTION = 7
     BACKGROUND = 8
+    SHADOW = 9
 
 
 job_tag: ContextVar[object | None] = ContextVar("job_tag", default=None)

@@ -348,6 +348,7 @@ class Conversation:
             turn = entered or await self._settle(reply, revision, guessing)
             reply.snapshot = self._dialogue.snapshot()
             self._notes.caller(turn, onset_ms)
+            self._notes.compare(turn, self._dialogue.context)
             await self._speaker.speak(reply, self._dialogue.respond(turn), prepared)
             self._faults = 0
         except Exception as error:

@@ -14,7 +14,10 @@ from agent.call.services import CallServices
 from agent.call.transcript import Transcript
 from agent.dialogue.contracts import Acted, CallerTurn
 from agent.gateways.base import ShowState, ShowTranscript, ShowTurn
+from agent.learning.shadow import EVENT as SHADOW_EVENT
+from agent.learning.shadow import SettledTurn
 from agent.records.contracts import ActionRecord, CallRecord, TurnRecord
+from models.contracts import UnderstandingContext
 
 LOUD = 3
 """Faults of one code logged in full; of more, every hundredth: a hostile client must not fill the disk."""
@@ -95,6 +98,21 @@ class Notes:
         )
         self._services.metrics.turns.labels(understood.intent).inc()
         self.caption("caller", text, turn.number, final=True)
+
+    def compare(self, turn: CallerTurn, context: UnderstandingContext) -> None:
+        """Let a candidate model, where one runs, read a settled turn in the `context` it was understood in."""
+        shadow, record = self._services.shadow, self.record
+        if shadow is None or record is None or turn.dtmf is not None:
+            return
+
+        def stands() -> bool:
+            kept = self.transcript.get(turn.number, "caller")
+            return kept is not None and kept.text == turn.text
+
+        def note(outcome: Mapping[str, Any]) -> None:
+            record.event(SHADOW_EVENT, self.at(self._clock.now_ms()), outcome)
+
+        shadow.read(SettledTurn(turn.number, turn.text, context, turn.understood, stands, note))
 
     def take_back(self, number: int) -> None:
         """The caller's turn `number` was only the beginning of one."""

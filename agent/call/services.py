@@ -11,6 +11,7 @@ from agent.config import Settings
 from agent.dialogue.contracts import Dialogue
 from agent.handoff.contracts import HandoffDesk
 from agent.handoff.transfers import Transfers
+from agent.learning.shadow import Shadow
 from agent.metrics import Metrics
 from agent.records.contracts import Records
 from models.contracts import (
@@ -81,6 +82,7 @@ class CallServices:
 
     new_vad_state(): the voice activity state of a new call.
     new_dialogue(call_id, caller): begins a dialogue.
+    shadow: reads settled turns by a candidate model, where one runs.
     """
 
     settings: Settings
@@ -101,3 +103,4 @@ class CallServices:
     transfers: Transfers = field(default_factory=Transfers)
     redact: Callable[[str], str] = str
     model_names: Mapping[str, str] = field(default_factory=dict)
+    shadow: Shadow | None = None
