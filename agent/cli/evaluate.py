@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from agent.cli.evaluating import understanding
 from agent.cli.measured import bar, command, leaves, show_tables
 from agent.cli.settings import settings_or_leave
 from agent.clock import RealClock
@@ -32,6 +33,7 @@ from agent.yamlfile import FileError
 from models.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(understanding.understanding)
 
 Config = Annotated[Path | None, typer.Option(help="Configuration file.", exists=True, dir_okay=False)]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.", dir_okay=False)]

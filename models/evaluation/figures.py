@@ -20,6 +20,7 @@ Values = Sequence[float] | npt.NDArray[Any]
 
 NONE: Floats = np.zeros(0)
 _DIGITS = 4
+"""Decimals that are kept, also in memory, so that a report read back is equal to the one written."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Figure:
     def interval(self) -> tuple[float, float] | None:
         """Where the figure lies with 95 % certainty, as far as these examples tell."""
         low, high = interval(self.draws)
-        return None if math.isnan(low) else (low, high)
+        return None if math.isnan(low) or math.isnan(self.value) else (low, high)
 
     def shown(self) -> str:
         """The value with its unit, `-` where there is none."""
@@ -108,7 +109,8 @@ class Sample:
         count = len(self)
         value = statistic(np.arange(count)) if count else float("nan")
         draws = scale * bootstrap(statistic, count, self.seed, self.groups)
-        return Figure(name, words, scale * value, count, unit, better, draws, self.fingerprint)
+        kept = (round(scale * value, _DIGITS), count, unit, better, np.round(draws, _DIGITS), self.fingerprint)
+        return Figure(name, words, *kept)
 
     def mean(self, name: str, words: str, values: Values, better: Better = "higher") -> Figure:
         """The mean of `values`, in [0, 1] each, in percent."""
@@ -146,8 +148,8 @@ def quantiles(
     for share in shares:
         statistic = at(share)
         percentile = f"p{share * 100:g}"
-        value = statistic(np.arange(len(rows)))
-        draws = bootstrap(statistic, len(rows), seed)
+        value = round(statistic(np.arange(len(rows))), _DIGITS)
+        draws = np.round(bootstrap(statistic, len(rows), seed), _DIGITS)
         found.append(Figure(f"{name}_{percentile}", f"{words}, {percentile}", value, len(rows), "ms", "lower", draws))
     return found
 

@@ -1,43 +1,29 @@
-"""Heads over the frozen sentence encoder as a text model: what a domain gets without any fine-tuning."""
+"""Heads over the frozen sentence encoder as text models: what there is without any fine-tuning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from models.contracts import OUT_OF_SCOPE, Encoder
-from models.heads import IntentHead, Vectors, features
+from models.heads import features
 from models.text_emotion import TextEmotionModel
-from models.text_model import ModelInfo, Reading
+from models.text_model import ModelInfo, Reading, TextModel
+from models.text_model_open import AveragedModel
 from models.training.examples import DataError, Example
 from models.training.heads import generic_out_of_scope, train_intent_head
 
 NAME = "frozen heads"
+METHOD = "head"
 _FOLDS = 5
 
 
-class FrozenHeads:
-    """Implements `models.text_model.TextModel` by an intent head, and the text emotion head where one is given."""
+class EmotionHead:
+    """The text emotion head as a `models.text_model.TextModel` that knows emotions alone."""
 
-    def __init__(
-        self,
-        head: IntentHead,
-        encoder: Encoder,
-        emotion: TextEmotionModel | None = None,
-        version: str = "head",
-        base: str = "",
-    ) -> None:
-        """base: what the encoder is, for reports."""
-        self._head, self._encoder, self._emotion = head, encoder, emotion
-        self._info = ModelInfo(
-            NAME,
-            version,
-            "head",
-            base,
-            intents=tuple(label for label in head.labels if label != OUT_OF_SCOPE),
-            emotions=() if emotion is None else emotion.head.labels,
-            temperature=head.head.temperature,
-            threshold=head.threshold,
-        )
+    def __init__(self, model: TextEmotionModel, encoder: Encoder, base: str, version: str) -> None:
+        """base: what the encoder is; version: which weights, for reports."""
+        self._model, self._encoder = model, encoder
+        self._info = ModelInfo("text emotion", version, METHOD, base, emotions=model.head.labels)
 
     @property
     def info(self) -> ModelInfo:
@@ -45,34 +31,20 @@ class FrozenHeads:
         return self._info
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Read each of `texts`; slots are found by rules elsewhere, so there are none."""
+        """The emotions of each of `texts`."""
         vectors = features(texts, self._encoder)
-        emotions = _emotions(self._emotion, vectors)
-        found = []
-        for text, ranking, row, emotion in zip(texts, self._head.rank(vectors), vectors, emotions, strict=True):
-            unit = row[: self._encoder.width]
-            if not text.strip():
-                found.append(Reading((), OUT_OF_SCOPE, 0.0, (), {}, unit))
-                continue
-            found.append(Reading(ranking, *self._head.decide(ranking), (), emotion, unit))
-        return found
+        head = self._model.head
+        rows = head.probabilities(vectors)
+        return [
+            Reading((), OUT_OF_SCOPE, 0.0, (), dict(zip(head.labels, row.tolist(), strict=True)), vector)
+            for row, vector in zip(rows, vectors[:, : self._encoder.width], strict=True)
+        ]
 
 
-def _emotions(model: TextEmotionModel | None, vectors: Vectors) -> list[Mapping[str, float]]:
-    if model is None:
-        return [{} for _ in vectors]
-    rows = model.head.probabilities(vectors)
-    return [dict(zip(model.head.labels, row.tolist(), strict=True)) for row in rows]
-
-
-def fit_frozen(
-    examples: Sequence[Example],
-    encoder: Encoder,
-    emotion: TextEmotionModel | None = None,
-    seed: int = 0,
-    base: str = "",
-) -> FrozenHeads:
+def fit_frozen(examples: Sequence[Example], encoder: Encoder, seed: int = 0, base: str = "") -> TextModel:
     """Train an intent head on the examples that have one; where none is out of scope, on sentences of ours that are.
+
+    base: what the encoder is, for reports.
 
     Raises:
         DataError: there are too few intents, or examples of one.
@@ -86,7 +58,8 @@ def fit_frozen(
         head = train_intent_head(by_intent, outside, encoder, seed)
     except ValueError as error:
         raise DataError([f"frozen heads cannot be trained: {error}"]) from error
-    return FrozenHeads(head, encoder, emotion, base=base)
+    info = ModelInfo(NAME, METHOD, METHOD, base, intents=head.labels, threshold=head.threshold)
+    return AveragedModel(info, (), ((head.head, 1.0),), encoder)
 
 
 def cross_read(
@@ -113,7 +86,8 @@ def cross_read(
     except ValueError as error:
         raise DataError([f"{len(labelled)} examples cannot be parted {_FOLDS} ways: {error}"]) from error
     for train, test in parts:
-        model = fit_frozen([labelled[place] for place in train], encoder, None, seed)
-        readings.update(zip(test.tolist(), model.read([labelled[place].text for place in test.tolist()]), strict=True))
-    whole = fit_frozen(labelled, encoder, None, seed, base)
+        model = fit_frozen([labelled[place] for place in train], encoder, seed)
+        held = test.tolist()
+        readings.update(zip(held, model.read([labelled[place].text for place in held]), strict=True))
+    whole = fit_frozen(labelled, encoder, seed, base)
     return whole.info, labelled, [readings[place] for place in range(len(labelled))]

@@ -127,8 +127,7 @@ def reliability_plot(found: Reliability, title: str = "Reliability") -> Plot:
             f'fill-opacity="0.6"><title>{words}</title></rect>'
         )
     parts.append(
-        f'<text x="{left + side}" y="{bottom + floor + 36:.1f}" text-anchor="end">confidence; '
-        f"bars: share right, lines: mean confidence, below: how many</text>"
+        f'<text x="{left}" y="{bottom + floor + 38:.1f}">blue: right; lines: mean confidence; below: how many</text>'
     )
     return Plot(title, _svg(title, left + side + 16, bottom + floor + 44, parts))
 

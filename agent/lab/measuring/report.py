@@ -10,23 +10,12 @@ from typing import Any
 import numpy as np
 
 from agent.lab.measuring.machine import hardware_line, machine, versions
+from models.evaluation.tables import Table
+
+__all__ = ["Progress", "Report", "Table", "figure", "spread"]
 
 Progress = Callable[[float, float, str], None]
 """Told how much of how much is done, and what is done now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table: `columns`, and as many cells in each row."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The table in Markdown, without its title."""
-        lines = [_row(self.columns), _row(["---"] + ["---:"] * (len(self.columns) - 1))]
-        return "\n".join([*lines, *(_row(cells) for cells in self.rows)])
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,3 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def figure(found: Mapping[str, float], name: str, unit: str = "") -> str:
     """`found[name]` as a cell, a dash where nothing was measured."""
     return f"{found[name]:.0f}{unit}" if name in found else "-"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -50,17 +50,22 @@ def page(run: Run, comparison: Comparison | None = None) -> str:
             *_head(run),
             *_tiles(run.summary),
             *_plots(series),
-            *(_table(table) for table in tables(run, comparison)),
+            *(section(table) for table in tables(run, comparison)),
             *_comparison(comparison),
             *_failures(run),
             *_calls(run.calls),
         )
     )
+    return skeleton(f"Simulated calls, {run.at:%Y-%m-%d %H:%M}", body)
+
+
+def skeleton(title: str, body: str) -> str:
+    """A page around `body`, which is HTML; `title` is text."""
     style = _STYLE.read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Simulated calls, {run.at:%Y-%m-%d %H:%M}</title><style>\n{style}</style></head>\n"
+        f"<title>{escape(title)}</title><style>\n{style}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
 
@@ -96,11 +101,13 @@ def _plots(series: dict[str, list[float]]) -> Iterator[str]:
         yield f'<div class="plots">{"".join(f"<div>{plot}</div>" for plot in drawn)}</div>'
 
 
-def _table(table: Table) -> str:
-    return f"<h2>{escape(table.title)}</h2>\n{_rows(table.columns, table.rows)}"
+def section(table: Table) -> str:
+    """A table under its title."""
+    return f"<h2>{escape(table.title)}</h2>\n{rows_of(table.columns, table.rows)}"
 
 
-def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def rows_of(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with its head, without a title; every cell is text."""
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     lines = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'

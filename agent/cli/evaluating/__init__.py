@@ -1,0 +1,1 @@
+"""`agent evaluate`: one file for each kind of model."""
