@@ -1,4 +1,4 @@
-"""`agent evaluate`: hearing, memory and start of this configuration on this machine."""
+"""`agent evaluate`: the models, and memory and start of this configuration on this machine."""
 
 from __future__ import annotations
 
@@ -14,19 +14,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli.evaluating import understanding
+from agent.cli.evaluating import hearing, understanding
 from agent.cli.measured import bar, command, leaves, show_tables
-from agent.cli.settings import settings_or_leave
 from agent.clock import RealClock
 from agent.config import CONFIGS
-from agent.lab.cues import CueError
 from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
 from agent.lab.measuring import report as reports
-from agent.lab.measuring.hearing import measure_hearing
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.memory import measure_memory
-from agent.lab.measuring.recordings import cue_lines, read_folder
 from agent.lab.measuring.report import Report
 from agent.lab.measuring.start import measure_start
 from agent.yamlfile import FileError
@@ -34,6 +30,8 @@ from models.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(understanding.understanding)
+app.command()(hearing.recognizer)
+app.command()(hearing.voice)
 
 Config = Annotated[Path | None, typer.Option(help="Configuration file.", exists=True, dir_okay=False)]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.", dir_okay=False)]
@@ -43,40 +41,7 @@ Scenario = Annotated[Path, typer.Option(help="The caller's script.", exists=True
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn by chance.")]
 
 _SCENARIO = CONFIGS / "scenarios" / "latency.yaml"
-_SHEETS = (CONFIGS / "scenarios" / "demo-caller.json", CONFIGS / "scenarios" / "latency.json")
-_FAILURES = (FileError, CueError, ServerFailed, LineError, MeasureFailed, ModelError, OSError)
-
-
-@app.command()
-def hearing(
-    data: Annotated[
-        list[Path] | None, typer.Option(help="Folder of recorded speech with its words; may be given again.")
-    ] = None,
-    context_s: Annotated[
-        list[float] | None, typer.Option(help="Audio context in seconds, 5 to 30; may be given again.", min=5, max=30)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most this many utterances a folder, drawn by --seed.", min=1)
-    ] = None,
-    seed: Seed = 0,
-    config: Config = None,
-    json_file: Json = None,
-    markdown: Markdown = False,
-) -> None:
-    """Word error rate and time of the configured recognizer, clean and over a mu-law line.
-
-    Measures the demo callers' lines and every --data folder: metadata.tsv with the columns file and text, LibriSpeech's
-    *.trans.txt, or a JSON list of filename and transcription, with FLAC, WAV or whatever else ffmpeg reads.
-    """
-    settings = settings_or_leave(config)
-
-    async def run(folder: Path, progress: reports.Progress) -> Report:
-        sets = {sheet.stem: cue_lines(sheet) for sheet in _SHEETS}
-        sets |= {place.resolve().name: read_folder(place, limit, seed) for place in data or ()}
-        contexts = context_s or [settings.recognizer.context_s]
-        return await asyncio.to_thread(measure_hearing, settings, sets, contexts, command(), progress)
-
-    _measured(run, None, json_file, markdown)
+_FAILURES = (FileError, ServerFailed, LineError, MeasureFailed, ModelError, OSError)
 
 
 @app.command()

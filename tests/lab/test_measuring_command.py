@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from agent.cli import evaluate
 from agent.cli.main import app
 from agent.lab.line import LineError
-from agent.lab.measuring import hearing
+from agent.lab.measuring import recognizing
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.report import Report, Table
 from audio.wav import write_wav
@@ -87,32 +87,58 @@ class Parrot:
         return Recognition("Do you ship to Canada?")
 
 
-def test_hearing_reports_each_set_line_and_context(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(hearing, "_recognizer", lambda settings, context_s: Parrot())
+def test_the_recognizer_is_reported_for_each_set_line_and_context(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(recognizing, "recognizer_of", lambda settings, context_s: Parrot())
     data = tmp_path / "people"
     data.mkdir()
     write_wav(data / "a.wav", np.zeros(8000, dtype=np.int16), 8000)
     (data / "metadata.tsv").write_text("file\ttext\na.wav\tDo you ship the Canada\n")
     out = tmp_path / "out.json"
-    words = ("evaluate", "hearing", "--data", str(data), "--context-s", "12", "--context-s", "30", "--json", str(out))
-    result = run(*words)
+    words = (
+        "evaluate",
+        "recognizer",
+        "--data",
+        str(data),
+        "--context-s",
+        "12",
+        "--context-s",
+        "30",
+        "--json",
+        str(out),
+    )
+    result = run(*words, "--condition", "clean", "--condition", "noise-20")
     assert result.exit_code == 0, result.stderr
     document = json.loads(out.read_text())
-    assert document["command"] == "agent evaluate hearing --data people --context-s 12 --context-s 30"
-    people = [found for found in document["figures"]["results"] if found["set"] == "people"]
-    assert [(found["context_s"], found["line"]) for found in people] == [
+    assert document["command"].startswith("agent evaluate recognizer --data people --context-s 12 --context-s 30")
+    found = document["details"]["results"]
+    assert [(one["context_s"], one["line"]) for one in found] == [
         (12, "clean"),
-        (12, "mu-law"),
+        (12, "noise-20"),
         (30, "clean"),
-        (30, "mu-law"),
+        (30, "noise-20"),
     ]
-    assert {(found["words"], found["substitutions"], found["wer_percent"]) for found in people} == {(5, 1, 20.0)}
-    assert "people, clean, 12 s: said “Do you ship the Canada”" in result.stdout.replace("\n", "")
-    assert people[0]["wrong"] == [{"said": "Do you ship the Canada", "heard": "Do you ship to Canada?"}]
+    assert {(one["words"], one["substitutions"], one["wer_percent"]) for one in found} == {(5, 1, 20.0)}
+    assert {one["cer_percent"] for one in found} == {11.11}
+    assert document["figures"]["wer_clean_12s"]["value"] == 20.0
+    assert "people, clean, 12 s | Do you ship the Canada | Do you ship to Canada?" in result.stdout
+    assert found[0]["wrong"] == [["Do you ship the Canada", "Do you ship to Canada?"]]
+
+
+def test_the_recognizer_hears_the_demo_lines_where_no_folder_is_given(run, monkeypatch):
+    monkeypatch.setattr(recognizing, "recognizer_of", lambda settings, context_s: Parrot())
+    result = run("evaluate", "recognizer", "--condition", "clean")
+    assert result.exit_code == 0, result.stderr
+    assert "demo-caller (" in result.stdout
+    assert "latency (" in result.stdout
 
 
 def test_a_folder_without_words_is_refused(run, tmp_path):
-    result = run("evaluate", "hearing", "--data", str(tmp_path))
+    result = run("evaluate", "recognizer", "--data", str(tmp_path))
     assert result.exit_code == 2
     assert "holds no utterances" in result.stderr
-    assert not any((tmp_path / "temporary").iterdir())
+
+
+def test_a_line_that_there_is_not_is_refused(run):
+    result = run("evaluate", "recognizer", "--condition", "rain-3")
+    assert result.exit_code == 2
+    assert "--condition is 'rain-3'" in result.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from agent.config import CONFIGS
 from agent.lab.measuring.machine import MeasureFailed
-from agent.lab.measuring.recordings import RATE, cue_lines, read_folder, telephone
+from agent.lab.measuring.recordings import RATE, cue_lines, read_folder
 from audio.wav import write_wav
 
 TONE = (np.sin(np.arange(8000) * 2 * np.pi * 440 / 8000) * 8000).astype(np.int16)
@@ -98,10 +98,3 @@ def test_the_lines_of_a_caller(tmp_path):
     lines = cue_lines(CONFIGS / "scenarios" / "latency.json")
     assert lines[0].text == "Hi, where is my order?"
     assert 1.0 < len(lines[0].samples()) / RATE < 2.0
-
-
-def test_a_telephone_line_keeps_speech_and_loses_what_lies_above_4_khz():
-    time = np.arange(RATE) / RATE
-    low, high = (np.sin(2 * np.pi * hertz * time).astype(np.float32) * 0.3 for hertz in (1000, 6000))
-    assert np.std(telephone(low)) == pytest.approx(np.std(low), rel=0.05)
-    assert np.std(telephone(high)) < 0.02 * np.std(high)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.cli.measured import bar, command, show_tables
+from agent.lab.cues import CueError
 from agent.lab.measuring.machine import MeasureFailed, machine
 from agent.lab.measuring.report import Progress
 from agent.lab.reporting.evaluated import Evaluated, compare
@@ -34,7 +35,7 @@ FailOn = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn by chance.")]
 Limit = Annotated[int | None, typer.Option(help="At most so many examples, drawn by --seed.", min=1)]
 
-_FAILURES = (ModelError, MeasureFailed, FileError, OSError)
+_FAILURES = (ModelError, MeasureFailed, FileError, CueError, OSError)
 _COULD_NOT = 2
 _FOLDED = 10
 """Rows of a long table that the terminal shows."""

@@ -16,8 +16,7 @@ from faster_whisper import decode_audio
 from agent.lab.cues import RATE as CUE_RATE
 from agent.lab.cues import read_cues
 from agent.lab.measuring.machine import MeasureFailed
-from audio import g711
-from audio.resample import resample, to_float, to_pcm16
+from audio.resample import resample, to_float
 from models.contracts import Samples
 
 RATE = 16_000
@@ -34,6 +33,11 @@ class Recording:
     sound: Path | np.ndarray[Any, np.dtype[np.int16]]
     speaker: str | None = None
 
+    @property
+    def key(self) -> str:
+        """What tells this utterance from the others of its set: its file's name, if it has one, and its words."""
+        return f"{self.sound.name if isinstance(self.sound, Path) else ''}\t{self.text}"
+
     def samples(self) -> Samples:
         """The sound, float32[n] at 16 kHz.
 
@@ -43,12 +47,6 @@ class Recording:
         if isinstance(self.sound, Path):
             return _decode(self.sound)
         return resample(to_float(self.sound), CUE_RATE, RATE)
-
-
-def telephone(samples: Samples) -> Samples:
-    """samples[n] at 16 kHz as they come through an 8 kHz mu-law line."""
-    narrow = to_pcm16(resample(samples, RATE, CUE_RATE))
-    return resample(to_float(g711.decode_mulaw(g711.encode_mulaw(narrow))), CUE_RATE, RATE)
 
 
 def cue_lines(sheet: Path) -> list[Recording]:
