@@ -1,0 +1,190 @@
+"""From a trained network to a version folder: int8 ONNX, checked against torch, calibrated, summed and described."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.errors import ModelError
+from models.text_net import TOKENIZER_FILE, TextNet
+from models.training.examples import Example
+from models.training.understanding.batches import Batcher
+from models.training.understanding.measuring import Figures, figures
+from models.training.understanding.network import Labels, UnderstandingNetwork, merged
+from models.training.understanding.recipe import Recipe
+from models.training.understanding.trainer import Trained, predict
+
+NETWORK_FILE = "model.onnx"
+ALLOWED_LOSS = 0.003
+"""Share that any figure may lose through int8."""
+_PARITY_TEXTS = 400
+
+
+class ExportFailed(ModelError):
+    """The exported network differs too much from the trained one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How the exported network compares with torch on `texts` texts.
+
+    difference: largest difference of an intent probability (or, without intents, of a vector's element). float32 and
+    int8: figures of both on the same examples; lost: the most that any figure fell.
+    """
+
+    texts: int
+    difference: float
+    float32: Figures
+    int8: Figures
+
+    @property
+    def lost(self) -> float:
+        """The most that any figure fell, as a share; negative where all rose."""
+        common = set(self.float32.values) & set(self.int8.values)
+        return max((self.float32.values[name] - self.int8.values[name] for name in common), default=0.0)
+
+
+class _Graph(nn.Module):
+    """The network as the exported graph computes it: a unit vector and the heads, outputs in fixed order."""
+
+    def __init__(self, network: UnderstandingNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.names = [
+            "vector",
+            *(
+                name
+                for name, head in (
+                    ("intent", network.intent),
+                    ("slots", network.slots),
+                    ("emotion", network.emotion),
+                )
+                if head is not None
+            ),
+        ]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(input_ids, attention_mask)
+        outputs["vector"] = nn.functional.normalize(outputs["vector"], dim=-1)
+        return tuple(outputs[name] for name in self.names)
+
+
+def export_network(network: UnderstandingNetwork, tokenizer: Any, folder: Path, precision: str = "int8") -> Path:
+    """Write `model.onnx` and `tokenizer.json` to `folder`; precision is int8 or float32.
+
+    Matrices and word embeddings become int8 with one scale a channel; activations are scaled as they come.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    network = merged(network).float().eval()
+    _eager(network.encoder)
+    graph = _Graph(network)
+    ids = torch.randint(5, 500, (2, 9))
+    mask = torch.ones(2, 9, dtype=torch.long)
+    mask[1, 6:] = 0
+    target = folder / NETWORK_FILE
+    axes = {name: {0: "texts"} for name in graph.names}
+    axes |= {name: {0: "texts", 1: "tokens"} for name in ("input_ids", "attention_mask")}
+    if "slots" in graph.names:
+        axes["slots"] = {0: "texts", 1: "tokens"}
+    with tempfile.TemporaryDirectory() as place:
+        plain = Path(place) / "network.onnx"
+        with torch.no_grad():
+            torch.onnx.export(
+                graph,
+                (ids, mask),
+                str(plain),
+                input_names=["input_ids", "attention_mask"],
+                output_names=graph.names,
+                dynamic_axes=axes,
+                opset_version=17,
+                dynamo=False,
+            )
+        if precision == "int8":
+            quantize_dynamic(
+                plain,
+                target,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=["MatMul", "Gather"],
+            )
+        else:
+            shutil.copyfile(plain, target)
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+    return target
+
+
+def _eager(encoder: Any) -> None:
+    """Plain attention: what tracing can follow, and what int8 can be made of."""
+    if hasattr(encoder, "set_attn_implementation"):
+        encoder.set_attn_implementation("eager")
+
+
+def parity(trained: Trained, path: Path, examples: Sequence[Example], recipe: Recipe) -> Parity:
+    """Compare the exported network with the trained one on `examples` (validation data, at most 400 of them)."""
+    from models.training.understanding.measuring import Outcome
+
+    examples = list(examples)[:_PARITY_TEXTS]
+    batcher = Batcher(trained.tokenizer, trained.labels, recipe)
+    exact = recipe.model_copy(update={"precision": "float32"})
+    before = predict(trained.network, batcher, examples, torch.device("cpu"), exact)
+    net = TextNet(path, recipe.max_tokens)
+    outputs = net.run([example.text for example in examples])
+    meant = tuple(before.meant)
+    slots = tuple(
+        row[: len(truth)] if row.shape[1] else row for row, truth in zip(outputs.slots, meant, strict=True)
+    )
+    after = Outcome(outputs.vectors, outputs.intents, outputs.emotions, slots, meant)
+    if before.intents.shape[1]:
+        difference = float(np.abs(_softmax(before.intents) - _softmax(after.intents)).max())
+    else:
+        norms = np.linalg.norm(before.vectors, axis=1, keepdims=True)
+        difference = float(np.abs(before.vectors / norms - after.vectors).max())
+    return Parity(
+        len(examples),
+        difference,
+        figures(before, examples, trained.labels),
+        figures(after, examples, trained.labels),
+    )
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(1, keepdims=True))
+
+
+def save_examples(path: Path, examples: Sequence[Example], vectors: np.ndarray, labels: Labels) -> None:
+    """Keep training texts, intents and vectors (float16) for explanations; out-of-scope ones too."""
+    rows = [n for n, example in enumerate(examples) if example.intent is not None]
+    np.savez_compressed(
+        path,
+        texts=np.array([examples[n].text for n in rows]),
+        labels=np.array([examples[n].intent or "" for n in rows]),
+        vectors=vectors[rows].astype(np.float16) if rows else np.zeros((0, vectors.shape[1]), np.float16),
+    )
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON whole or not at all."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
