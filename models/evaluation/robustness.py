@@ -1,63 +1,31 @@
-"""Worse texts: as people type in haste, and as a recognizer writes. The same seed makes the same text."""
+"""Worse texts to measure on, made by the strategies of training; the same seed makes the same texts."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Sequence
+from random import Random
 
-from models.evaluation.texts import Worsen
+from models.training.augment import apply_to
+from models.training.examples import Example
 
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-_TYPOS = 0.06
-"""Share of letters mistyped; about one word in four."""
-_DROPPED = 0.15
-"""Share of words a bad line swallows."""
+WORSENED = ("typos", "plain", "dropped_words", "homophones", "fillers", "repeated_words")
+"""Strategies of `models.training.augment`, each for itself and wherever it finds something to do."""
 
-
-def mistyped(text: str, seed: int) -> str:
-    """`text` with neighbouring keys hit, letters left out, doubled or swapped, at least one; digits stay."""
-    rng = random.Random(seed)
-    places = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalpha()]
-    if not places:
-        return text
-    chosen = {place for place in places if rng.random() < _TYPOS} or {rng.choice(places)}
-    out: list[str] = []
-    for place, letter in enumerate(text):
-        out.append(_mistyped(letter, rng) if place in chosen else letter)
-    return "".join(out)
-
-
-def _mistyped(letter: str, rng: random.Random) -> str:
-    kind = rng.randrange(3)
-    if kind == 0:
-        return ""
-    if kind == 1:
-        return letter * 2
-    row = next((row for row in _ROWS if letter.lower() in row), letter.lower())
-    place = row.find(letter.lower())
-    near = row[max(0, place - 1) : place] + row[place + 1 : place + 2]
-    return rng.choice(near) if near else letter
-
-
-def unmarked(text: str, seed: int) -> str:
-    """`text` in lower case without punctuation, as a bare recognizer writes; apostrophes and hyphens in words stay."""
-    kept = "".join(letter if letter.isalnum() or letter in " '’-@$%" else " " for letter in text.lower())
-    return " ".join(kept.split())
-
-
-def with_words_lost(text: str, seed: int) -> str:
-    """`text` with about one word in seven lost, at least one where there are three or more; never all."""
-    rng = random.Random(seed)
-    words = text.split()
-    if len(words) < 3:
-        return text
-    lost = {place for place in range(len(words)) if rng.random() < _DROPPED} or {rng.randrange(len(words))}
-    kept = [word for place, word in enumerate(words) if place not in lost]
-    return " ".join(kept) or text
-
-
-WORSENED: Mapping[str, Worsen] = {
-    "typos": mistyped,
-    "no case or marks": unmarked,
-    "words lost": with_words_lost,
+WORDS = {
+    "typos": "with typos",
+    "plain": "in lower case without marks",
+    "dropped_words": "with words lost",
+    "homophones": "with words that sound alike",
+    "fillers": "with ums and uhs",
+    "repeated_words": "with false starts",
 }
+"""How reports name them."""
+
+
+def worsened(strategy: str, examples: Sequence[Example], seed: int) -> list[Example]:
+    """Each of `examples` after `strategy`, drawn by the seed and its place; slot values where their words now are.
+
+    Raises:
+        DataError: there is no such strategy.
+    """
+    return [apply_to(strategy, example, Random(f"{seed}:{strategy}:{place}")) for place, example in enumerate(examples)]

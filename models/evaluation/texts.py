@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.contracts import Encoder
 from models.evaluation.bootstrap import difference
-from models.evaluation.figures import Figure, Sample, amount, quantiles
+from models.evaluation.figures import Figure, quantiles
 from models.evaluation.frozen import cross_read
 from models.evaluation.labels import choose_split, known_to
 from models.evaluation.latency import one_at_a_time
 from models.evaluation.plots import interval_plot
 from models.evaluation.report import Evaluation, change_table, changes
+from models.evaluation.robustness import WORDS, worsened
 from models.evaluation.tables import Table
 from models.evaluation.understanding import (
     Findings,
@@ -23,20 +24,19 @@ from models.evaluation.understanding import (
     measure,
     mistakes,
     read_all,
+    slot_sample,
 )
 from models.text_model import ModelInfo, Reading, TextModel
 from models.training.examples import DataError, Example, Splits
 
 MEASURE = "understanding"
-Worsen = Callable[[str, int], str]
-"""Worsens a text: (text, seed) to text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure.
 
-    limit: at most so many examples, drawn by seed. worsened: how texts are made worse, by name. spoken: the same texts
+    limit: at most so many examples, drawn by seed. worsened: strategies that make texts worse. spoken: the same texts
     as a recognizer heard them, labelled as they were meant. timed: also measure the time of single texts.
     """
 
@@ -44,7 +44,7 @@ class Plan:
     seed: int = 0
     limit: int | None = None
     ignore_unknown: bool = False
-    worsened: Mapping[str, Worsen] = field(default_factory=dict)
+    worsened: tuple[str, ...] = ()
     spoken: tuple[Example, ...] = ()
     timed: bool = True
 
@@ -107,49 +107,71 @@ def _times(model: TextModel, examples: Sequence[Example], plan: Plan) -> list[Fi
 
 
 def _robustness(found: Findings, model: TextModel, examples: Sequence[Example], plan: Plan, progress: Progress) -> None:
-    """Intent accuracy on worse texts, beside that on the texts as they are."""
-    meant = [one for one in examples if one.intent is not None]
-    if not meant or not (plan.worsened or plan.spoken):
+    """Intents, and slots where there are any, on worse texts, beside those on the texts as they are."""
+    clean = {one.name: one for one in found.figures if one.name in _COMPARED}
+    if "accuracy" not in clean or not (plan.worsened or plan.spoken):
         return
-    clean = next(one for one in found.figures if one.name == "accuracy")
-    sample = intent_sample(meant, plan.seed)
-    rows: list[tuple[str, ...]] = [("as they are", clean.shown(), clean.shown_interval(), "", "", str(clean.n))]
-    shown = [clean]
-    for name, worsen in plan.worsened.items():
-        texts = [worsen(one.text, plan.seed + place) for place, one in enumerate(meant)]
-        changed = sum(text != one.text for text, one in zip(texts, meant, strict=True))
-        figure = _accuracy(model, meant, texts, sample, name, progress)
-        rows.append(_robust_row(f"{name} ({changed} of {len(texts)} texts changed)", clean, figure, paired=True))
-        shown.append(figure)
+    rows = [_robust_row("as they are", clean, clean, 0)]
+    shown = [clean["accuracy"]]
+    for strategy in plan.worsened:
+        texts = worsened(strategy, examples, plan.seed)
+        changed = sum(one.text != other.text for one, other in zip(texts, examples, strict=True))
+        figures = _again(model, texts, examples, strategy, WORDS.get(strategy, strategy), plan, progress)
+        rows.append(_robust_row(WORDS.get(strategy, strategy), clean, figures, changed))
+        found.figures += figures.values()
+        shown.append(figures["accuracy"])
     if plan.spoken:
-        known = {one.intent for one in meant}
-        heard = [one for one in plan.spoken if one.intent in known]
-        if heard:
-            texts = [one.text for one in heard]
-            sample = intent_sample(heard, plan.seed)
-            figure = _accuracy(model, heard, texts, sample, "spoken and recognized", progress)
-            rows.append(_robust_row("spoken and recognized", clean, figure, paired=False))
-            shown.append(figure)
+        known = {one.intent for one in examples if one.intent is not None}
+        heard = [Example(one.text, one.intent) for one in plan.spoken if one.intent in known]
         if len(heard) < len(plan.spoken):
             found.notes.append(f"{len(plan.spoken) - len(heard)} spoken texts have other intents and were left out")
-    found.figures += shown[1:]
-    columns = ("texts", "intent accuracy", "95 % interval", "change", "95 % interval", "n")
+        if heard:
+            figures = _again(model, heard, heard, "spoken", "spoken and recognized", plan, progress)
+            rows.append(_robust_row("spoken and recognized", clean, figures, len(heard)))
+            found.figures += figures.values()
+            shown.append(figures["accuracy"])
+    slots = ("slot F1", "change") if "slot_f1" in clean else ()
+    columns = ("texts", "changed", "intent accuracy", "95 % interval", "change", "95 % interval", *slots)
     found.tables.append(Table("Robustness", columns, tuple(rows)))
     found.plots.append(interval_plot(shown, "Intent accuracy on worse texts"))
 
 
-def _accuracy(
-    model: TextModel, meant: Sequence[Example], texts: Sequence[str], sample: Sample, name: str, progress: Progress
-) -> Figure:
-    readings = read_all(model, texts, progress, f"reading, {name}")
-    right = [reading.intent == one.intent for one, reading in zip(meant, readings, strict=True)]
-    return sample.mean(f"accuracy_{name.replace(' ', '_')}", f"intent accuracy, {name}", right)
+_COMPARED = {"accuracy": "intent accuracy", "slot_f1": "slot F1"}
+"""Figures that are told of worse texts, and in which words."""
 
 
-def _robust_row(name: str, clean: Figure, figure: Figure, paired: bool) -> tuple[str, ...]:
-    change = difference(clean.value, figure.value, clean.draws, figure.draws, paired)
-    between = f"{amount(change.low)} to {amount(change.high)}"
-    return name, figure.shown(), figure.shown_interval(), f"{change.change:+.1f}", between, str(figure.n)
+def _again(
+    model: TextModel,
+    texts: Sequence[Example],
+    examples: Sequence[Example],
+    name: str,
+    words: str,
+    plan: Plan,
+    progress: Progress,
+) -> dict[str, Figure]:
+    """The figures of `texts`, which are `examples` made worse: over the same sample, so that both can be paired."""
+    readings = read_all(model, [one.text for one in texts], progress, f"reading, {words}")
+    again = {one.name: one for one in measure(model.info, texts, readings, plan.seed).figures if one.name in _COMPARED}
+    samples = {"accuracy": intent_sample(examples, plan.seed), "slot_f1": slot_sample(examples, plan.seed)}
+    return {
+        key: replace(one, name=f"{key}_{name}", words=f"{_COMPARED[key]}, {words}", sample=samples[key].fingerprint)
+        for key, one in again.items()
+    }
+
+
+def _robust_row(name: str, clean: Mapping[str, Figure], now: Mapping[str, Figure], changed: int) -> tuple[str, ...]:
+    cells = [name, str(changed), now["accuracy"].shown(), now["accuracy"].shown_interval()]
+    if clean is now:
+        cells += ["", ""]
+    else:
+        before, after = clean["accuracy"], now["accuracy"]
+        paired = before.sample == after.sample
+        change = difference(before.value, after.value, before.draws, after.draws, paired)
+        cells += [f"{change.change:+.1f}", f"{change.low:+.1f} to {change.high:+.1f}"]
+    if "slot_f1" in clean:
+        slots = now.get("slot_f1")
+        cells += ["-", "-"] if slots is None else [slots.shown(), f"{slots.value - clean['slot_f1'].value:+.1f}"]
+    return tuple(cells)
 
 
 def _beside(

@@ -108,8 +108,17 @@ def mistakes(examples: Sequence[Example], readings: Sequence[Reading]) -> list[M
 
 
 def intent_sample(examples: Sequence[Example], seed: int) -> Sample:
-    """The examples as figures on intents are over them."""
-    return Sample(tuple(f"{one.intent}\t{one.text}" for one in examples), seed)
+    """The examples that have an intent, as figures on intents are over them."""
+    return Sample(tuple(f"{one.intent}\t{one.text}" for one in examples if one.intent is not None), seed)
+
+
+def slot_sample(examples: Sequence[Example], seed: int) -> Sample:
+    """The examples whose slots are labelled, as figures on slots are over them."""
+    return Sample(tuple(f"{one.text}\t{_marked(one)}" for one in examples if one.spans is not None), seed)
+
+
+def _marked(example: Example) -> list[tuple[int, int, str]]:
+    return [(span.start, span.end, span.name) for span in example.spans or ()]
 
 
 def best_intent(reading: Reading) -> tuple[str, float]:
@@ -124,7 +133,7 @@ def _intents(
     truth = [str(examples[place].intent) for place in places]
     read = [readings[place] for place in places]
     said = [one.intent for one in read]
-    sample = intent_sample([examples[place] for place in places], seed)
+    sample = intent_sample(examples, seed)
     right = np.array([one == other for one, other in zip(truth, said, strict=True)])
     outside = np.array([one == OUT_OF_SCOPE for one in truth])
     inside = np.flatnonzero(~outside)
@@ -226,10 +235,10 @@ def class_table(title: str, truth: Sequence[str], said: Sequence[str]) -> Table:
 
 def _slots(found: Findings, examples: Sequence[Example], readings: Sequence[Reading], seed: int) -> None:
     pairs = [(one, read) for one, read in zip(examples, readings, strict=True) if one.spans is not None]
-    meant = [[(span.start, span.end, span.name) for span in one.spans or ()] for one, _ in pairs]
+    meant = [_marked(one) for one, _ in pairs]
     said = [[(span.start, span.end, span.name) for span in read.spans] for _, read in pairs]
     counts = [span_counts(one, other) for one, other in zip(meant, said, strict=True)]
-    sample = Sample(tuple(f"{one.text}\t{spans}" for (one, _), spans in zip(pairs, meant, strict=True)), seed)
+    sample = slot_sample(examples, seed)
     hits, there, told = (np.array(column) for column in zip(*((c.hits, c.meant, c.found) for c in counts), strict=True))
     found.figures.append(sample.ratio("slot_f1", "slot F1, span exact", 2 * hits, there + told))
     found.figures.append(sample.ratio("slot_precision", "slot precision", hits, told))

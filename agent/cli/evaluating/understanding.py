@@ -84,7 +84,7 @@ def understanding(
             seed,
             limit,
             ignore_unknown_labels,
-            WORSENED if robustness else {},
+            WORSENED if robustness else (),
             () if spoken is None else _all(read_examples(spoken)),
         )
         if data is None:

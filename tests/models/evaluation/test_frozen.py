@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from models.contracts import OUT_OF_SCOPE
-from models.evaluation.frozen import cross_read, fit_frozen
+from models.evaluation.frozen import EmotionHead, cross_read, fit_frozen
+from models.heads import LinearHead
 from models.training.examples import DataError, Example
 
 
@@ -30,7 +31,7 @@ EXAMPLES = [
 
 def test_frozen_heads_read_what_they_were_trained_on():
     model = fit_frozen(EXAMPLES, Letters(), base="letters")
-    assert model.info.intents == ("refund", "track")
+    assert set(model.info.intents) == {"refund", "track", OUT_OF_SCOPE}
     assert (model.info.method, model.info.base) == ("head", "letters")
     refund, empty = model.read(["money back", "  "])
     assert refund.intent == "refund"
@@ -68,3 +69,19 @@ def test_too_few_examples_are_refused():
         fit_frozen([*EXAMPLES[:2], *EXAMPLES[12:]], Letters())
     with pytest.raises(DataError, match="nothing to cross-validate"):
         cross_read([Example("a")], Letters())
+
+
+def test_the_emotion_head_reads_emotions_alone():
+    weights = np.zeros((2, 26 + 1024), dtype=np.float32)
+    weights[1, ord("z") - 97] = 50.0
+
+    class Words:
+        head = LinearHead(("neutral", "happy"), weights, np.array([1.0, 0.0], np.float32))
+
+    model = EmotionHead(Words(), Letters(), "letters", "weights")
+    plain, glad = model.read(["abc", "zzz"])
+    assert model.info.emotions == ("neutral", "happy")
+    assert plain.emotions["neutral"] > 0.7
+    assert glad.emotions["happy"] > 0.99
+    assert glad.ranking == ()
+    assert glad.vector.shape == (26,)
