@@ -127,8 +127,8 @@ class Noise:
 def back_translate(texts: Sequence[str], to: str, back: str, beams: int = 4, batch: int = 16) -> list[str]:
     """Each text through another language: `to` and `back` are transformers seq2seq models, by folder or hub name.
 
-    Needs the `train` extra and two translation models, which do not come with this project: a hook, measured by nobody
-    here. Slot values are not followed, so give texts of intents only.
+    Needs the `train` extra and two translation models, which do not come with this project: it was run with random
+    weights only, and what it brings is not measured. Slot values are not followed, so give texts of intents only.
 
     Raises:
         DataError: transformers or torch is not installed, or a model cannot be loaded.

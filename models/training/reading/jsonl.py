@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -140,7 +141,8 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise DataError(
             [f"{path}: cannot be written ({error.strerror or error}); free space or name another"]
         ) from None

@@ -1,18 +1,21 @@
 """Round trips: a text is spoken, damaged and heard once; slot values are found again or not labelled."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+from datafiles import write
 
 from audio.damage import LineDamageSpec
 from models.contracts import Recognition, RecognitionHints, Samples, Speech, Tone
 from models.errors import ModelError
-from models.training.augment import speak_all
+from models.training.augment import main, speak_all
 from models.training.examples import DataError, Example, Span, Splits
+from models.training.readers import read_examples
 from models.training.spoken import RoundTrips, SpokenRoundTrip, draw_line, found_again, telephone
 
 TONES = {"cancel": 500, "order": 800, "four": 1100, "two": 1400, "please": 1700, "bird": 2000}
@@ -170,6 +173,32 @@ def test_lines_differ_and_are_drawn_again_alike() -> None:
     assert all(line.codec == "mulaw" and -9 <= line.gain_db <= 3 for line in lines)
     assert 10 < sum(line.noise is None for line in lines) < 40
     assert 0 < sum(line.loss_percent > 0 for line in lines) < 30
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["augment", "--spoken", *arguments])
+    return main()
+
+
+def test_the_command_says_what_is_wrong_with_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    data = write(tmp_path / "data.csv", "text,intent", "hello,")
+    assert command(monkeypatch, "--data", str(data), "--out", str(out)) == 2
+    assert "data.csv:2: intent is ''" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_the_command_writes_examples_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(tmp_path / "data.csv", "text,intent", "where is my order,status", "cancel my order,cancel")
+    out, cache = tmp_path / "out.jsonl", tmp_path / "cache.jsonl"
+    assert command(monkeypatch, "--data", str(data), "--out", str(out), "--cache", str(cache)) == 0
+    heard = read_examples(out)
+    assert [e.intent for e in heard.train] == ["status", "cancel"]
+    assert all("order" in e.text.lower() for e in heard.train)
+    assert len(cache.read_text(encoding="utf-8").splitlines()) == 2
 
 
 @pytest.mark.slow
