@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.bootstrap import Floats, Ints, Statistic, bootstrap, interval
+from models.evaluation.bootstrap import Floats, Ints, Statistic, bootstrap, interval, resamples
 
 Unit = Literal["%", "ms", "x"]
 """Percent, milliseconds, or a plain ratio."""
@@ -21,6 +21,16 @@ Values = Sequence[float] | npt.NDArray[Any]
 NONE: Floats = np.zeros(0)
 _DIGITS = 4
 """Decimals that are kept, also in memory, so that a report read back is equal to the one written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a figure is: its name for programs, its words for people, its unit, and which way is better."""
+
+    name: str
+    words: str
+    unit: Unit = "%"
+    better: Better = "higher"
 
 
 @dataclass(frozen=True)
@@ -105,12 +115,22 @@ class Sample:
         better: Better = "higher",
     ) -> Figure:
         """`statistic` of all examples with its interval; a share in [0, 1] where the unit is percent."""
-        scale = 100.0 if unit == "%" else 1.0
+        return self.figures((Kind(name, words, unit, better),), lambda places: (statistic(places),))[0]
+
+    def figures(self, kinds: Sequence[Kind], statistics: Callable[[Ints], Sequence[float]]) -> list[Figure]:
+        """Several figures that are found together; `statistics` gives the value of each of `kinds`."""
         count = len(self)
-        value = statistic(np.arange(count)) if count else float("nan")
-        draws = scale * bootstrap(statistic, count, self.seed, self.groups)
-        kept = (round(scale * value, _DIGITS), count, unit, better, np.round(draws, _DIGITS), self.fingerprint)
-        return Figure(name, words, *kept)
+        nothing = [float("nan")] * len(kinds)
+        values = statistics(np.arange(count)) if count else nothing
+        drawn = resamples(count, self.seed, groups=self.groups) if count else ()
+        draws = np.array([statistics(places) for places in drawn], dtype=np.float64).reshape(-1, len(kinds))
+        found = []
+        for place, kind in enumerate(kinds):
+            scale = 100.0 if kind.unit == "%" else 1.0
+            value, column = round(scale * values[place], _DIGITS), np.round(scale * draws[:, place], _DIGITS)
+            rest = (value, count, kind.unit, kind.better, column, self.fingerprint)
+            found.append(Figure(kind.name, kind.words, *rest))
+        return found
 
     def mean(self, name: str, words: str, values: Values, better: Better = "higher") -> Figure:
         """The mean of `values`, in [0, 1] each, in percent."""

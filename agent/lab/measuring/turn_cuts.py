@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from agent.config import CONFIGS
 from agent.lab.caller_voice import RATE as VOICE_RATE
 from agent.lab.caller_voice import CallerVoice
 from agent.lab.cues import RATE as LINE_RATE
 from agent.lab.cues import silence
+from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.pauses import trimmed, word_gap
 from agent.lab.measuring.recordings import Recording, cue_lines, read_folder
 from audio import g711
@@ -248,6 +250,72 @@ def _parted(samples: Pcm16, pieces: int) -> list[tuple[int, int]]:
     return [(max(0, int(part[0]) - 5) * size, min(count, int(part[-1]) + 8) * size) for part in np.split(loud, longest)]
 
 
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """What cuts are made of: `data` holds the published sets, `scenarios` our own; so many turns are read out."""
+
+    data: Path
+    scenarios: Path = CONFIGS / "scenarios"
+    readings: int = 360
+    held_out: int = 120
+    seed: int = 0
+
+
+_ALL_GAPS = ("librispeech", "harvard", "scenarios")
+"""Small sets, which are cut at every quiet gap."""
+
+
+def turns_of(name: str, cutting: Cutting) -> Iterable[Turn]:
+    """The turns of a set.
+
+    Raises:
+        MeasureFailed: there is no such set, or its data is not there.
+    """
+    data, seed = cutting.data, cutting.seed
+    makers: dict[str, Callable[[], Iterable[Turn]]] = {
+        "librispeech": lambda: librispeech(data),
+        "harvard": lambda: harvard(data),
+        "scenarios": lambda: scenarios(cutting.scenarios),
+        "digits": lambda: digits(data, 48, seed),
+        "ravdess": lambda: ravdess(data, 300, seed),
+        "read_held_out": lambda: read_held_out(data, cutting.held_out, seed),
+        "read": lambda: read_learnt(data, cutting.readings, seed),
+    }
+    if name not in makers:
+        raise MeasureFailed(f"there is no set of turns {name!r}; there is talk, {', '.join(makers)}")
+    return makers[name]()
+
+
+SETS = ("talk", "librispeech", "harvard", "scenarios", "digits", "ravdess", "read_held_out", "read")
+"""Sets of turns, in the order in which they are made."""
+
+
+def make_cuts(name: str, cutting: Cutting, out: Path, recognizer: Recognizer) -> list[Cut]:
+    """Make the set `name` and keep it as `out`/NAME.npz; the turns so far are kept as it goes.
+
+    Raises:
+        MeasureFailed: as `turns_of`.
+    """
+    path = out / f"{name}.npz"
+    if name == "talk":
+        found = list(talk(cutting.data, recognizer))
+        save_cuts(path, found)
+        return found
+    random = np.random.default_rng(cutting.seed)
+    found = []
+    for count, turn in enumerate(track(turns_of(name, cutting), description=name), start=1):
+        found += cuts_of(turn, recognizer, random, name in _ALL_GAPS)
+        if count % _SAVE_EVERY == 0:
+            save_cuts(path, found)
+    save_cuts(path, found)
+    return found
+
+
+def ear() -> WhisperRecognizer:
+    """The recognizer that hears the cuts, as calls do."""
+    return WhisperRecognizer(context_s=_CONTEXT_S, words=True)
+
+
 def main() -> None:
     """Make the sets asked for, or all, one file each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -255,33 +323,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--readings", type=int, default=360)
     parser.add_argument("--held-out", type=int, default=120)
-    parser.add_argument("--scenarios", type=Path, default=Path("configs/scenarios"))
+    parser.add_argument("--scenarios", type=Path, default=CONFIGS / "scenarios")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", dest="sets", action="append")
-    arguments = parser.parse_args()
-    data, seed = arguments.data, arguments.seed
-    makers: dict[str, Callable[[], Iterable[Turn]]] = {
-        "librispeech": lambda: librispeech(data),
-        "harvard": lambda: harvard(data),
-        "scenarios": lambda: scenarios(arguments.scenarios),
-        "digits": lambda: digits(data, 48, seed),
-        "ravdess": lambda: ravdess(data, 300, seed),
-        "read_held_out": lambda: read_held_out(data, arguments.held_out, seed),
-        "read": lambda: read_learnt(data, arguments.readings, seed),
-    }
-    recognizer = WhisperRecognizer(context_s=_CONTEXT_S, words=True)
-    for name in arguments.sets or ("talk", *makers):
-        if name == "talk":
-            save_cuts(arguments.out / "talk.npz", list(talk(data, recognizer)))
-            continue
-        random = np.random.default_rng(seed)
-        every = name in {"librispeech", "harvard", "scenarios"}
-        found: list[Cut] = []
-        for count, turn in enumerate(track(makers[name](), description=name), start=1):
-            found += cuts_of(turn, recognizer, random, every)
-            if count % _SAVE_EVERY == 0:
-                save_cuts(arguments.out / f"{name}.npz", found)
-        save_cuts(arguments.out / f"{name}.npz", found)
+    given = parser.parse_args()
+    cutting = Cutting(given.data, given.scenarios, given.readings, given.held_out, given.seed)
+    recognizer = ear()
+    for name in given.sets or SETS:
+        found = make_cuts(name, cutting, given.out, recognizer)
         print(f"{name}: {sum(cut.whole for cut in found)} whole, {sum(not cut.whole for cut in found)} cut")
 
 
