@@ -28,6 +28,7 @@ from agent.learning.opening import Opener
 from models.contracts import OUT_OF_SCOPE
 from models.encoder import SentenceEncoder
 from models.evaluation.frozen import fit_frozen
+from models.evaluation.labels import choose_split
 from models.evaluation.report import Evaluation
 from models.evaluation.robustness import WORSENED
 from models.evaluation.texts import MEASURE, Plan, cross_validated, evaluate
@@ -94,6 +95,7 @@ def understanding(
             splits = _taught(folder)
             return cross_validated(splits, encoder, folder.name, plan, progress, encoder.identity)
         splits = read_examples(data)
+        choose_split(splits, split, data.name)
         head = None
         if method_head:
             progress(0, 1, "training frozen heads")
