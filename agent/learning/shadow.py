@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -142,7 +142,7 @@ class ShadowReport:
     disagreements: tuple[tuple[str, str, int, tuple[str, ...]], ...]
 
 
-def reports(events: list[Mapping[str, Any]], examples: int = 3) -> list[ShadowReport]:
+def reports(events: Sequence[Mapping[str, Any]], examples: int = 3) -> list[ShadowReport]:
     """What `events`, the `data` of shadow events, say of each pair of versions, the pair with most turns first."""
     totals: Counter[tuple[str, str]] = Counter()
     agreed: Counter[tuple[str, str]] = Counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,15 @@ async def list_handoffs(
     for step in await _rows(database, of_these.order_by(HandoffStep.handoff_id, HandoffStep.sequence)):
         steps[step.pop("handoff_id")].append(step)
     return [handoff | {"steps": steps[handoff["id"]]} for handoff in handoffs]
+
+
+async def events_of(database: Database, kind: str, domains: Collection[str], limit: int = 100_000) -> list[Row]:
+    """The `data` of events of one kind in calls of `domains`, the latest calls first."""
+    query = select(Event.data).join(Call, Call.id == Event.call_id)
+    query = query.where(Event.kind == kind, Call.domain.in_(list(domains)))
+    async with database.engine.connect() as connection:
+        found = await connection.execute(query.order_by(Call.opened_at.desc(), Event.sequence).limit(limit))
+        return [dict(data) for data in found.scalars()]
 
 
 async def export_call(database: Database, call_id: str, folder: Path, recordings: Path | None = None) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded import Said, recorded
+from learnfakes import Said, recorded
 
 from agent.learning.labels import (
     LabelError,

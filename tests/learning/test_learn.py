@@ -1,15 +1,17 @@
 import errno
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import SAID, THINGS
+from learnfakes import SAID, THINGS
 
+from agent.config import HOME
 from agent.dialogue.domain import Domain
 from agent.learning import heldout
 from agent.learning import learn as learn_module
@@ -289,22 +291,24 @@ def test_damaged_test_sets_are_named(learning: Learning) -> None:
         learning.run(labels(SCRAP, "cancel_order"))
 
 
-def hold(folder: Path, held, release) -> None:
-    with alone(folder):
-        held.set()
-        release.wait(30)
+HOLD = """
+import sys
+from pathlib import Path
+from agent.learning.learn import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, release))
-    other.start()
-    assert held.wait(60)
-    with pytest.raises(LearnError, match=rf"\(process {other.pid}\) is at work"), alone(tmp_path):
-        pass
-    release.set()
-    other.join(30)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HOME) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(LearnError, match=rf"\(process {other.pid}\) is at work"), alone(tmp_path):
+            pass
+        other.communicate("")
     with alone(tmp_path):
         assert (tmp_path / ".learn.lock").read_text() == str(os.getpid())
     with alone(tmp_path):

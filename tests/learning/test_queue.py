@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import Said, recorded
+from learnfakes import Said, recorded
 
 from agent.learning.queue import Candidate, SaidTurn, clusters, rank, reasons_for, said_turns, similar
 from agent.records.database import Database

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.records.redaction import redact
 from models import registry as registry_module
 from models.errors import ModelDamaged, ModelError, ModelMissing
 from models.registry import BUILT_IN, EMBEDDED, HEAD, Registry, State, UnknownVersion, write_info
@@ -50,10 +51,16 @@ def test_a_name_without_versions_uses_what_ships(registry: Registry) -> None:
 def test_versions_are_numbered_in_the_order_they_were_saved(registry: Registry) -> None:
     made = [save(registry, content=f"{number:08x}") for number in range(12)]
     assert registry.versions("shop") == made
-    assert made[0] == "v0001-00000000"
+    assert made[0] == "v0001-a0000000"
     assert made[-1] == "v0012-0000000b"
     assert registry.names() == ["shop"]
     assert registry.info("shop", made[3]).version == made[3]
+
+
+def test_no_version_is_named_like_a_number_that_records_redact(registry: Registry) -> None:
+    for content in ("12345678", "1234567a", "98765432", "a2345678"):
+        version = save(registry, content=content)
+        assert redact(f"understood by {version}.") == f"understood by {version}."
 
 
 def test_use_shadow_and_rollback_are_kept_with_their_history(registry: Registry) -> None:
@@ -182,7 +189,7 @@ def test_drafts_of_dead_processes_are_cleared_and_those_of_living_ones_stay(regi
     dead, living = f".draft-{child}-0a-v0007-00000000", f".draft-{os.getppid()}-0a-v0009-00000000"
     (folder / dead).mkdir()
     (folder / living).mkdir()
-    assert save(registry, content="00000000") == "v0010-00000000"
+    assert save(registry, content="00000000") == "v0010-a0000000"
     assert hidden(folder) == [living]
 
 
