@@ -26,7 +26,8 @@ from agent.learning.opening import Choice, Opener, content_key, examples_of
 from agent.learning.trainer import Task, Trainer
 from models.contracts import OUT_OF_SCOPE
 from models.encoder import normalise
-from models.errors import ModelError
+from models.errors import ModelError, ModelMissing
+from models.explain import ExamplesIndex
 from models.registry import BUILT_IN, Draft, write_info, write_json
 from models.text_model import CARD_FILE, TextModel, read_info
 from models.text_model_open import open_text_model
@@ -356,10 +357,15 @@ def _folder(opener: Opener, current: Choice) -> Path | None:
 
 
 def _training(folder: Path) -> tuple[Example, ...]:
-    """What a version was trained on, as far as it says."""
+    """What a version was trained on: as `agent learn` keeps it, else the examples kept for explanations."""
     path = folder / TRAINING_FILE
     if not path.is_file():
-        return ()
+        try:
+            index = ExamplesIndex.load(folder)
+        except ModelMissing:
+            return ()
+        named = zip(index.texts, index.labels, strict=True)
+        return tuple(Example(text, label, origin=f"examples of {folder.name}") for text, label in named if label)
     origins = [str(row.get("origin", "")) for row in _json_lines(path)]
     examples = read_examples(path).train
     return tuple(replace(example, origin=origin) for example, origin in zip(examples, origins, strict=True))

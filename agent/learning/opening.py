@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.dialogue.domain import Domain
@@ -112,7 +112,9 @@ class Opener:
         members = model.info.members
         head = None
         if len(members) == 1 and members[0].file.endswith(".npz"):
-            head = IntentHead(*load_head(folder / members[0].file))
+            saved, _ = load_head(folder / members[0].file)
+            saved = replace(saved, temperature=saved.temperature * model.info.temperature)
+            head = IntentHead(saved, model.info.threshold)
         return Choice(model, version, head)
 
     def open_current(self) -> tuple[Choice, str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent.learning.opening import HEAD_FILE, Opener
+from agent.learning.opening import HEAD_FILE, Opener, head_model
 from models.contracts import OUT_OF_SCOPE
+from models.explain import ExamplesIndex
 from models.heads import save_head
 from models.registry import write_info
 from models.training.examples import DataError, Example
@@ -70,4 +71,7 @@ class HeadTrainer:
             raise DataError(problems)
         head = train_intent_head(groups, outside, self._opener.encoder, task.seed)
         save_head(task.folder / HEAD_FILE, head.head, head.threshold)
-        write_info(task.folder, self._opener.head_info(head, task.version, task.content))
+        info = self._opener.head_info(head, task.version, task.content)
+        write_info(task.folder, info)
+        rows = [(example.text, example.intent) for example in task.train if example.intent is not None]
+        ExamplesIndex.of(head_model(head, self._opener.encoder, info), rows).save(task.folder)

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from models.encoder import normalise
 from models.errors import ModelDamaged, ModelError
 from models.registry import HEAD, Registry
 from models.text_model import Reading
+from models.text_model_open import write_sums
 from models.training.examples import Example
 from models.training.readers import read_examples
 
@@ -120,6 +122,7 @@ def test_what_is_stored_says_what_it_was_made_from(learning: Learning) -> None:
     assert {path.name for path in folder.iterdir()} >= {
         "SHA256SUMS",
         "card.md",
+        "examples.npz",
         "intent.npz",
         "labels.jsonl",
         "model.json",
@@ -360,3 +363,21 @@ def test_too_few_examples_are_named_by_the_head_trainer(learning: Learning, tmp_
         trainer(Task("shop", "v", tmp_path, train, ""))
     with pytest.raises(ModelError, match="all of affirm; a model needs two"):
         trainer(Task("shop", "v", tmp_path, train[:6], ""))
+
+
+def test_examples_of_a_version_trained_on_files_are_replayed(learning: Learning, tmp_path: Path) -> None:
+    first = learning.run(labels(SCRAP, "cancel_order"))
+    folder = learning.registry.path("shop", str(first.version))
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(folder, elsewhere)
+    for name in ("training.jsonl", "labels.jsonl"):
+        (elsewhere / name).unlink()
+    write_sums(elsewhere)
+    learning.registry.use("shop", learning.registry.install("shop", elsewhere))
+    second = learning.run(labels(["track it for me"], "order_status", "d"))
+    texts = {
+        example.text
+        for example in read_examples(learning.registry.path("shop", str(second.version)) / "training.jsonl").train
+    }
+    assert texts & set(SCRAP)
+    assert "track it for me" in texts

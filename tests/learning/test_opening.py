@@ -6,7 +6,7 @@ import pytest
 from agent.dialogue.domain import Domain
 from agent.learning.opening import HEAD_FILE, Opener, content_key, differing_intents, up_to_date
 from models.errors import ModelDamaged, ModelError
-from models.heads import save_head
+from models.heads import features, save_head
 from models.registry import EMBEDDED, HEAD, Registry, UnknownVersion, write_info
 
 
@@ -125,3 +125,19 @@ def test_differences_are_named(opener: Opener, domain: Domain) -> None:
     assert not up_to_date(info, fewer)
     assert up_to_date(replace(info, content=""), domain)
     assert not up_to_date(replace(info, content="0" * 32), domain)
+
+
+def test_a_head_with_its_threshold_in_the_description_decides_by_it(opener: Opener) -> None:
+    head = opener.open(HEAD).head
+    assert head is not None
+    info = replace(opener.head_info(head, "v"), threshold=0.99, temperature=2.0)
+    with opener.registry.draft(opener.name, "abcdef01") as draft:
+        save_head(draft.folder / HEAD_FILE, head.head)
+        write_info(draft.folder, replace(info, version=draft.version))
+    choice = opener.open(draft.version)
+    assert choice.head is not None
+    text = "where is my order"
+    (ranking,) = choice.head.rank(features([text], opener.encoder))
+    (reading,) = choice.model.read([text])
+    assert reading.confidence == pytest.approx(choice.head.decide(ranking)[1], abs=1e-4)
+    assert reading.intent == choice.head.decide(ranking)[0] == "out_of_scope"
