@@ -13,6 +13,8 @@ MERGED = "merged"
 CARD_FILE = "card.md"
 RUN_FILE = "run.json"
 
+_NOT_SHOWN = ("base", "kind", "chat_template")
+"""Settings that are said elsewhere, or too long."""
 _LIMITS = (
     "The base model's licence and terms hold for this model too, as do those of the data: read both before you "
     "serve it.",
@@ -75,7 +77,7 @@ def card(document: Mapping[str, Any]) -> str:
         "",
         "## Settings",
         "",
-        *(f"- {name}: {value}" for name, value in document["recipe"].items() if name != "chat_template"),
+        *(f"- {name}: {value}" for name, value in document["recipe"].items() if name not in _NOT_SHOWN),
         f"- trainable parameters: {document['trainable_parameters']}",
         f"- device: {document['device']}, {document['precision']}, {document['processes']} process(es)",
         "",

@@ -30,7 +30,7 @@ SEQ2SEQ_TEMPLATE = (
 """For encoder-decoders without a template; the end-of-text token belongs at the end of the source only."""
 
 OPENING = "(The call is connected.)"
-"""The user turn put before an agent's greeting where the template wants the user to begin."""
+"""The user turn before an agent's greeting where no system message is there to ask for it, or the template wants it."""
 FACTS = "Facts you may use:"
 TOOL = "Result of an action: "
 
@@ -146,17 +146,17 @@ class ChatFormat:
             heads.append("\n".join([FACTS, *(f"- {fact}" for fact in dialogue.knowledge)]))
         if not self.takes_tool:
             turns = [Message("user", TOOL + m.content) if m.role == "tool" else m for m in turns]
-        if turns[0].role == AGENT and not self.takes_greeting:
-            turns.insert(0, Message("user", OPENING))
         return "\n\n".join(heads), turns if self.takes_runs else _joined(turns)
 
     def _headed(self, head: str, turns: Sequence[Message]) -> list[Message]:
+        """`turns` with `head` before them, and the opening before a greeting that nothing else would ask for."""
+        if turns[0].role == AGENT and not (head and self.takes_system and self.takes_greeting):
+            turns = [Message("user", OPENING), *turns]
         if not head:
             return list(turns)
         if self.takes_system:
             return [Message("system", head), *turns]
-        first, rest = (turns[0], turns[1:]) if turns[0].role == "user" else (Message("user", OPENING), turns)
-        return [replace(first, content=f"{head}\n\n{first.content}"), *rest]
+        return [replace(turns[0], content=f"{head}\n\n{turns[0].content}"), *turns[1:]]
 
     def render(self, messages: Sequence[Message], ask: bool = False) -> str:
         """The text of `messages`; `ask` adds what makes the model answer."""

@@ -77,7 +77,7 @@ class Checkpoints:
         document = json.loads((self.path(steps[-1]) / STATE_FILE).read_text(encoding="utf-8"))
         if document.pop("key", None) != self._key:
             raise OtherRun(
-                f"{self._folder} holds checkpoints of other data or settings; "
+                f"{self._folder} holds checkpoints of other data or settings, or of another number of processes; "
                 "give another --out, or --restart to delete them"
             )
         known = {field.name for field in fields(Progress)}

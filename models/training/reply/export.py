@@ -84,15 +84,14 @@ def export(
     return parity
 
 
-def merge(base: Base, adapter: Path, folder: Path) -> Any:
-    """Write base + adapter as one model to `folder`, in the precision the base is stored in; returns it."""
+def merge(base: Base, adapter: Path, folder: Path) -> None:
+    """Write base + adapter as one model to `folder`, in the precision the base is stored in."""
     from peft import PeftModel
 
     merged = PeftModel.from_pretrained(base.load(), str(adapter)).merge_and_unload()
     _set_generation(merged, base)
     merged.save_pretrained(folder)
     base.tokenizer.save_pretrained(folder)
-    return merged
 
 
 def log_probabilities(model: Any, examples: Sequence[Encoded], seq2seq: bool) -> Any:

@@ -127,6 +127,19 @@ def test_a_strict_template_is_met(make_tokenizer):
     assert learnt_runs(tokenizer, example) == ["Good day.", "Here it is."]
 
 
+@pytest.mark.parametrize("seq2seq", [False, True])
+def test_a_greeting_is_asked_for_by_the_system_message_or_by_the_opening(make_tokenizer, seq2seq):
+    tokenizer = make_tokenizer("pieces" if seq2seq else "bytes", None if seq2seq else CHATML)
+    chat = ChatFormat(tokenizer, None, seq2seq)
+    greeting = (Message("assistant", "Good day."), Message("user", "where"), Message("assistant", "Here it is."))
+    assert [m.content for m in chat.adapt(Dialogue(greeting))][:2] == [OPENING, "Good day."]
+    system = Message("system", "Be kind.")
+    assert chat.adapt(Dialogue((system, *greeting))) == [system, *greeting]
+    examples, _ = chat.encode(Dialogue(greeting), 1024)
+    said = [run for example in examples for run in learnt_runs(tokenizer, example)]
+    assert said == ["Good day.", "Here it is."]
+
+
 def test_joined_agent_turns_are_learnt_only_where_both_are(make_tokenizer):
     tokenizer = make_tokenizer("bytes", STRICT)
     chat = ChatFormat(tokenizer, None, seq2seq=False)
