@@ -97,7 +97,7 @@ def train_reply(
     errors = Console(stderr=True)
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         remedy = escape("pip install 'callagent[train]'")
-        errors.print(f"[red]No reply model:[/] {', '.join(missing)} is missing; {remedy}", soft_wrap=True)
+        errors.print(f"[red]No reply model:[/] this needs {', '.join(missing)}; {remedy}", soft_wrap=True)
         raise typer.Exit(1)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
