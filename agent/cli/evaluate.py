@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli.evaluating import hearing, turn, understanding
+from agent.cli.evaluating import emotion, hearing, turn, understanding
 from agent.cli.measured import bar, command, leaves, show_tables
 from agent.clock import RealClock
 from agent.config import CONFIGS
@@ -30,6 +30,7 @@ from models.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(understanding.understanding)
+app.command()(emotion.emotion)
 app.command()(turn.turn)
 app.command()(hearing.recognizer)
 app.command()(hearing.voice)

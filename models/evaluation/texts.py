@@ -20,10 +20,12 @@ from models.evaluation.tables import Table
 from models.evaluation.understanding import (
     Findings,
     Progress,
+    intent_accuracy,
     intent_sample,
     measure,
     mistakes,
     read_all,
+    slot_f1,
     slot_sample,
 )
 from models.text_model import ModelInfo, Reading, TextModel
@@ -151,12 +153,10 @@ def _again(
 ) -> dict[str, Figure]:
     """The figures of `texts`, which are `examples` made worse: over the same sample, so that both can be paired."""
     readings = read_all(model, [one.text for one in texts], progress, f"reading, {words}")
-    again = {one.name: one for one in measure(model.info, texts, readings, plan.seed).figures if one.name in _COMPARED}
-    samples = {"accuracy": intent_sample(examples, plan.seed), "slot_f1": slot_sample(examples, plan.seed)}
-    return {
-        key: replace(one, name=f"{key}_{name}", words=f"{_COMPARED[key]}, {words}", sample=samples[key].fingerprint)
-        for key, one in again.items()
-    }
+    found = {"accuracy": intent_accuracy(texts, readings, intent_sample(examples, plan.seed))}
+    if model.info.slots and any(one.spans is not None for one in texts):
+        found["slot_f1"] = slot_f1(texts, readings, slot_sample(examples, plan.seed))
+    return {key: replace(one, name=f"{key}_{name}", words=f"{_COMPARED[key]}, {words}") for key, one in found.items()}
 
 
 def _robust_row(name: str, clean: Mapping[str, Figure], now: Mapping[str, Figure], changed: int) -> tuple[str, ...]:

@@ -121,6 +121,31 @@ def _marked(example: Example) -> list[tuple[int, int, str]]:
     return [(span.start, span.end, span.name) for span in example.spans or ()]
 
 
+def intent_accuracy(examples: Sequence[Example], readings: Sequence[Reading], sample: Sample) -> Figure:
+    """Share of the labelled texts whose intent was understood, out of scope counted as one."""
+    pairs = [(one.intent, read.intent) for one, read in zip(examples, readings, strict=True) if one.intent is not None]
+    mixed = any(meant == OUT_OF_SCOPE for meant, _ in pairs)
+    words = "intent accuracy" + (", out of scope as a class" if mixed else "")
+    return sample.mean("accuracy", words, [meant == said for meant, said in pairs])
+
+
+def slot_f1(examples: Sequence[Example], readings: Sequence[Reading], sample: Sample) -> Figure:
+    """Span-exact F1 over the texts whose slots are labelled."""
+    hits, there, told = _slot_counts(examples, readings)
+    return sample.ratio("slot_f1", "slot F1, span exact", 2 * hits, there + told)
+
+
+def _slot_counts(examples: Sequence[Example], readings: Sequence[Reading]) -> tuple[Ints, Ints, Ints]:
+    """Values right, there and found in each text whose slots are labelled, int64[n] each."""
+    counts = [
+        span_counts(_marked(one), ((span.start, span.end, span.name) for span in read.spans))
+        for one, read in zip(examples, readings, strict=True)
+        if one.spans is not None
+    ]
+    rows = np.array([(one.hits, one.meant, one.found) for one in counts], dtype=np.int64).reshape(-1, 3)
+    return rows[:, 0], rows[:, 1], rows[:, 2]
+
+
 def best_intent(reading: Reading) -> tuple[str, float]:
     """The likeliest intent of the domain and its probability, believed or not."""
     return next((row for row in reading.ranking if row[0] != OUT_OF_SCOPE), (OUT_OF_SCOPE, 0.0))
@@ -142,8 +167,7 @@ def _intents(
     best = [best_intent(one) for one in read]
     unrejected = np.array([one == other for one, (other, _) in zip(truth, best, strict=True)])
     mixed = outside.any()
-    accuracy = sample.mean("accuracy", "intent accuracy" + (", out of scope as a class" if mixed else ""), right)
-    found.figures.append(accuracy)
+    found.figures.append(intent_accuracy(examples, readings, sample))
     found.answers = Answers("accuracy", sample.fingerprint, tuple(bool(one) for one in right))
     found.figures.append(
         sample.figure("macro_f1", "intent macro-F1", lambda at: macro_f1(codes[at], guesses[at], len(names)))
@@ -237,10 +261,9 @@ def _slots(found: Findings, examples: Sequence[Example], readings: Sequence[Read
     pairs = [(one, read) for one, read in zip(examples, readings, strict=True) if one.spans is not None]
     meant = [_marked(one) for one, _ in pairs]
     said = [[(span.start, span.end, span.name) for span in read.spans] for _, read in pairs]
-    counts = [span_counts(one, other) for one, other in zip(meant, said, strict=True)]
     sample = slot_sample(examples, seed)
-    hits, there, told = (np.array(column) for column in zip(*((c.hits, c.meant, c.found) for c in counts), strict=True))
-    found.figures.append(sample.ratio("slot_f1", "slot F1, span exact", 2 * hits, there + told))
+    hits, there, told = _slot_counts(examples, readings)
+    found.figures.append(slot_f1(examples, readings, sample))
     found.figures.append(sample.ratio("slot_precision", "slot precision", hits, told))
     found.figures.append(sample.ratio("slot_recall", "slot recall", hits, there))
     meaning = np.array([one.intent is None or one.intent == read.intent for one, read in pairs])

@@ -26,7 +26,8 @@ MEASURE = "emotion"
 MAIN = "telephone"
 """The condition that plots and tables of classes are of: a G.711 line, nothing known of the caller."""
 Progress = Callable[[float, float, str], None]
-LABELS_OF: Mapping[str, tuple[str, ...]] = {"eight": EMOTIONS, "four": LABELS}
+LABELS_OF: Mapping[str, tuple[str, ...]] = {"all": EMOTIONS, "four": LABELS}
+"""Tasks of several classes: all emotions clips can be labelled with, and the four a call tells apart."""
 FALSE_ALARMS = 0.05
 
 
@@ -35,7 +36,7 @@ class Scored:
     """What was said of held-out clips in one task under one condition, in the order they came.
 
     probability: float64[classes] of a clip, or [] for P(anger) and P(high activation). passed: whether that is over
-    the threshold that 5 % of the others passed where the model was calibrated; None where there is no threshold.
+    the threshold that 5 % of the others passed where the model was calibrated; empty where there is no threshold.
     """
 
     task: str
@@ -45,15 +46,16 @@ class Scored:
     probability: list[npt.NDArray[np.float64]] = field(default_factory=list)
     passed: list[bool] = field(default_factory=list)
 
-    def add(self, clips: Sequence[Clip], probability: Floats, threshold: float | None = None) -> None:
-        """Count clips in; those the task leaves out are passed over."""
-        for clip, label, row in zip(clips, truth_of(clips, self.task).tolist(), probability, strict=True):
+    def add(self, clips: Sequence[Clip], probability: Floats, passed: Sequence[bool] = ()) -> None:
+        """Count clips in; those the task leaves out are passed over. passed: one for each clip, or none."""
+        truth = truth_of(clips, self.task).tolist()
+        for place, (clip, label) in enumerate(zip(clips, truth, strict=True)):
             if label >= 0:
                 self.clips.append(clip)
                 self.truth.append(label)
-                self.probability.append(np.asarray(row, dtype=np.float64))
-                if threshold is not None:
-                    self.passed.append(bool(row >= threshold))
+                self.probability.append(np.asarray(probability[place], dtype=np.float64))
+                if len(passed):
+                    self.passed.append(bool(passed[place]))
 
     @property
     def suffix(self) -> str:
@@ -62,8 +64,8 @@ class Scored:
 
 
 def truth_of(clips: Sequence[Clip], task: str) -> Ints:
-    """The class of each clip in a task: eight, four, anger or activation; -1 where the task leaves it out."""
-    if task == "eight":
+    """The class of each clip in a task: all, four, anger or activation; -1 where the task leaves it out."""
+    if task == "all":
         return np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
     if task == "four":
         classes = {emotion: place for place, label in enumerate(LABELS) for emotion in MEMBERS[label]}

@@ -252,3 +252,42 @@ def test_the_embedded_voice_is_understood_by_the_embedded_recognizer(agent, tmp_
     figures = json.loads(out.read_text())["figures"]
     assert figures["wer_mulaw"]["value"] <= 15.0
     assert figures["synthesis_p50"]["value"] > 0
+
+
+def test_emotion_is_of_clips_or_of_texts(agent, tmp_path):
+    for words in ((), ("--data", tmp_path, "--text", tmp_path)):
+        result = agent("evaluate", "emotion", *words)
+        assert result.exit_code == 2
+        assert "one of the two" in result.stderr
+
+
+def test_the_emotion_of_words_is_measured_with_the_embedded_head(agent, data, tmp_path):
+    said = {
+        "I am so happy with this, thank you so much": "happy",
+        "this is outrageous, I am furious": "angry",
+        "I am so sad and disappointed": "sad",
+        "where is my parcel": "neutral",
+    }
+    path = data([{"text": text, "emotion": label, "split": "test"} for text, label in said.items()])
+    out = tmp_path / "out.json"
+    result = agent("evaluate", "emotion", "--text", path, "--json", out)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(out.read_text())
+    assert document["measure"] == "emotion"
+    assert document["figures"]["emotion_accuracy"]["value"] >= 75.0
+    assert document["n"] == 4
+    strange = data([{"text": "hm", "emotion": "fear", "split": "test"}])
+    result = agent("evaluate", "emotion", "--text", strange)
+    assert result.exit_code == 2
+    assert "fear (1)" in result.stderr
+
+
+def test_clips_need_a_list_and_heads_a_file(agent, tmp_path):
+    result = agent("evaluate", "emotion", "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "metadata.tsv" in result.stderr
+    heads = tmp_path / "heads.npz"
+    heads.write_bytes(b"nothing")
+    result = agent("evaluate", "emotion", "--data", tmp_path, "--heads", heads)
+    assert result.exit_code == 2
+    assert "cannot be read" in result.stderr
