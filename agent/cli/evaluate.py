@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.cli.evaluating import emotion, hearing, turn, understanding
+from agent.cli.evaluating.output import Config, Json, Markdown
 from agent.cli.measured import bar, command, leaves, show_tables
 from agent.clock import RealClock
 from agent.config import CONFIGS
@@ -35,12 +36,8 @@ app.command()(turn.turn)
 app.command()(hearing.recognizer)
 app.command()(hearing.voice)
 
-Config = Annotated[Path | None, typer.Option(help="Configuration file.", exists=True, dir_okay=False)]
-Json = Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.", dir_okay=False)]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, as docs/benchmarks.md has it.")]
 Keep = Annotated[Path | None, typer.Option(help="Keep databases, recordings and the server's log here.")]
 Scenario = Annotated[Path, typer.Option(help="The caller's script.", exists=True, dir_okay=False)]
-Seed = Annotated[int, typer.Option(help="Seed of everything drawn by chance.")]
 
 _SCENARIO = CONFIGS / "scenarios" / "latency.yaml"
 _FAILURES = (FileError, ServerFailed, LineError, MeasureFailed, ModelError, OSError)

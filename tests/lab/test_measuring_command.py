@@ -118,7 +118,7 @@ def test_the_recognizer_is_reported_for_each_set_line_and_context(run, monkeypat
         (30, "noise-20"),
     ]
     assert {(one["words"], one["substitutions"], one["wer_percent"]) for one in found} == {(5, 1, 20.0)}
-    assert {one["cer_percent"] for one in found} == {11.11}
+    assert {one["cer_percent"] for one in found} == {11.1111}
     assert document["figures"]["wer_clean_12s"]["value"] == 20.0
     assert "people, clean, 12 s | Do you ship the Canada | Do you ship to Canada?" in result.stdout
     assert found[0]["wrong"] == [["Do you ship the Canada", "Do you ship to Canada?"]]

@@ -95,7 +95,7 @@ def emotion(
             from models.training.voice_emotion_report import evaluate as cross_validate
 
             noises = read_noises(noise or (), seed)
-            clips = read_folders(folders)
+            clips = _drawn(read_folders(folders), limit, seed)
             train = load_dataset(clips, TRAINED, noises[0::2], seed, cache, progress)
             test = load_dataset(clips, TESTED, noises[1::2], seed + 1, cache, progress)
             scored = scored_of(cross_validate(train, test, progress), train, test)
@@ -116,7 +116,7 @@ def _of_words(
         weights = TextEmotionModel(encoder, language=language)
         chosen = EmotionHead(weights, encoder, encoder.identity, f"embedded, {language}")
     else:
-        chosen = text_model(settings, model, None, encoder)
+        chosen, _ = text_model(settings, model, None, encoder)
     splits = _emotions_alone(read_examples(text))
     return replace(evaluate(chosen, splits, text.name, plan, progress), measure=voices.MEASURE)
 
@@ -130,10 +130,7 @@ def _of_heads(
     seed: int,
     progress: Progress,
 ) -> Evaluation:
-    clips = list(read_folders(folders))
-    if limit is not None and limit < len(clips):
-        places = np.sort(np.random.default_rng(seed).permutation(len(clips))[:limit])
-        clips = [clips[int(place)] for place in places]
+    clips = _drawn(read_folders(folders), limit, seed)
     noises = read_noises(noise, seed)
 
     def plain(clip: Clip, place: int) -> Samples:
@@ -149,6 +146,13 @@ def _of_heads(
         notes.append(f"{silent} readings had too little speech and were left out")
     about = {"name": "voice emotion", "version": name}
     return voices.summarized(scored, about, folders, "all clips", seed, times, notes)
+
+
+def _drawn(clips: tuple[Clip, ...], limit: int | None, seed: int) -> tuple[Clip, ...]:
+    if limit is None or limit >= len(clips):
+        return clips
+    places = np.sort(np.random.default_rng(seed).permutation(len(clips))[:limit])
+    return tuple(clips[int(place)] for place in places)
 
 
 def _emotions_alone(splits: Splits) -> Splits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -105,27 +106,32 @@ def understanding(
             head = fit_frozen(learnt.train, encoder, seed, encoder.identity)
             if model is None:
                 return evaluate(head, splits, data.name, plan, progress)
-        chosen = text_model(settings, model, domain, encoder)
-        return evaluate(chosen, splits, data.name, plan, progress, head)
+        chosen, problem = text_model(settings, model, domain, encoder)
+        found = evaluate(chosen, splits, data.name, plan, progress, head)
+        return found if problem is None else replace(found, notes=(problem, *found.notes))
 
     evaluated(MEASURE, run, Output(html, json_file, markdown, against, fail_on))
 
 
-def text_model(settings: Settings, model: str | None, domain: str | None, encoder: SentenceEncoder) -> TextModel:
+def text_model(
+    settings: Settings, model: str | None, domain: str | None, encoder: SentenceEncoder
+) -> tuple[TextModel, str | None]:
     """The model of a folder, of a version of the domain, or that the configuration would serve.
+
+    Beside it, why it is not the version that was chosen, where what is served is another.
 
     Raises:
         ModelError: it is not there, or damaged.
         FileError: the domain cannot be used.
     """
     if model is not None and Path(model).is_dir():
-        return open_text_model(Path(model), encoder)
+        return open_text_model(Path(model), encoder), None
     taught = load_domain(_domain_folder(settings, domain))
     opener = Opener(Registry(settings.understanding.versions), taught, encoder, settings.understanding.cache)
     if model is not None:
-        return opener.open(model).model
+        return opener.open(model).model, None
     choice, _ = opener.open_current()
-    return choice.model
+    return choice.model, choice.problem
 
 
 def _domain_folder(settings: Settings, domain: str | None) -> Path:

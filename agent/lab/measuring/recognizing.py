@@ -188,8 +188,8 @@ def _details(context: float, name: str, condition: str, found: Heard, figures: S
         "substitutions": errors.substitutions,
         "deletions": errors.deletions,
         "insertions": errors.insertions,
-        "wer_percent": round(figures[0].value, 2),
-        "cer_percent": round(figures[1].value, 2),
+        "wer_percent": figures[0].document()["value"],
+        "cer_percent": figures[1].document()["value"],
         "recognition_ms": spread(found.times_ms),
         "wrong": found.wrong,
     }
