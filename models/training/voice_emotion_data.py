@@ -1,39 +1,36 @@
-"""Labelled clips of emotional speech, brought onto a telephone line, as features."""
+"""Labelled clips of emotional speech, brought onto telephone lines, as features."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from faster_whisper.audio import decode_audio
-from rich.progress import track
 
-from audio import g711
-from audio.resample import resample, to_float, to_pcm16
 from models.contracts import Samples
-from models.emotion import RATE, VoiceEncoder
+from models.emotion import EMOTIONS, RATE, VoiceEncoder
+from models.training.examples import DataError
+from models.training.voice_emotion_lines import GAIN_DB, Variant, telephone, vary
 
 Floats = npt.NDArray[np.float32]
-Variant = Literal["telephone", "noisy", "wideband"]
+Progress = Callable[[int, int, str], None]
+"""Told how much is done, of how much, and of what."""
 
-EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-VARIANTS: tuple[Variant, ...] = ("telephone", "noisy", "wideband")
-"""telephone: the clip through a G.711 line; noisy: with noise and a gain before it; wideband: both, no line."""
-
-LINE_RATE = 8_000
-LINE_LOW_HZ = 200.0
-LINE_ORDER = 4
-NOISE_DB = (12.0, 25.0)
-GAIN_DB = (-12.0, 6.0)
+COLUMNS = ("file", "emotion", "actor")
 _AUDIO_SUFFIXES = (".flac", ".ogg", ".wav")
+_MOST_PROBLEMS = 20
+
+
+def quiet(done: int, total: int, what: str) -> None:
+    """A `Progress` that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +65,56 @@ class Dataset:
         """The speaker of each clip."""
         return np.array([clip.speaker for clip in self.clips], dtype=np.str_)
 
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """What was measured, in order."""
+        return tuple(self.features)
 
-def read_clips(folder: Path) -> tuple[Clip, ...]:
+
+def read_clips(folder: Path, emotions: Sequence[str] = EMOTIONS) -> tuple[Clip, ...]:
     """Read `metadata.tsv` of a folder of clips: columns file, emotion, actor and optionally text.
 
+    Clips of other emotions than `emotions` are left out.
+
     Raises:
-        ValueError: the table or a column is missing, an emotion is unknown or a file is not there; names the line.
+        DataError: the table or a column is missing, it is not UTF-8, an emotion is unknown, an actor is empty, or a
+            file is not there or named twice; names the lines.
     """
     table = folder / "metadata.tsv"
-    if not table.is_file():
-        raise ValueError(f"{folder} has no metadata.tsv; write one with the columns file, emotion, actor (and text)")
-    clips = []
-    with table.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines, delimiter="\t")
-        missing = {"file", "emotion", "actor"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{table}: column {sorted(missing)[0]!r} is missing; it needs file, emotion and actor")
-        for number, row in enumerate(reader, start=2):
-            if row["emotion"] not in EMOTIONS:
-                raise ValueError(f"{table}:{number}: emotion is {row['emotion']!r}; use one of {', '.join(EMOTIONS)}")
-            path = folder / (row["file"] or "")
-            if not path.is_file():
-                raise ValueError(f"{table}:{number}: file {row['file']!r} is not in {folder}; correct or drop the line")
-            speaker = f"{folder.name}/{row['actor']}"
-            clips.append(Clip(path, row["emotion"], speaker, row.get("text") or ""))
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        columns = ", ".join(COLUMNS)
+        raise DataError([f"{folder} has no metadata.tsv; write one with the columns {columns} (and text)"]) from None
+    except UnicodeDecodeError as error:
+        raise DataError([f"{table}: is not UTF-8 at byte {error.start}; save it as UTF-8"]) from error
+    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    missing = sorted(set(COLUMNS) - set(reader.fieldnames or ()))
+    if missing:
+        raise DataError([f"{table}: column {missing[0]!r} is missing; it needs file, emotion and actor"])
+    clips: list[Clip] = []
+    problems: list[str] = []
+    seen: dict[Path, int] = {}
+    for number, row in enumerate(reader, start=2):
+        path = folder / (row["file"] or "")
+        if row["emotion"] not in EMOTIONS:
+            problems.append(f"{table}:{number}: emotion is {row['emotion']!r}; use one of {', '.join(EMOTIONS)}")
+        elif not row["actor"]:
+            problems.append(f"{table}:{number}: actor is empty; write who speaks, so that speakers are kept apart")
+        elif not path.is_file():
+            problems.append(f"{table}:{number}: file {row['file']!r} is not in {folder}; correct or drop the line")
+        elif path in seen:
+            problems.append(f"{table}:{number}: file {row['file']!r} is on line {seen[path]} too; keep one of them")
+        elif row["emotion"] in emotions:
+            seen[path] = number
+            clips.append(Clip(path, row["emotion"], f"{folder.name}/{row['actor']}", row.get("text") or ""))
+    if problems:
+        more = len(problems) - _MOST_PROBLEMS
+        raise DataError(
+            problems[:_MOST_PROBLEMS] + ([f"{table}: and {more} more lines like these"] if more > 0 else [])
+        )
+    if not clips:
+        raise DataError([f"{table}: names no clip of {', '.join(emotions)}; add some"])
     return tuple(clips)
 
 
@@ -99,13 +122,13 @@ def read_noises(folders: Sequence[Path], seed: int) -> list[Samples]:
     """Noises at 16 kHz: every audio file under `folders`, or, without one, white, pink and brown noise and mains hum.
 
     Raises:
-        ValueError: a folder holds no audio.
+        DataError: a folder holds no audio, or a file cannot be read.
     """
     paths: list[Path] = []
     for folder in folders:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _AUDIO_SUFFIXES)
         if not found:
-            raise ValueError(f"no .flac, .ogg or .wav file under {folder}; give another noise folder or none")
+            raise DataError([f"no .flac, .ogg or .wav file under {folder}; give another noise folder or none"])
         paths += found
     if paths:
         return [read_audio(path) for path in paths]
@@ -122,36 +145,18 @@ def read_noises(folders: Sequence[Path], seed: int) -> list[Samples]:
 
 
 def read_audio(path: Path) -> Samples:
-    """Read an audio file as samples[n] at 16 kHz, mono."""
-    return np.asarray(decode_audio(str(path), sampling_rate=RATE), dtype=np.float32)
+    """Read an audio file as samples[n] at 16 kHz, mono.
 
-
-def telephone(samples: Samples) -> Samples:
-    """Take samples[n] at 16 kHz over a line and back: 200 Hz high-pass, 8 kHz, mu-law, 16 kHz."""
-    spectrum = np.fft.rfft(samples)
-    ratio = np.fft.rfftfreq(len(samples), 1 / RATE) / LINE_LOW_HZ
-    high_pass = ratio**LINE_ORDER / np.sqrt(1.0 + ratio ** (2 * LINE_ORDER))
-    narrow = resample(np.fft.irfft(spectrum * high_pass, len(samples)).astype(np.float32), RATE, LINE_RATE)
-    heard = to_float(g711.decode_mulaw(g711.encode_mulaw(to_pcm16(narrow))))
-    return resample(heard, LINE_RATE, RATE)
-
-
-def add_noise(samples: Samples, noise: Samples, rng: np.random.Generator) -> Samples:
-    """Add a random stretch of `noise` at 12-25 dB below the mean power of samples[n]."""
-    start = int(rng.integers(0, max(1, len(noise) - len(samples))))
-    stretch = np.resize(noise[start:], len(samples)).astype(np.float64)
-    power = float(np.mean(samples.astype(np.float64) ** 2)) / 10 ** (rng.uniform(*NOISE_DB) / 10)
-    scale = np.sqrt(power / (float(np.mean(stretch**2)) + 1e-12))
-    noisy: Samples = (samples + scale * stretch).astype(np.float32)
-    return noisy
-
-
-def vary(samples: Samples, variant: Variant, gain_db: float, noise: Samples, rng: np.random.Generator) -> Samples:
-    """Bring samples[n] at 16 kHz into a variant; gain_db and noise play no part in `telephone`."""
-    if variant == "telephone":
-        return telephone(samples)
-    loud = (add_noise(samples, noise, rng) * 10 ** (gain_db / 20)).astype(np.float32)
-    return telephone(loud) if variant == "noisy" else np.clip(loud, -1.0, 1.0)
+    Raises:
+        DataError: it cannot be read as audio, or holds NaN or infinity.
+    """
+    try:
+        samples = np.asarray(decode_audio(str(path), sampling_rate=RATE), dtype=np.float32)
+    except Exception as error:  # FFmpeg has a hierarchy of its own; whatever it says, the clip is of no use
+        raise DataError([f"{path}: cannot be read as audio ({error}); replace it or drop its line"]) from error
+    if not np.isfinite(samples).all():
+        raise DataError([f"{path}: holds NaN or infinity; replace it or drop its line"])
+    return samples
 
 
 def _probe(encoder: VoiceEncoder) -> bytes:
@@ -163,18 +168,33 @@ def _probe(encoder: VoiceEncoder) -> bytes:
     return features.tobytes()
 
 
-def load_dataset(folders: Sequence[Path], noises: Sequence[Samples], seed: int, cache: Path | None = None) -> Dataset:
-    """Read the clips of `folders` and measure them in every variant.
+def read_folders(folders: Iterable[Path], emotions: Sequence[str] = EMOTIONS) -> tuple[Clip, ...]:
+    """The clips of several folders, in order.
+
+    Raises:
+        DataError: as `read_clips`.
+    """
+    return tuple(clip for folder in folders for clip in read_clips(folder, emotions))
+
+
+def load_dataset(
+    clips: tuple[Clip, ...],
+    variants: Sequence[Variant],
+    noises: Sequence[Samples],
+    seed: int,
+    cache: Path | None = None,
+    progress: Progress = quiet,
+) -> Dataset:
+    """Measure clips in every variant.
 
     Each speaker has one random gain per variant, each clip one random noise. Clips with too little speech are left out.
     With `cache`, features are kept there under a key of the clips, the noises, the seed and the features of a probe.
 
     Raises:
-        ValueError: as `read_clips`, or no clip holds speech.
+        DataError: a clip cannot be read, or none holds speech.
     """
-    clips = tuple(clip for folder in folders for clip in read_clips(folder))
     encoder = VoiceEncoder()
-    digest = hashlib.sha256(repr((clips, seed)).encode())
+    digest = hashlib.sha256(repr((clips, tuple(variants), seed)).encode())
     for sound in noises:
         digest.update(sound.tobytes())
     digest.update(_probe(encoder))
@@ -182,27 +202,28 @@ def load_dataset(folders: Sequence[Path], noises: Sequence[Samples], seed: int, 
     if stored is not None and stored.is_file():
         with np.load(stored) as arrays:
             index = arrays["kept"]
-            return Dataset(tuple(clips[i] for i in index), {variant: arrays[variant] for variant in VARIANTS})
+            return Dataset(tuple(clips[i] for i in index), {variant: arrays[variant] for variant in variants})
     gains: dict[tuple[str, Variant], float] = {}
-    rows: dict[Variant, list[Floats]] = {variant: [] for variant in VARIANTS}
+    rows: dict[Variant, list[Floats]] = {variant: [] for variant in variants}
     kept: list[int] = []
-    for number, clip in enumerate(track(clips, description="Measuring clips")):
+    for number, clip in enumerate(clips):
+        progress(number, len(clips), "measuring clips")
         samples = read_audio(clip.path)
         measured: dict[Variant, Floats] = {}
-        for place, variant in enumerate(VARIANTS):
+        for place, variant in enumerate(variants):
             rng = np.random.default_rng([seed, number, place])
             gain = gains.setdefault((clip.speaker, variant), float(rng.uniform(*GAIN_DB)))
             noise = noises[int(rng.integers(len(noises)))]
-            features = encoder.features(vary(samples, variant, gain, noise, rng))
+            features = encoder.features(vary(samples, variant, gain, noise, rng)) if len(samples) else None
             if features is not None:
                 measured[variant] = features
-        if len(measured) == len(VARIANTS):
+        if len(measured) == len(variants):
             kept.append(number)
-            for variant in VARIANTS:
+            for variant in variants:
                 rows[variant].append(measured[variant])
     if not kept:
-        raise ValueError(f"{folders[0]}: no clip holds 0.4 s of voiced speech; check the recordings")
-    features_by_variant = {variant: np.stack(rows[variant]) for variant in VARIANTS}
+        raise DataError([f"{clips[0].path.parent}: no clip holds 0.4 s of voiced speech; check the recordings"])
+    features_by_variant = {variant: np.stack(rows[variant]) for variant in variants}
     if stored is not None:
         stored.parent.mkdir(parents=True, exist_ok=True)
         arrays_to_store: dict[str, Any] = {"kept": np.array(kept)}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.emotion import ENCODER_FILE
+from models.emotion import ENCODER_FILE, LAYER_NAMES
 from models.errors import ModelDamaged, ModelMissing
 
 Tensors = dict[str, npt.NDArray[np.float32]]
@@ -121,7 +121,9 @@ class _Graph:
 
 
 def build_encoder(tensors: Mapping[str, npt.NDArray[np.float32]], layers: int = LAYERS) -> Any:
-    """Build the ONNX model: log-mel float32[1, 80, frames] to float32[1, ceil(frames / 2), width].
+    """Build the ONNX model: log-mel float32[1, 80, frames] to float32[1, ceil(frames / 2), width] of every layer.
+
+    The outputs are `frames`, after the last block, and `models.emotion.LAYER_NAMES`: the stem and the blocks before it.
 
     The architecture is that of Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022):
     two convolutions with GELU, sinusoidal positions, pre-norm blocks. No layer norm follows the last block kept.
@@ -162,7 +164,9 @@ def build_encoder(tensors: Mapping[str, npt.NDArray[np.float32]], layers: int = 
     from_heads = graph.constant(np.array([0, 0, width], np.int64))
     scale = graph.constant(np.array((width // HEADS) ** -0.5, np.float32))
     thirds = graph.constant(np.array([width] * 3, np.int64))
+    names = ["frames", *LAYER_NAMES[:layers]]
     for layer in range(layers):
+        graph.nodes.append(helper.make_node("Identity", [x], [LAYER_NAMES[layer]]))
         block = f"encoder/layer_{layer}"
         joined = linear(norm(x, f"{block}/self_attention/layer_norm"), f"{block}/self_attention/linear_0")
         parts = [f"qkv{layer}_{i}" for i in range(3)]
@@ -184,7 +188,7 @@ def build_encoder(tensors: Mapping[str, npt.NDArray[np.float32]], layers: int = 
             graph.nodes,
             "whisper-tiny.en-front",
             [helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, 80, "mel_frames"])],
-            [helper.make_tensor_value_info("frames", TensorProto.FLOAT, [1, "frames", width])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, "frames", width]) for name in names],
             initializer=graph.initializers,
         ),
         opset_imports=[helper.make_opsetid("", 20)],

@@ -1,11 +1,24 @@
 """Voice emotion on the real encoder and heads, with voices made here."""
 
+import errno
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.emotion import HEADS_FILE, LABELS, LONGEST_SECONDS, CallerHistory, Heads, VoiceEmotionReader
+from models.emotion import (
+    EMOTIONS,
+    HEADS_FILE,
+    LABELS,
+    LONGEST_SECONDS,
+    Calibration,
+    CallerHistory,
+    Heads,
+    ReadOut,
+    VoiceEmotionReader,
+)
 from models.errors import ModelDamaged, ModelMissing
 
 RATE = 16_000
@@ -117,7 +130,7 @@ def test_bad_samples_are_refused(reader: VoiceEmotionReader, samples: np.ndarray
 def test_history_is_the_running_mean_and_does_not_grow() -> None:
     history = CallerHistory()
     features = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
-    np.testing.assert_array_equal(history.compare(features[0])[5:], 0)
+    np.testing.assert_array_equal(history.compare(features[0]), features[0])
     for row in features:
         history.add(row)
     assert history.count == 200
@@ -147,21 +160,79 @@ def test_calls_read_at_once_from_threads_do_not_mix(reader: VoiceEmotionReader) 
     assert [found[number] for number in range(3)] == expected
 
 
-def test_heads_survive_saving_and_bad_files_are_named(tmp_path, reader: VoiceEmotionReader) -> None:
+def test_heads_survive_saving_and_bad_files_are_named(tmp_path: Path) -> None:
     heads = Heads.load(HEADS_FILE)
     copy = tmp_path / "copy.npz"
     heads.save(copy)
-    np.testing.assert_array_equal(Heads.load(copy).four_weight, heads.four_weight)
-    with pytest.raises(ModelMissing, match=r"none\.npz"):
+    again = Heads.load(copy)
+    np.testing.assert_array_equal(again.later.weight, heads.later.weight)
+    assert (again.emotions, again.first.anger, again.later.sharpness) == (
+        heads.emotions,
+        heads.first.anger,
+        heads.later.sharpness,
+    )
+    with pytest.raises(ModelMissing, match=r"none\.npz; run agent train emotion"):
         Heads.load(tmp_path / "none.npz")
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"PK not really")
     with pytest.raises(ModelDamaged, match=r"broken\.npz"):
         Heads.load(broken)
+    odd = tmp_path / "odd.npz"
+    replace(heads, first=replace(heads.first, weight=heads.first.weight[:, :10])).save(odd)
+    with pytest.raises(
+        ModelDamaged, match=r"first_weight has shape \(8, 10\), 8 emotions of 2380 features need \(8, 2380\)"
+    ):
+        Heads.load(odd)
+    few = tmp_path / "few.npz"
+    replace(heads, emotions=("neutral", "calm", "happy", "sad", "fearful", "disgust", "surprised", "furious")).save(few)
+    with pytest.raises(ModelDamaged, match=r"its emotions are neutral, .*, furious; train the heads again"):
+        Heads.load(few)
     narrow = tmp_path / "narrow.npz"
-    Heads(
-        heads.four_weight[:, :10], heads.four_bias, heads.anger_weight, heads.anger_bias,
-        heads.activation_weight, heads.activation_bias,
-    ).save(narrow)  # fmt: skip
-    with pytest.raises(ModelDamaged, match=r"four_weight has shape \(4, 10\), the encoder needs \(4, 1688\)"):
+    cut = [replace(part, weight=part.weight[:, : 10 * n]) for n, part in ((1, heads.first), (2, heads.later))]
+    replace(heads, first=cut[0], later=cut[1], centre=heads.centre[:10], spread=heads.spread[:10]).save(narrow)
+    with pytest.raises(ModelDamaged, match="the heads read 10 features, the encoder gives 2380"):
         VoiceEmotionReader(heads=narrow)
+
+
+def test_a_full_disk_leaves_the_old_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, path = Heads.load(HEADS_FILE), tmp_path / "heads.npz"
+    heads.save(path)
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace(heads, emotions=heads.emotions[::-1]).save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["heads.npz"]
+
+
+def test_labels_anger_and_activation_follow_from_the_emotions() -> None:
+    plain = Calibration(1.0, 0.0, 0.5)
+    logs = np.log(np.array([[0.3, 0.1, 0.1, 0.1, 0.2, 0.1, 0.05, 0.05]])).astype(np.float32)
+    part = ReadOut(np.zeros((8, 2), np.float32), logs[0], 1.0, plain, plain)
+    heads = Heads(EMOTIONS, part, part, np.zeros(2, np.float32), np.ones(2, np.float32))
+    read = heads.read(np.zeros(2, np.float32))
+    assert read.label == "neutral"
+    assert read.scores == pytest.approx({"neutral": 0.5, "happy": 0.125, "sad": 0.125, "angry": 0.25})
+    assert read.anger == pytest.approx(0.2)
+    assert read.activation == pytest.approx(0.45 / 0.95)
+
+
+def test_silence_around_the_speech_is_not_paid_for(reader: VoiceEmotionReader) -> None:
+    heard: list[int] = []
+    original = reader.encoder._mel
+
+    def counted(samples: np.ndarray, **options: object) -> np.ndarray:
+        heard.append(len(samples))
+        return original(samples, **options)
+
+    reader.encoder._mel = counted
+    try:
+        silence = np.zeros(3 * RATE, np.float32)
+        assert reader.encoder.features(np.concatenate([silence, agitated(), silence])) is not None
+    finally:
+        reader.encoder._mel = original
+    assert heard == [pytest.approx(3 * RATE, abs=RATE // 10)]
