@@ -171,7 +171,7 @@ def read_report(path: Path, measure: str) -> Stored:
         return Stored(path.name, kind, at, model, figures, right, dict(document.get("machine") or {}))
     except OSError as error:
         raise ReportError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ReportError(f"{path} is no report ({type(error).__name__}: {error}); {remedy}") from error
 
 

@@ -1,10 +1,13 @@
 """Reports that are written, read back and compared; and their pictures."""
 
+import contextlib
 import json
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from models.evaluation import plots
 from models.evaluation.calibration import reliability
@@ -126,6 +129,38 @@ def test_what_is_no_report_is_refused(tmp_path, content, why):
     path = tmp_path / "old.json"
     path.write_text(content)
     with pytest.raises(ReportError, match=why):
+        read_report(path, "understanding")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+REPORTS = st.fixed_dictionaries(
+    {"measure": st.just("understanding"), "version": st.just(1)},
+    optional={
+        "at": JSON,
+        "model": JSON,
+        "answers": JSON | st.fixed_dictionaries({"figure": JSON, "sample": JSON, "right": JSON}),
+        "figures": JSON
+        | st.dictionaries(
+            st.text(max_size=4),
+            st.fixed_dictionaries(
+                dict.fromkeys(("words", "value", "n", "unit", "better", "draws", "sample"), JSON)
+            ),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(st.binary(max_size=40) | (JSON | REPORTS).map(lambda found: json.dumps(found).encode()))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_holds_only_a_report_error_comes_of_it(tmp_path, content):
+    path = tmp_path / "any.json"
+    path.write_bytes(content)
+    with contextlib.suppress(ReportError):
         read_report(path, "understanding")
 
 
