@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.lab.measuring.word_errors import WordErrors, count_errors, plain_words, word_errors
+from agent.lab.measuring.word_errors import WordErrors, character_errors, count_errors, plain_words, word_errors
 
 WORDS = st.lists(st.sampled_from(["my", "order", "number", "is", "four", "two"]), max_size=12)
 
@@ -48,3 +48,20 @@ def test_errors_add_up_over_utterances():
 def test_nothing_said_and_nothing_heard_is_no_error():
     assert word_errors("", "").percent == 0.0
     assert word_errors("", "ghost").insertions == 1
+
+
+@given(st.text("abc ", max_size=20), st.text("abc ", max_size=20))
+def test_character_errors_are_jiwers_without_spaces(said, heard):
+    first, second = said.replace(" ", ""), heard.replace(" ", "")
+    found = character_errors(said, heard)
+    assert found.words == len(first)
+    if first:
+        expected = jiwer.process_characters(first, second or " ")
+        if second:
+            assert found.errors == expected.substitutions + expected.deletions + expected.insertions
+        else:
+            assert found.errors == len(first)
+
+
+def test_languages_without_spaces_are_counted_by_character():
+    assert character_errors("我的包裹在哪里？", "我的包果在哪里") == WordErrors(substitutions=1, words=7)
