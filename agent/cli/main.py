@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from agent.cli import bench, call, config, demo, doctor, evaluate, models, records, replay, serve, simulate
+from agent.cli import (
+    bench,
+    call,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    label,
+    learn,
+    models,
+    records,
+    replay,
+    serve,
+    simulate,
+    train,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +34,14 @@ app.command()(simulate.simulate)
 app.command()(replay.replay)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.add_typer(train.app, name="train", help="Fine-tune understanding, emotion and replies on data of your own.")
+app.command()(explain.explain)
+app.command()(label.label)
+app.command()(learn.learn)
 app.add_typer(models.app, name="models")
 app.command("config")(config.config)
 app.add_typer(records.app, name="records", help="List, show and export recorded calls.")
-app.add_typer(evaluate.app, name="evaluate", help="Measure latency, hearing, memory and start.")
+app.add_typer(evaluate.app, name="evaluate", help="Measure models, memory and start.")
+
+if __name__ == "__main__":
+    app()

@@ -34,7 +34,7 @@ took the call over, the caller took the words up again, two models read them dif
 the model was unsure, the call failed, no intent was found, the caller hung up. Several reasons add up as independent
 hints do: 1 - (1 - a)(1 - b).
 """
-UNSURE_MARGIN = 0.4
+UNSURE_MARGIN = 0.8
 """Lead of the best intent over the second under which a reading is uncertain; the reason counts fully at none."""
 CLUSTER, CLUSTER_MOST = 0.5, 0.95
 """What a group of two alike out-of-scope turns counts; each doubling adds `CLUSTER_STEP`, up to the most."""
