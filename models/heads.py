@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -33,12 +34,15 @@ def classifiable(text: str) -> str:
     return normalise(mask_digits(text, NUMBER))
 
 
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+
 def _lexical(text: str) -> Vectors:
     """Words, word pairs and 4-letter pieces of `text`, hashed with signs into a unit vector.
 
-    Feature hashing after Weinberger et al. 2009.
+    Feature hashing after Weinberger et al. 2009. Chinese and Japanese write no spaces: each character is a word.
     """
-    words = ["^", *text.split(), "$"]
+    words = ["^", *_IDEOGRAPH.sub(r" \g<0> ", text).split(), "$"]
     pieces = {f"<{word}>"[i : i + 4] for word in words for i in range(max(1, len(word) - 1))}
     grams = {*words, *(f"{a} {b}" for a, b in pairwise(words)), *("#" + piece for piece in pieces)}
     vector = np.zeros(_LEXICAL_WIDTH, dtype=np.float32)

@@ -12,18 +12,26 @@ from models.heads import LinearHead, features, load_head
 
 LABELS = ("angry", "happy", "neutral", "sad")
 WEIGHTS = Path(__file__).with_name("weights") / "text_emotion.npz"
+WEIGHTS_OF = {"en": WEIGHTS, "zh": WEIGHTS.with_name("text_emotion_zh.npz")}
+"""Weights by language; the encoder reads 16 languages, so those without weights of their own get the English ones."""
+
+
+def weights_of(language: str) -> Path:
+    """The weights for a language tag such as `zh` or `zh-CN`."""
+    return WEIGHTS_OF.get(language.lower().replace("_", "-").partition("-")[0], WEIGHTS)
 
 
 class TextEmotionModel:
-    """A linear head over sentence vectors; see weights/text_emotion.md for what it was trained on and its limits."""
+    """A linear head over sentence vectors; the cards beside the weights say what it was trained on, and its limits."""
 
-    def __init__(self, encoder: Encoder, path: Path = WEIGHTS) -> None:
-        """Read the weights at `path`.
+    def __init__(self, encoder: Encoder, path: Path | None = None, *, language: str = "en") -> None:
+        """Read the weights at `path`, or, without one, those for `language`.
 
         Raises:
             ModelMissing: there is no such file.
             ModelDamaged: the file is not a head.
         """
+        path = path or weights_of(language)
         self._encoder = encoder
         try:
             self._head, _ = load_head(path)
