@@ -82,8 +82,8 @@ def label_f1(truth: Bools, said: Bools) -> Floats:
 
 
 def label_threshold(truth: Bools, probabilities: Floats) -> float:
-    """The one threshold with the best macro-F1 over bool[n, labels], to be chosen on a validation split."""
-    scores = [float(label_f1(truth, probabilities >= threshold).mean()) for threshold in _THRESHOLDS]
+    """The threshold for `above` with the best macro-F1 over bool[n, labels], to be chosen on a validation split."""
+    scores = [float(label_f1(truth, above(probabilities, threshold)).mean()) for threshold in _THRESHOLDS]
     return float(_THRESHOLDS[int(np.argmax(scores))])
 
 

@@ -298,7 +298,9 @@ def _emotions(
             seen, probable, rows = _emotion_rows(labels, *validation)
             if len(rows):
                 threshold, chosen = label_threshold(seen, probable), f"chosen on {len(rows)} validation texts"
-        found.notes.append(f"emotions count from a probability of {threshold:.2f} on, {chosen}")
+        found.notes.append(
+            f"emotions count from a probability of {threshold:.2f} on, {chosen}; where none does, the likeliest"
+        )
         said = above(scores, threshold)
     else:
         said = np.zeros_like(truth)

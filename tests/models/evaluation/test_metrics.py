@@ -79,8 +79,8 @@ def test_emotions_of_a_text_without_a_likely_one_fall_to_the_likeliest():
 
 
 def test_the_label_threshold_is_the_one_that_parts_best():
-    truth = np.array([[True], [True], [False], [False]])
-    chosen = metrics.label_threshold(truth, np.array([[0.62], [0.7], [0.4], [0.59]]))
+    truth = np.array([[True, False], [True, False], [False, True], [False, True]])
+    chosen = metrics.label_threshold(truth, np.array([[0.62, 0.1], [0.7, 0.1], [0.4, 0.8], [0.59, 0.8]]))
     assert 0.59 < chosen <= 0.62
 
 

@@ -146,9 +146,7 @@ REPORTS = st.fixed_dictionaries(
         "figures": JSON
         | st.dictionaries(
             st.text(max_size=4),
-            st.fixed_dictionaries(
-                dict.fromkeys(("words", "value", "n", "unit", "better", "draws", "sample"), JSON)
-            ),
+            st.fixed_dictionaries(dict.fromkeys(("words", "value", "n", "unit", "better", "draws", "sample"), JSON)),
             max_size=2,
         ),
     },
