@@ -257,6 +257,21 @@ class Registry:
             write_info(draft.folder, replace(info, name=name, version=draft.version))
         return draft.version
 
+    def remove(self, name: str, version: str) -> None:
+        """Delete a version's folder, and with it the texts it was trained on.
+
+        Raises:
+            UnknownVersion: there is none.
+            ModelError: it is used, would be gone back to, or runs in the shadow.
+        """
+        with self._locked(name):
+            folder, state = self.path(name, version), self.state(name)
+            if version in (state.current, state.previous, state.shadow):
+                raise ModelError(f"{version} is current, previous or shadow of {name}; choose others first")
+            doomed = folder.with_name(f".draft-{os.getpid()}-{secrets.token_hex(4)}-{version}")
+            os.rename(folder, doomed)
+            shutil.rmtree(doomed)
+
     def signature(self, name: str) -> tuple[int, int, int] | None:
         """Changes whenever the state file is written anew; None where there is none. Cheap: one stat."""
         try:

@@ -123,6 +123,15 @@ def install(
 
 
 @app.command()
+def remove(version: str, domain: DomainOption = None, config: ConfigOption = None) -> None:
+    """Delete VERSION, and with it the redacted texts it was trained on."""
+    with told("models remove"):
+        registry, name = _registry(settings_for(config, domain))
+        registry.remove(name, version)
+        typer.echo(f"{name}: {version} is gone")
+
+
+@app.command()
 def shadow(
     version: Annotated[str | None, typer.Argument(help="The candidate; see `agent models versions`.")] = None,
     off: Annotated[bool, typer.Option("--off", help="End it.")] = False,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.learning import heldout
+from agent.learning.domain_examples import domain_examples
 from agent.learning.gate import ALLOWED_DROP, Comparison, compare, refusals, right
 from agent.learning.labels import TurnLabel
 from agent.learning.opening import Choice, Opener, content_key, examples_of
@@ -204,7 +205,7 @@ def learn(
         task = replace(task, folder=draft.folder, version=draft.version)
         comparisons = _train(opener, current, trainers, method, task, plan)
         learned = _outcome(draft.version, method, comparisons, plan, wanted)
-        _describe(draft, learned, plan, now)
+        _describe(opener, draft, learned, plan, now)
     sets = dict(plan.kept)
     if not learned.refused and plan.new:
         sets[f"labels held out for {draft.version}"] = plan.new
@@ -254,12 +255,13 @@ def _outcome(
     return Learned(version, method, comparisons, refused, tuple(notes), len(plan.train), len(plan.used))
 
 
-def _describe(draft: Draft, learned: Learned, plan: Plan, now: datetime) -> None:
+def _describe(opener: Opener, draft: Draft, learned: Learned, plan: Plan, now: datetime) -> None:
     """Write what the version was trained on and how it did."""
     info = read_info(draft.folder)
     measured = {f"accuracy, {row.name} (n {row.n})": round(row.after, 2) for row in learned.comparisons}
     write_info(draft.folder, replace(info, created=now.isoformat(timespec="seconds"), measured=measured))
-    write_jsonl(draft.folder / TRAINING_FILE, (to_row(example) for example in plan.train))
+    taught = {example.origin for example in domain_examples(opener.domain).train}
+    write_jsonl(draft.folder / TRAINING_FILE, (_row(example, example.origin in taught) for example in plan.train))
     rows = (
         {
             "text": label.text,
@@ -275,6 +277,14 @@ def _describe(draft: Draft, learned: Learned, plan: Plan, now: datetime) -> None
     write_jsonl(draft.folder / LABELS_FILE, rows)
     write_json(draft.folder / REPORT_FILE, {"learned": asdict(learned), "at": now.isoformat(timespec="seconds")})
     (draft.folder / CARD_FILE).write_text(_card(learned, info.base, plan), encoding="utf-8")
+
+
+_TAUGHT = "domain: "
+"""How the origin of a domain's example begins in `TRAINING_FILE`."""
+
+
+def _row(example: Example, taught: bool) -> dict[str, Any]:
+    return to_row(replace(example, origin=_TAUGHT + example.origin) if taught else example)
 
 
 def _card(learned: Learned, base: str, plan: Plan) -> str:
@@ -304,20 +314,16 @@ def _card(learned: Learned, base: str, plan: Plan) -> str:
     return "\n".join(lines)
 
 
-_TAUGHT = "intents.yaml of"
-"""How the origin of a domain's example begins: the domain may have dropped it since."""
-
-
 def _old_data(opener: Opener, folder: Path | None) -> tuple[Example, ...]:
-    """The domain's examples as they are now, then what the version in force was trained on besides."""
-    intents, outside = examples_of(opener.domain)
-    found = {
-        normalise(text): Example(text, intent, origin=f"{_TAUGHT} {opener.name}")
-        for intent, texts in {**intents, OUT_OF_SCOPE: outside}.items()
-        for text in texts
-    }
+    """The domain's examples as they are now, then what the version in force was trained on besides.
+
+    What a version kept of the domain's examples is left out: the domain may have dropped it since.
+    """
+    taught = domain_examples(opener.domain).train
+    found = {normalise(example.text): example for example in taught}
+    known = {*opener.domain.intents, OUT_OF_SCOPE}
     for example in () if folder is None else _training(folder):
-        if example.intent in {*intents, OUT_OF_SCOPE} and not example.origin.startswith(_TAUGHT):
+        if example.intent in known and not example.origin.startswith(_TAUGHT):
             found[normalise(example.text)] = example
     return tuple(found.values())
 

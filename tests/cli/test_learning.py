@@ -273,6 +273,15 @@ def test_wrong_versions_are_refused_with_those_there_are(agent, tmp_path) -> Non
     assert agent("models", "shadow", "v1", "--off").exit_code == 2
 
 
+def test_a_version_out_of_use_is_removed(agent, tmp_path) -> None:
+    version = save(tmp_path)
+    agent("models", "use", version)
+    assert agent("models", "remove", version).exit_code == 1
+    agent("models", "use", "head")
+    agent("models", "use", "embedded")
+    assert f"{version} is gone" in agent("models", "remove", version).stdout
+
+
 def test_a_version_trained_elsewhere_is_installed(agent, tmp_path) -> None:
     source = Registry(tmp_path / "var/models/understanding").path("shop", save(tmp_path))
     result = agent("models", "install", source)

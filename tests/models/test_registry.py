@@ -193,6 +193,21 @@ def test_drafts_of_dead_processes_are_cleared_and_those_of_living_ones_stay(regi
     assert hidden(folder) == [living]
 
 
+def test_only_versions_out_of_use_are_removed(registry: Registry) -> None:
+    first, second, third, idle = (save(registry) for _ in range(4))
+    registry.use("shop", first)
+    registry.use("shop", second)
+    registry.shadow("shop", third)
+    for used in (first, second, third):
+        with pytest.raises(ModelError, match="choose others first"):
+            registry.remove("shop", used)
+    registry.remove("shop", idle)
+    assert registry.versions("shop") == [first, second, third]
+    assert hidden(registry.folder("shop")) == []
+    with pytest.raises(UnknownVersion):
+        registry.remove("shop", idle)
+
+
 def test_an_empty_draft_is_no_version(registry: Registry) -> None:
     with pytest.raises(ModelMissing), registry.draft("shop", "00000000"):
         pass
