@@ -33,7 +33,6 @@ from agent.yamlfile import FileError
 from models.contracts import Recognition, Samples, UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
-from models.errors import ModelError
 from models.phrase_cache import CachedVoice, PhraseCache
 from models.pool import Pool, Priority
 from models.recognizer import WhisperRecognizer
@@ -41,7 +40,7 @@ from models.registry import Registry
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
 from models.turn import TurnEnd, TurnModel
-from models.understanding import HeadsUnderstanding
+from models.understanding import TurnUnderstanding
 from models.vad import SileroVad, VadState
 from models.voice import PiperVoice
 
@@ -209,14 +208,13 @@ def _emotion(settings: Settings) -> VoiceEmotionReader | None:
 def _reader(domain: Domain, encoder: SentenceEncoder, clock: Clock) -> Callable[[Choice], Opened]:
     """Makes an understanding of the domain's turns of an opened version."""
     specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
-    emotion = TextEmotionModel(encoder)
+    emotion = TextEmotionModel(encoder, language=domain.manner.language)
 
     def read(choice: Choice) -> Opened:
-        if choice.head is None:
-            raise ModelError(f"version {choice.version} is a network; calls are understood by heads only")
-        return Opened(
-            HeadsUnderstanding(encoder, choice.head, specs, emotion, lambda: clock.wall().date()), choice.version
+        understanding = TurnUnderstanding(
+            choice.model, specs, emotion, lambda: clock.wall().date(), examples=choice.examples
         )
+        return Opened(understanding, choice.version)
 
     return read
 

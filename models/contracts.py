@@ -120,7 +120,8 @@ class Understood:
 
     intent is `OUT_OF_SCOPE` where no intent of the domain fits. ranking lists (intent, probability), best first.
     complete: P(the sentence is finished) in [0, 1], from the words alone; ruled: what was asked settled that, whatever
-    else was heard. model: the version that understood it, empty where none is known.
+    else was heard. model: the version that understood it, empty where none is known. nearest: (text, intent, cosine
+    similarity) of the training examples most like it, nearest first, where they are kept.
     """
 
     intent: str
@@ -131,6 +132,7 @@ class Understood:
     complete: float = 1.0
     ruled: bool = False
     model: str = ""
+    nearest: tuple[tuple[str, str, float], ...] = ()
 
     def slot(self, name: str) -> Slot | None:
         """The last slot of that name, which is the one a caller who corrects himself means."""

@@ -1,8 +1,9 @@
 """Versions of our understanding models: what one says of a text, and how one is opened from its folder.
 
-A version is a folder: `model.json` says what it is (`ModelInfo`, and how members are combined), each member is a network
-(`*.onnx`, fine-tuned) or a head over the frozen sentence encoder (`*.npz`), `SHA256SUMS` lists their digests, `card.md`
-tells a reader what it was trained on, and `examples.npz` keeps the training texts with their vectors for explanations.
+A version is a folder: `model.json` says what it is (`ModelInfo`, and how members are combined), each member is a
+network (`*.onnx`, fine-tuned) or a head over the frozen sentence encoder (`*.npz`), `SHA256SUMS` lists their digests,
+`card.md` tells a reader what it was trained on, and `examples.npz` keeps the training texts with their vectors for
+explanations.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Reading:
     """What a model says of one text.
 
     ranking: (intent, probability), best first, `OUT_OF_SCOPE` among them; () where the model knows no intents. intent
-    and confidence: what is believed, `OUT_OF_SCOPE` with 1 - P(best intent) where no intent is. emotions: probability of
-    each label, which sum to 1 unless the model is multi-label. vector: float32[width], unit length.
+    and confidence: what is believed, `OUT_OF_SCOPE` with 1 - P(best intent) where no intent is. emotions: probability
+    of each label, which sum to 1 unless the model is multi-label. vector: float32[width], unit length.
     """
 
     ranking: Ranking
@@ -68,9 +69,9 @@ class Member:
 class ModelInfo:
     """What a version is, as `model.json` keeps it.
 
-    intents, slots, emotions: its labels, without `OUT_OF_SCOPE` and BIO prefixes. several_emotions: a text may have more
-    than one, so their probabilities are sigmoids. content: key of the domain's intents it was trained on (see
-    `agent.loading`), empty where it was trained on files alone. temperature divides the logits; threshold is the
+    intents (`OUT_OF_SCOPE` last, where it was taught), slots (without BIO prefixes), emotions: its labels.
+    several_emotions: a text may have more than one, so their probabilities are sigmoids. content: key of the domain's
+    intents it was trained on (see `agent.learning.opening`), empty where it was trained on files alone. temperature divides the logits; threshold is the
     P(best intent) under which no intent is believed. created: ISO 8601, UTC. measured: figures on held-out data.
     """
 
@@ -127,7 +128,7 @@ def info_from(document: Mapping[str, Any], origin: str) -> ModelInfo:
         raise ModelDamaged(f"{origin}: format {layout!r}, this version reads {FORMAT}; train the model again")
     try:
         members = tuple(Member(**member) for member in rest.pop("members"))
-        lists = {key: tuple(rest.pop(key)) for key in ("intents", "slots", "emotions")}
+        lists: dict[str, Any] = {key: tuple(rest.pop(key)) for key in ("intents", "slots", "emotions")}
         return ModelInfo(members=members, **lists, **rest)
     except (KeyError, TypeError) as error:
         raise ModelDamaged(f"{origin} is not a model description ({error}); train the model again") from error

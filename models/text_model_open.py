@@ -14,7 +14,7 @@ import numpy.typing as npt
 from models.contracts import OUT_OF_SCOPE, Encoder
 from models.errors import ModelDamaged, ModelError
 from models.heads import LinearHead, features, load_head, softmax
-from models.text_model import MODEL_FILE, FoundSpan, ModelInfo, Ranking, Reading, TextModel, decide, read_info
+from models.text_model import MODEL_FILE, FoundSpan, ModelInfo, Ranking, Reading, decide, read_info
 from models.text_net import Outputs, TextNet, best_path, spans_from
 
 SUMS_FILE = "SHA256SUMS"
@@ -25,7 +25,7 @@ _KEPT_TEXTS = 512
 _LEAST = 1e-9
 
 
-def open_text_model(folder: Path, encoder: Encoder | None = None, *, verify: bool = True) -> TextModel:
+def open_text_model(folder: Path, encoder: Encoder | None = None, *, verify: bool = True) -> AveragedModel:
     """Open the version in `folder`; `encoder` is the frozen one, needed where a member is a head over it.
 
     Raises:
@@ -101,9 +101,6 @@ class AveragedModel:
         self._nets = tuple(nets)
         self._heads = tuple(heads)
         self._encoder = encoder
-        self._labels = (
-            info.intents if not info.rejects or OUT_OF_SCOPE in info.intents else (*info.intents, OUT_OF_SCOPE)
-        )
         self._kept: OrderedDict[str, Reading] = OrderedDict()
         self._lock = threading.Lock()
         probe = self._nets[0][0].run(["ready"]) if self._nets else None
@@ -122,7 +119,7 @@ class AveragedModel:
         return self._info
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Read each of `texts`; the last few hundred are remembered, as guesses and their final words are often equal."""
+        """Read each of `texts`; the last few hundred are remembered, as guesses often prove right."""
         with self._lock:
             known = {text: self._kept[text] for text in texts if text in self._kept}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -160,7 +157,7 @@ class AveragedModel:
             assert self._encoder is not None
             vectors = self._encoder.encode(texts)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST)
-        intents = softmax(self._intents(texts, outputs) / self._info.temperature) if self._labels else None
+        intents = softmax(self._intents(texts, outputs) / self._info.temperature) if self._info.intents else None
         emotions = self._emotions(outputs)
         readings = []
         for row, text in enumerate(texts):
@@ -181,14 +178,14 @@ class AveragedModel:
     def _emotions(self, outputs: Sequence[Outputs]) -> Probabilities:
         if not self._info.emotions or not outputs:
             return np.zeros((len(outputs[0].vectors) if outputs else 0, 0))
-        scores = np.mean([output.emotions for output in outputs], axis=0, dtype=np.float64)
-        scores = scores / self._info.emotion_temperature
+        scores: Probabilities = sum((output.emotions.astype(np.float64) for output in outputs), start=np.zeros(1))
+        scores = scores / (len(outputs) * self._info.emotion_temperature)
         return 1.0 / (1.0 + np.exp(-scores)) if self._info.several_emotions else softmax(scores)
 
     def _spans(self, outputs: Sequence[Outputs], row: int) -> tuple[FoundSpan, ...]:
         if not self._info.slots or not outputs:
             return ()
-        scores = np.mean([output.slots[row] for output in outputs], axis=0, dtype=np.float32)
+        scores = np.asarray(np.mean([output.slots[row] for output in outputs], axis=0), dtype=np.float32)
         words = outputs[0].words[row]
         found = spans_from(best_path(scores), scores, words)
         return tuple(FoundSpan(start, end, self._info.slots[slot], sure) for start, end, slot, sure in found)

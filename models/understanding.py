@@ -1,4 +1,4 @@
-"""Text to meaning: intent heads over sentence vectors, slot parsers, text emotion, completeness."""
+"""Text to meaning: what a text model reads, what slot parsers find, and rules of what was asked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from models.completeness import Completeness
-from models.contracts import OUT_OF_SCOPE, Encoder, Slot, UnderstandingContext, Understood
-from models.heads import IntentHead, features
+from models.contracts import OUT_OF_SCOPE, Slot, TextEmotion, UnderstandingContext, Understood
+from models.explain import BRIEF, ExamplesIndex
 from models.slots import SlotContext, SlotSpec, find_slots
 from models.slots.tokens import FILLERS, tokenize
 from models.slots.yes_no import only
-from models.text_emotion import TextEmotionModel
+from models.text_emotion import LABELS, TextEmotionModel
+from models.text_model import FoundSpan, Ranking, Reading, TextModel
 
 GIVE_INFORMATION = "give_information"
 AFFIRM = "affirm"
@@ -43,7 +44,8 @@ _LEAD_IN = FILLERS | frozenset(
 )  # fmt: skip
 """Words that may stand around a bare value without making it a request."""
 
-Ranking = tuple[tuple[str, float], ...]
+_SURE_SPAN = 0.7
+"""Probability from which words that only the model takes for a value are one."""
 
 
 def _clauses(text: str) -> list[str]:
@@ -62,7 +64,7 @@ def _residue(text: str, slots: Sequence[Slot]) -> list[str]:
     ]
 
 
-class HeadsUnderstanding:
+class TurnUnderstanding:
     """Understands one caller turn at a time; implements `models.contracts.Understanding`.
 
     Holds nothing of a call, so one serves all; safe to call from several threads.
@@ -70,23 +72,28 @@ class HeadsUnderstanding:
 
     def __init__(
         self,
-        encoder: Encoder,
-        intent_head: IntentHead,
+        model: TextModel,
         slot_specs: Sequence[SlotSpec],
         text_emotion: TextEmotionModel,
         today: Callable[[], date],
+        examples: ExamplesIndex | None = None,
     ) -> None:
         """`today` gives the caller's date, against which "last Tuesday" is read.
+
+        text_emotion: read where the model has no head for its labels. examples: those the model was trained on; the
+        nearest come with each turn.
 
         Raises:
             ModelMissing: the turn-end weights are not there.
             SlotError: a slot has a wrong option.
         """
-        self._encoder = encoder
-        self._head = intent_head
+        self._model = model
+        self._labels = frozenset(model.info.intents)
         self._specs = tuple(slot_specs)
         self._emotion = text_emotion
+        self._feels = set(model.info.emotions) == set(LABELS) and not model.info.several_emotions
         self._today = today
+        self._examples = examples
         self._completeness = Completeness(slot_specs)
         find_slots("one", self._specs, SlotContext(today()))
 
@@ -100,32 +107,49 @@ class HeadsUnderstanding:
         completion = self._completeness.read(text, context, at)
         if not text.strip():
             return Understood(OUT_OF_SCOPE, 0.0, complete=completion.probability, ruled=completion.ruled)
-        slots = find_slots(text, self._specs, at)
-        ranking, intent, confidence = self._classify(text)
-        intent, confidence = self._in_context(text, context, slots, intent, confidence)
-        rest = tuple(row for row in ranking if row[0] != intent)
-        ranking = tuple(sorted(((intent, confidence), *rest), key=lambda row: row[0] != intent))
-        emotion = self._emotion.read(text)
-        return Understood(intent, confidence, ranking, slots, emotion, completion.probability, completion.ruled)
+        whole, best = self._classify(text)
+        slots = self._with_seen(text, find_slots(text, self._specs, at), whole.spans)
+        intent, confidence = self._in_context(text, context, slots, best.intent, best.confidence)
+        rest = tuple(row for row in best.ranking if row[0] != intent)
+        ranking: Ranking = tuple(sorted(((intent, confidence), *rest), key=lambda row: row[0] != intent))
+        emotion = _emotion_of(whole) if self._feels else self._emotion.read(text)
+        nearest = self._examples.nearest(best.vector, BRIEF) if self._examples is not None else ()
+        return Understood(
+            intent,
+            confidence,
+            ranking,
+            slots,
+            emotion,
+            completion.probability,
+            completion.ruled,
+            nearest=tuple((near.text, near.label, round(near.similarity, 3)) for near in nearest),
+        )
 
-    def _classify(self, text: str) -> tuple[Ranking, str, float]:
-        """The whole turn, or that sentence of it which asks most clearly for something; later ones win ties."""
+    def _classify(self, text: str) -> tuple[Reading, Reading]:
+        """Readings of the whole turn, and of what of it asks most clearly for something; later sentences win ties."""
         clauses = _clauses(text)
-        texts = [text, *clauses] if len(clauses) > 1 else [text]
-        rankings = self._head.rank(features(texts, self._encoder))
-        best = rankings[0]
-        intent, confidence = self._head.decide(best)
-        weight = _weight(intent, confidence)
-        for ranking in rankings[1:]:
-            named, sure = self._head.decide(ranking)
-            if _weight(named, sure) >= weight:
-                best, intent, confidence, weight = ranking, named, sure, _weight(named, sure)
-        return best, intent, confidence
+        readings = self._model.read([text, *clauses] if len(clauses) > 1 else [text])
+        best = readings[0]
+        weight = _weight(best.intent, best.confidence)
+        for reading in readings[1:]:
+            if _weight(reading.intent, reading.confidence) >= weight:
+                best, weight = reading, _weight(reading.intent, reading.confidence)
+        return readings[0], best
+
+    def _with_seen(self, text: str, slots: tuple[Slot, ...], spans: Sequence[FoundSpan]) -> tuple[Slot, ...]:
+        """What the parsers found, and what the model takes for values of `text` slots, which have no parser."""
+        free = {spec.name for spec in self._specs if spec.type == "text"}
+        seen = []
+        for span in spans:
+            if span.name in free and span.probability >= _SURE_SPAN:
+                raw = text[span.start : span.end]
+                seen.append(Slot(span.name, raw, raw, (span.start, span.end), span.probability))
+        return tuple(sorted((*slots, *seen), key=lambda slot: slot.span)) if seen else slots
 
     def _in_context(
         self, text: str, context: UnderstandingContext, slots: Sequence[Slot], intent: str, confidence: float
     ) -> tuple[str, float]:
-        labels = self._head.labels
+        labels = self._labels
         clear = intent not in SOCIAL | {OUT_OF_SCOPE, GIVE_INFORMATION} and confidence >= _CLEAR
         values = [slot for slot in slots if not isinstance(slot.value, bool)]
         asked = [slot for slot in values if slot.name in context.expected_slots and slot.confidence > 0]
@@ -158,3 +182,8 @@ def _weight(intent: str, confidence: float) -> float:
     if intent in SOCIAL:
         return 0.1 * confidence
     return confidence * (0.5 if intent == GIVE_INFORMATION else 1.1 if intent == HUMAN else 1.0)
+
+
+def _emotion_of(reading: Reading) -> TextEmotion:
+    label = max(reading.emotions, key=lambda name: reading.emotions[name])
+    return TextEmotion(label, dict(reading.emotions))

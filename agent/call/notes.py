@@ -18,6 +18,7 @@ from agent.learning.shadow import EVENT as SHADOW_EVENT
 from agent.learning.shadow import SettledTurn
 from agent.records.contracts import ActionRecord, CallRecord, TurnRecord
 from models.contracts import UnderstandingContext
+from models.fusion import fuse
 
 LOUD = 3
 """Faults of one code logged in full; of more, every hundredth: a hostile client must not fill the disk."""
@@ -78,6 +79,8 @@ class Notes:
         emotion: dict[str, Any] = {"words": understood.emotion.label}
         if voice is not None:
             emotion |= {"voice": voice.label, "anger": round(voice.anger, 3), "activation": round(voice.activation, 3)}
+        both = fuse(understood.emotion, voice)
+        emotion |= {"both": both.label, "both_angry": round(both.anger, 3)}
         self.emotions = [known for known in self.emotions if known["turn"] != turn.number]
         self.emotions.append({"turn": turn.number, **emotion})
         text = turn.text if turn.dtmf is None else f"[keys {turn.dtmf}]"
@@ -92,7 +95,10 @@ class Notes:
                 confidence=round(understood.confidence, 3),
                 slots={slot.name: slot.value for slot in understood.slots},
                 emotion=emotion,
-                reasons={"ranking": [[name, round(chance, 3)] for name, chance in understood.ranking[:3]]},
+                reasons={
+                    "ranking": [[name, round(chance, 3)] for name, chance in understood.ranking[:3]],
+                    **({"nearest": [list(near) for near in understood.nearest]} if understood.nearest else {}),
+                },
                 model=understood.model or None,
             )
         )

@@ -34,7 +34,7 @@ from models.registry import BUILT_IN, Registry, UnknownVersion
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
 from models.text_model_open import open_text_model
-from models.understanding import HeadsUnderstanding
+from models.understanding import TurnUnderstanding
 
 _BAR = 20
 """Cells of the longest bar."""
@@ -88,7 +88,7 @@ def explain(
         assert text is not None
         if decided is None:
             context = UnderstandingContext(tuple(expects or ()), yes_no, chosen.manner.language)
-            decided = _understood(text, choice, chosen, encoder, context, notes)
+            decided = _understood(text, choice, chosen, encoder, context)
         found = explain_text(choice.model, text, _examples(opener, choice, model, notes), nearest, decided)
     except (CallNotFound, DatabaseError, FileError, ModelError, SQLAlchemyError, OSError, ValueError) as error:
         message = error.args[0] if isinstance(error, CallNotFound) else error
@@ -159,19 +159,15 @@ def _understood(
     domain: Domain,
     encoder: SentenceEncoder,
     context: UnderstandingContext,
-    notes: list[str],
-) -> Decided | None:
-    """What the rules of the dialogue make of the text where `context` is asked; None where a network alone speaks."""
+) -> Decided:
+    """What the rules of the dialogue make of the text where `context` is asked."""
     unknown = sorted(set(context.expected_slots) - set(domain.slots))
     if unknown:
         known = ", ".join(sorted(domain.slots))
         raise ValueError(f"--expects {unknown[0]}: {domain.name} has no such slot; there are: {known}")
-    if choice.head is None:
-        notes.append("what the model alone says; the rules of what was asked are not applied")
-        return None
     specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
-    emotion = TextEmotionModel(encoder)
-    understanding = HeadsUnderstanding(encoder, choice.head, specs, emotion, lambda: datetime.now(UTC).date())
+    emotion = TextEmotionModel(encoder, language=domain.manner.language)
+    understanding = TurnUnderstanding(choice.model, specs, emotion, lambda: datetime.now(UTC).date())
     return Decided.of(understanding.understand(text, context))
 
 

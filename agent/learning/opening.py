@@ -13,10 +13,11 @@ from agent.dialogue.domain import Domain
 from models.contracts import OUT_OF_SCOPE, Encoder
 from models.encoder import SentenceEncoder
 from models.errors import ModelError
+from models.explain import ExamplesIndex
 from models.heads import IntentHead, load_head
 from models.registry import EMBEDDED, HEAD, Registry
 from models.store import OURS
-from models.text_model import Member, ModelInfo, TextModel, read_info
+from models.text_model import EXAMPLES_FILE, Member, ModelInfo, TextModel, read_info
 from models.text_model_open import AveragedModel, open_text_model
 from models.training.heads import cached_intent_head, generic_out_of_scope
 
@@ -30,13 +31,15 @@ log = logging.getLogger(__name__)
 class Choice:
     """A version that was opened. version: what it is; problem: why that is not the one asked for, None where it is.
 
-    head: the intent head, where the version is one head over the frozen encoder.
+    head: the intent head, where the version is one head over the frozen encoder. examples: what it was trained on,
+    where that is kept.
     """
 
     model: TextModel
     version: str
     head: IntentHead | None = None
     problem: str | None = None
+    examples: ExamplesIndex | None = None
 
 
 class Opener:
@@ -72,7 +75,11 @@ class Opener:
         """
         examples, outside = examples_of(self.domain)
         head = cached_intent_head(self._cache, examples, outside, self.encoder, self.encoder_id)
-        return Choice(head_model(head, self.encoder, self.head_info(head, HEAD)), HEAD, head, problem)
+        model = head_model(head, self.encoder, self.head_info(head, HEAD))
+        rows = [(text, name) for name, texts in {**examples, OUT_OF_SCOPE: outside}.items() for text in texts]
+        vectors = self.encoder.encode([text for text, _ in rows])
+        index = ExamplesIndex([text for text, _ in rows], [name for _, name in rows], vectors)
+        return Choice(model, HEAD, head, problem, index)
 
     def head_info(self, head: IntentHead, version: str, content: str | None = None) -> ModelInfo:
         """The description of a version that is `head` alone."""
@@ -115,7 +122,8 @@ class Opener:
             saved, _ = load_head(folder / members[0].file)
             saved = replace(saved, temperature=saved.temperature * model.info.temperature)
             head = IntentHead(saved, model.info.threshold)
-        return Choice(model, version, head)
+        examples = ExamplesIndex.load(folder) if (folder / EXAMPLES_FILE).is_file() else None
+        return Choice(model, version, head, examples=examples)
 
     def open_current(self) -> tuple[Choice, str]:
         """What a server starts with, and the version chosen in the registry.

@@ -22,8 +22,10 @@ SLOT_TYPES: Mapping[str, Parser] = {
     "digits": digits.parse,
     "choice": choice.parse,
     "yes_no": yes_no.parse,
+    "text": lambda text, spec, context: [],
 }
-"""Every type a domain may declare, in the order in which they claim characters."""
+"""Every type a domain may declare, in the order in which they claim characters. `text` has no parser: its values are
+words that a fine-tuned model takes for one (`models.understanding`)."""
 
 _OPTIONS = {
     "digits": {"min_length", "max_length"},

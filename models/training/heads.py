@@ -45,7 +45,8 @@ _OUTSIDE_WEIGHT = 1.5
 """All out-of-scope examples together weigh at most as much as this many average intents."""
 
 
-def _fit(vectors: Vectors, labels: npt.NDArray[np.str_], seed: int) -> LinearHead:
+def fit_head(vectors: Vectors, labels: npt.NDArray[np.str_], seed: int) -> LinearHead:
+    """Logistic regression on vectors[n, width]; out-of-scope examples together weigh little more than an intent."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -66,20 +67,20 @@ def _held_out_scores(vectors: Vectors, labels: npt.NDArray[np.str_], seed: int) 
     names = tuple(sorted(set(labels.tolist())))
     scores = np.full((len(labels), len(names)), -50.0, dtype=np.float32)
     for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(vectors, labels):
-        head = _fit(vectors[train], labels[train], seed)
+        head = fit_head(vectors[train], labels[train], seed)
         columns = [names.index(label) for label in head.labels]
         scores[np.ix_(test, columns)] = vectors[test] @ head.weights.T + head.bias
     return scores, names
 
 
-def _temperature(scores: Vectors, truth: npt.NDArray[np.int64]) -> float:
+def best_temperature(scores: Vectors, truth: npt.NDArray[np.int64]) -> float:
     """The temperature with the least held-out log loss (Guo et al. 2017)."""
     rows = np.arange(len(truth))
     losses = [-np.log(softmax(scores / t)[rows, truth] + 1e-12).mean() for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
-def _threshold(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.int64], outside: int) -> float:
+def best_threshold(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.int64], outside: int) -> float:
     """The highest P(best intent) to ask for that costs few held-out in-scope examples that were right."""
     inside = np.delete(probabilities, outside, axis=1)
     best = inside.max(axis=1)
@@ -109,9 +110,9 @@ def train_intent_head(
     labels = np.array([name for _, name in rows])
     scores, names = _held_out_scores(vectors, labels, seed)
     truth = np.array([names.index(label) for label in labels], dtype=np.int64)
-    temperature = _temperature(scores, truth)
-    threshold = _threshold(softmax(scores / temperature), truth, names.index(OUT_OF_SCOPE))
-    head = _fit(vectors, labels, seed)
+    temperature = best_temperature(scores, truth)
+    threshold = best_threshold(softmax(scores / temperature), truth, names.index(OUT_OF_SCOPE))
+    head = fit_head(vectors, labels, seed)
     return IntentHead(LinearHead(head.labels, head.weights, head.bias, temperature), threshold)
 
 

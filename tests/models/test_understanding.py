@@ -9,8 +9,10 @@ from models.contracts import OUT_OF_SCOPE, UnderstandingContext
 from models.encoder import SentenceEncoder
 from models.slots import slot_specs
 from models.text_emotion import TextEmotionModel
+from models.text_model import ModelInfo
+from models.text_model_open import AveragedModel
 from models.training.heads import cross_validate, generic_out_of_scope, train_intent_head
-from models.understanding import SOCIAL, HeadsUnderstanding
+from models.understanding import SOCIAL, TurnUnderstanding
 
 SHOP = Path(__file__).parents[2] / "configs" / "domains" / "shop" / "intents.yaml"
 INTENTS = {
@@ -32,13 +34,13 @@ def encoder() -> SentenceEncoder:
 
 
 @pytest.fixture(scope="module")
-def understanding(shop: dict[str, Any], encoder: SentenceEncoder) -> HeadsUnderstanding:
+def understanding(shop: dict[str, Any], encoder: SentenceEncoder) -> TurnUnderstanding:
     examples = {name: intent["examples"] for name, intent in shop["intents"].items()}
     outside = [*shop["out_of_scope"]["examples"], *generic_out_of_scope()]
     head = train_intent_head(examples, outside, encoder)
-    return HeadsUnderstanding(
-        encoder, head, slot_specs(shop["slots"]), TextEmotionModel(encoder), lambda: date(2026, 5, 6)
-    )
+    info = ModelInfo("shop", "test", "head", encoder.identity, intents=head.labels, threshold=head.threshold)
+    model = AveragedModel(info, (), ((head.head, 1.0),), encoder)
+    return TurnUnderstanding(model, slot_specs(shop["slots"]), TextEmotionModel(encoder), lambda: date(2026, 5, 6))
 
 
 def test_the_shop_declares_what_its_intents_use(shop: dict[str, Any]) -> None:
@@ -107,7 +109,7 @@ ORDER = ("order_number",)
     ],
 )
 def test_intents_in_context(
-    understanding: HeadsUnderstanding, text: str, expected: tuple[str, ...], yes_no: bool, intent: str
+    understanding: TurnUnderstanding, text: str, expected: tuple[str, ...], yes_no: bool, intent: str
 ) -> None:
     understood = understanding.understand(text, UnderstandingContext(expected, yes_no))
     assert understood.intent == intent
@@ -115,7 +117,7 @@ def test_intents_in_context(
     assert 0.0 <= understood.confidence <= 1.0
 
 
-def test_slots_come_with_the_intent(understanding: HeadsUnderstanding) -> None:
+def test_slots_come_with_the_intent(understanding: TurnUnderstanding) -> None:
     understood = understanding.understand("cancel order four two seven three one, no sorry, three two")
     slot = understood.slot("order_number")
     assert slot is not None
@@ -123,7 +125,7 @@ def test_slots_come_with_the_intent(understanding: HeadsUnderstanding) -> None:
     assert understood.intent == "cancel_order"
 
 
-def test_answer_beside_another_request_is_kept(understanding: HeadsUnderstanding) -> None:
+def test_answer_beside_another_request_is_kept(understanding: TurnUnderstanding) -> None:
     understood = understanding.understand("Yeah, but can I talk to a person?", UnderstandingContext(asked_yes_no=True))
     slot = understood.slot("yes_no")
     assert slot is not None
@@ -131,12 +133,12 @@ def test_answer_beside_another_request_is_kept(understanding: HeadsUnderstanding
 
 
 @pytest.mark.parametrize("text", ["", "   "])
-def test_nothing_said_is_out_of_scope_without_confidence(understanding: HeadsUnderstanding, text: str) -> None:
+def test_nothing_said_is_out_of_scope_without_confidence(understanding: TurnUnderstanding, text: str) -> None:
     understood = understanding.understand(text)
     assert (understood.intent, understood.confidence) == (OUT_OF_SCOPE, 0.0)
 
 
-def test_emotion_and_completeness_ride_along(understanding: HeadsUnderstanding) -> None:
+def test_emotion_and_completeness_ride_along(understanding: TurnUnderstanding) -> None:
     angry = understanding.understand("this is the third time I call, this is ridiculous")
     assert angry.emotion.label == "angry"
     cut = understanding.understand("my order number is")
@@ -149,7 +151,7 @@ def test_social_acts_are_intents_of_the_shop() -> None:
 
 
 @pytest.mark.parametrize("text", ["?!", "...", "12", "a" * 5000, "漢字です", "uh", "\x00", "🙂"])
-def test_odd_texts_are_understood_as_something(understanding: HeadsUnderstanding, text: str) -> None:
+def test_odd_texts_are_understood_as_something(understanding: TurnUnderstanding, text: str) -> None:
     understood = understanding.understand(text, UnderstandingContext(("order_number", "email"), True))
     assert 0.0 <= understood.confidence <= 1.0
     assert 0.0 <= understood.complete <= 1.0

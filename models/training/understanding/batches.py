@@ -23,7 +23,11 @@ IGNORED = -100
 _POOL = 50
 """Batches are drawn from this many together, sorted by length: little padding, still mixed."""
 
-Rewrite = Callable[[Example, random.Random], Example]
+_GROUP = 4
+"""Examples of one intent in a batch of few-shot training, where there are as many."""
+
+Rewrite = Callable[[Example, int], Example]
+"""Gives the form of an example that is read in an epoch; the same whenever it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,12 @@ class Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__slots__))
 
 
+def batches_in(examples: int, recipe: Recipe) -> int:
+    """How many batches an epoch of so many examples has."""
+    drawn = examples * recipe.few_shot_pairs // _GROUP if recipe.few_shot else examples
+    return max(1, -(-drawn // recipe.batch_size))
+
+
 class Batcher:
     """Cuts examples into batches, the same for a seed and epoch however training was interrupted."""
 
@@ -57,16 +67,23 @@ class Batcher:
         self._emotions = {name: n for n, name in enumerate(labels.emotions)}
 
     def epoch(
-        self, examples: Sequence[Example], epoch: int, rewrite: Rewrite | None = None, process: int = 0, processes: int = 1
+        self,
+        examples: Sequence[Example],
+        epoch: int,
+        rewrite: Rewrite | None = None,
+        process: int = 0,
+        processes: int = 1,
     ) -> Iterator[Batch]:
         """Batches of all examples in random order; with several processes, every one gets as many as the others."""
         rng = random.Random(f"{self._recipe.seed}/{epoch}")
         if rewrite is not None:
-            examples = [rewrite(example, rng) for example in examples]
-        order = list(range(len(examples)))
-        rng.shuffle(order)
+            examples = [rewrite(example, epoch) for example in examples]
         size = self._recipe.batch_size
-        cut = []
+        cut: list[list[int]] = []
+        if self._recipe.few_shot:
+            cut = self._grouped(examples, rng)
+        order = [] if cut else list(range(len(examples)))
+        rng.shuffle(order)
         for start in range(0, len(order), size * _POOL):
             pool = sorted(order[start : start + size * _POOL], key=lambda row: len(examples[row].text))
             cut += [pool[at : at + size] for at in range(0, len(pool), size)]
@@ -74,6 +91,23 @@ class Batcher:
         cut += cut[: -len(cut) % processes]
         for rows in cut[process::processes]:
             yield self.batch([examples[row] for row in rows], rows)
+
+    def _grouped(self, examples: Sequence[Example], rng: random.Random) -> list[list[int]]:
+        """Batches in which every intent drawn comes several times: what few-shot training contrasts."""
+        by_intent: dict[str, list[int]] = {}
+        for row, example in enumerate(examples):
+            if example.intent is not None:
+                by_intent.setdefault(example.intent, []).append(row)
+        names = sorted(by_intent)
+        if not names:
+            return []
+        cut = []
+        for _ in range(batches_in(len(examples), self._recipe)):
+            rows: list[int] = []
+            for name in rng.sample(names, min(len(names), self._recipe.batch_size // _GROUP)):
+                rows += rng.sample(by_intent[name], min(_GROUP, len(by_intent[name])))
+            cut.append(rows)
+        return cut
 
     def ordered(self, examples: Sequence[Example], size: int = 128) -> Iterator[Batch]:
         """Batches by length, for measuring; `rows` says where each example stood."""
@@ -101,9 +135,7 @@ class Batcher:
             known = [self._emotions[name] for name in example.emotions if name in self._emotions]
             for emotion in known:
                 emotions[n, emotion] = 1.0
-        weights = [
-            e.weight * (self._recipe.outside_weight if e.intent == OUT_OF_SCOPE else 1.0) for e in examples
-        ]
+        weights = [e.weight * (self._recipe.outside_weight if e.intent == OUT_OF_SCOPE else 1.0) for e in examples]
         return Batch(
             encoded["input_ids"],
             encoded["attention_mask"],

@@ -94,8 +94,8 @@ class UnderstandingNetwork(nn.Module):
         return out
 
 
-def build(recipe: Recipe, labels: Labels) -> tuple[UnderstandingNetwork, Any]:
-    """The network a recipe asks for, and its tokenizer.
+def build(recipe: Recipe, labels: Labels, steps: int = 1) -> tuple[UnderstandingNetwork, Any]:
+    """The network a recipe asks for, and its tokenizer; AdaLoRA plans its ranks over `steps`.
 
     Raises:
         ModelMissing: there is no such encoder here.
@@ -108,6 +108,8 @@ def build(recipe: Recipe, labels: Labels) -> tuple[UnderstandingNetwork, Any]:
         encoder = AutoModel.from_pretrained(where, attn_implementation="sdpa", dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ModelMissing(f"there is no encoder {recipe.base!r} here ({str(error).splitlines()[0]})") from error
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
     width = int(encoder.config.hidden_size)
     prefix = 0
     if recipe.freeze_embeddings or recipe.method != "full":
@@ -116,20 +118,20 @@ def build(recipe: Recipe, labels: Labels) -> tuple[UnderstandingNetwork, Any]:
         encoder.requires_grad_(False)
         prefix = recipe.prefix_tokens
     elif recipe.method in {"lora", "adalora"}:
-        encoder = _adapted(encoder, recipe)
+        encoder = _adapted(encoder, recipe, steps)
     return UnderstandingNetwork(encoder, width, labels, recipe.dropout, prefix), tokenizer
 
 
-def _adapted(encoder: Any, recipe: Recipe) -> Any:
+def _adapted(encoder: Any, recipe: Recipe, steps: int) -> Any:
     from peft import AdaLoraConfig, LoraConfig, get_peft_model
 
     common: dict[str, Any] = {"lora_alpha": recipe.lora_alpha, "lora_dropout": 0.05, "target_modules": "all-linear"}
     if recipe.method == "lora":
         return get_peft_model(encoder, LoraConfig(r=recipe.lora_rank, **common))
-    # The total is set by the trainer, which knows the number of steps.
-    return get_peft_model(
-        encoder, AdaLoraConfig(init_r=recipe.lora_rank + recipe.lora_rank // 2, target_r=recipe.lora_rank, **common)
-    )
+    ranks = {"init_r": recipe.lora_rank + recipe.lora_rank // 2, "target_r": recipe.lora_rank}
+    # Ranks are cut between the first tenth and the last third of the steps, which settles what is left.
+    plan = {"total_step": steps, "tinit": steps // 10, "tfinal": steps // 3, "deltaT": max(1, steps // 100)}
+    return get_peft_model(encoder, AdaLoraConfig(**ranks, **plan, **common))
 
 
 def merged(network: UnderstandingNetwork) -> UnderstandingNetwork:

@@ -79,14 +79,15 @@ class Recipe(BaseModel):
     """Norm of that move."""
     pgd_steps: Count = 3
     """Moves of `pgd`, each a third of the whole."""
-    contrastive: NotNegative = 0.0
-    """Weight of a supervised contrastive loss on vectors (Khosla et al. 2020); parts close intents."""
+    contrastive: NotNegative = 0.3
+    """Weight of a supervised contrastive loss on vectors (Khosla et al. 2020); parts close intents: CLINC150's validation
+    96.5 -> 97.5 %, Banking77's held-out training data 93.1 -> 93.5 %."""
     contrastive_temperature: Positive = 0.1
     consistency: NotNegative = 0.0
     """Weight of the divergence between two passes with different dropout (R-Drop, Liang et al. 2021); doubles time."""
-    noise: Share = 0.2
+    noise: Share = 0.1
     """Share of training texts that are read, in each epoch, as a recognizer might have written them."""
-    paraphrase: Share = 0.1
+    paraphrase: Share = 0.0
     """Share that is reworded by synonyms and request patterns."""
     few_shot: bool | None = None
     """Contrastive pairs first, heads after (SetFit, Tunstall et al. 2022). None: where intents have at most 20 examples
@@ -103,8 +104,9 @@ class Recipe(BaseModel):
     """Virtual tokens before every text."""
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 96
     """Longer texts are cut at their end; the longest caller turns have about 80."""
-    head_member: Share = 0.0
-    """Weight of a frozen-encoder head averaged into the result; it errs elsewhere than the network."""
+    head_member: Share = 0.5
+    """Weight of a frozen-encoder head averaged into the result. It errs elsewhere than the network: together 94.3 % on
+    Banking77's held-out training data, where the network has 93.5 % and the head 92.4 %."""
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 0
     """Threads of torch; 0 leaves it to torch."""

@@ -24,7 +24,7 @@ from torch import Tensor
 from models.contracts import OUT_OF_SCOPE
 from models.errors import ModelError
 from models.training.examples import DataError, Example
-from models.training.understanding.batches import Batch, Batcher, Rewrite, class_weights
+from models.training.understanding.batches import Batch, Batcher, Rewrite, batches_in, class_weights
 from models.training.understanding.losses import Targets, adversarial_pass, divergence, loss
 from models.training.understanding.measuring import Figures, Outcome, figures
 from models.training.understanding.network import Labels, UnderstandingNetwork, build, groups
@@ -66,6 +66,8 @@ class Trained:
     figures: Figures
     epochs: int
     history: list[Mapping[str, float]] = field(default_factory=list)
+    writes: bool = True
+    """Whether this process of the run is the one that writes the version."""
 
 
 def labels_of(examples: Sequence[Example]) -> Labels:
@@ -92,7 +94,7 @@ def train(
     rewrite: Rewrite | None = None,
     teachers: np.ndarray | None = None,
     watch: Watch | None = None,
-    initial: Mapping[str, Tensor] | None = None,
+    wandb: bool = False,
 ) -> Trained:
     """Fine-tune; goes on from the checkpoint in `work` where there is one of the same recipe and data.
 
@@ -101,7 +103,7 @@ def train(
         rewrite: gives a noisy or reworded form of an example, drawn anew in each epoch.
         teachers: float[len(train_examples), intents], log-probabilities to learn besides the labels.
         watch: told of every step and epoch.
-        initial: parameters of the encoder to begin with instead of the base's (few-shot training makes them).
+        wandb: log to Weights & Biases as well.
 
     Raises:
         DataError: the examples cannot be learnt.
@@ -112,22 +114,22 @@ def train(
     if recipe.workers:
         torch.set_num_threads(recipe.workers)
     set_seed(recipe.seed)
-    accelerator = Accelerator(mixed_precision=_precision(recipe), step_scheduler_with_optimizer=False)
-    network, tokenizer = build(recipe, labels)
-    if initial is not None:
-        network.encoder.load_state_dict(initial)
-    batcher = Batcher(tokenizer, labels, recipe)
+    # Without cpu=True, processes that torchrun starts on a machine without a GPU would each train alone.
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision=_precision(recipe), step_scheduler_with_optimizer=False
+    )
     processes = accelerator.num_processes
-    per_epoch = math.ceil(len(train_examples) / recipe.batch_size / processes)
+    per_epoch = math.ceil(batches_in(len(train_examples), recipe) / accelerator.num_processes)
     steps = max(1, recipe.epochs * math.ceil(per_epoch / recipe.accumulate))
-    _tell_adalora(network, recipe, steps)
+    network, tokenizer = build(recipe, labels, steps)
+    batcher = Batcher(tokenizer, labels, recipe)
     optimizer = torch.optim.AdamW(groups(network, recipe))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe))
     model, optimizer = accelerator.prepare(network, optimizer)
     state = _State(recipe, work, network, optimizer, schedule, train_examples)
     state.resume()
     targets = _targets(train_examples, labels, recipe, teachers).to(accelerator.device)
-    logs = _Logs(work) if accelerator.is_main_process else None
+    logs = _Logs(work, recipe if wandb else None) if accelerator.is_main_process else None
     average = _Average(network, recipe.average) if recipe.average else None
     try:
         for epoch in range(state.epoch, recipe.epochs):
@@ -139,7 +141,9 @@ def train(
                 batch = batch.to(accelerator.device)
                 losses = _accumulate(accelerator, model, network, batch, recipe, targets)
                 if not all(math.isfinite(value) for value in losses.values()):
-                    raise TrainingFailed(_not_a_number(losses, epoch, number, schedule.get_last_lr()[0], train_examples, batch))
+                    raise TrainingFailed(
+                        _not_a_number(losses, epoch, number, schedule.get_last_lr()[0], train_examples, batch)
+                    )
                 state.batch = number + 1
                 if state.batch % recipe.accumulate and state.batch != per_epoch:
                     continue
@@ -163,7 +167,7 @@ def train(
             with _weights_of(average, network):
                 outcome = predict(network, batcher, validation, accelerator.device, recipe)
                 found = figures(outcome, validation, labels)
-                state.keep_if_better(found, epoch)
+                state.keep(found, epoch, always=not recipe.patience)
             accelerator.wait_for_everyone()
             report = Step(state.step, steps, epoch, {}, schedule.get_last_lr()[0], found)
             if logs is not None:
@@ -177,10 +181,14 @@ def train(
     finally:
         if logs is not None:
             logs.close()
+    # What `prepare` wrapped around the network's forward pass must not be exported with it.
+    network = accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     network.load_state_dict(state.best)
     network = network.to("cpu").float().eval()
     outcome = predict(network, batcher, validation, torch.device("cpu"), recipe)
-    return Trained(network, tokenizer, labels, outcome, figures(outcome, validation, labels), state.best_epoch + 1, state.history)
+    found = figures(outcome, validation, labels)
+    writes = accelerator.is_main_process
+    return Trained(network, tokenizer, labels, outcome, found, state.best_epoch + 1, state.history, writes)
 
 
 def predict(
@@ -245,13 +253,6 @@ def _orthogonality(network: UnderstandingNetwork, weight: float = 0.5) -> Tensor
     return weight * penalty / max(1, count)
 
 
-def _tell_adalora(network: UnderstandingNetwork, recipe: Recipe, steps: int) -> None:
-    if recipe.method == "adalora":
-        config = network.encoder.peft_config["default"]  # type: ignore[union-attr,index]
-        config.total_step, config.tinit, config.tfinal = steps, max(1, steps // 10), max(1, steps // 3)
-        config.deltaT = max(1, steps // 100)
-
-
 def _precision(recipe: Recipe) -> str:
     if recipe.precision != "auto":
         return {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[recipe.precision]
@@ -282,9 +283,7 @@ class _Prepared:
         return Targets(**values)
 
 
-def _targets(
-    examples: Sequence[Example], labels: Labels, recipe: Recipe, teachers: np.ndarray | None
-) -> _Prepared:
+def _targets(examples: Sequence[Example], labels: Labels, recipe: Recipe, teachers: np.ndarray | None) -> _Prepared:
     intents = Counter(e.intent for e in examples if e.intent is not None)
     emotions = Counter(name for e in examples for name in e.emotions)
     several = recipe.several_emotions
@@ -350,10 +349,16 @@ class _weights_of:  # noqa: N801
 
 
 class _Logs:
-    """Scalars for TensorBoard."""
+    """Scalars for TensorBoard, and for Weights & Biases where asked."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, run: Recipe | None) -> None:
         from torch.utils.tensorboard import SummaryWriter
+
+        self._run: Any = None
+        if run is not None:
+            import wandb
+
+            self._run = wandb.init(project="callagent-understanding", config=run.model_dump(mode="json"), dir=str(work))
 
         self._writer = SummaryWriter(str(work / "logs"))  # type: ignore[no-untyped-call]
 
@@ -365,8 +370,17 @@ class _Logs:
         for name, value in (step.figures.values if step.figures else {}).items():
             self._writer.add_scalar(f"validation/{name}", value, step.step)  # type: ignore[no-untyped-call]
 
+        if self._run is not None:
+            scalars = {f"loss/{name}": value for name, value in step.losses.items()}
+            scalars |= {
+                f"validation/{name}": value for name, value in (step.figures.values if step.figures else {}).items()
+            }
+            self._run.log(scalars, step=step.step)
+
     def close(self) -> None:
         """Write what is buffered."""
+        if self._run is not None:
+            self._run.finish()
         self._writer.close()  # type: ignore[no-untyped-call]
 
 
@@ -386,10 +400,10 @@ class _State:
         content = json.dumps([recipe.model_dump(mode="json"), [(e.text, e.intent, e.emotions) for e in examples]])
         self._key = f"{hash_of(content)}"
 
-    def keep_if_better(self, found: Figures, epoch: int) -> None:
-        """Keep the weights of the best epoch; without validation data, of the last."""
+    def keep(self, found: Figures, epoch: int, always: bool) -> None:
+        """Keep the weights of the best epoch, or `always` of the last; equal scores take the later one."""
         self.history.append(found.values)
-        if found.score > self.best_score or not self.best:
+        if always or found.score >= self.best_score or not self.best:
             self.best_score, self.best_epoch = found.score, epoch
             self.best = {name: value.detach().cpu().clone() for name, value in self._parts[0].state_dict().items()}
 
