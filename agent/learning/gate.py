@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.contracts import OUT_OF_SCOPE
 from models.evaluation.bootstrap import bootstrap, interval
 from models.text_model import TextModel
 from models.training.examples import Example
@@ -74,15 +73,3 @@ def refusals(comparisons: Sequence[Comparison], allowed_drop: float = ALLOWED_DR
             allowed = f"{limit:g} allowed" if comparison.old else "new labels must not fall"
             found.append(f"{comparison.name} falls by {lost:.1f} points ({texts} of {comparison.n} texts); {allowed}")
     return found
-
-
-def confused(model: TextModel, examples: Sequence[Example]) -> Mapping[tuple[str, str], int]:
-    """How often each (meant, understood) pair of intents was confused, for reports."""
-    pairs: dict[tuple[str, str], int] = {}
-    for start in range(0, len(examples), _BATCH):
-        batch = examples[start : start + _BATCH]
-        for example, reading in zip(batch, model.read([example.text for example in batch]), strict=True):
-            if reading.intent != example.intent:
-                pair = (example.intent or OUT_OF_SCOPE, reading.intent)
-                pairs[pair] = pairs.get(pair, 0) + 1
-    return dict(sorted(pairs.items(), key=lambda row: (-row[1], row[0])))

@@ -1,6 +1,7 @@
 """The commands that learn from calls: on a real database, with a domain and an encoder of the tests."""
 
 import asyncio
+import errno
 import json
 import logging
 from pathlib import Path
@@ -271,6 +272,21 @@ def test_wrong_versions_are_refused_with_those_there_are(agent, tmp_path) -> Non
     assert agent("models", "rollback").exit_code == 1
     assert agent("models", "shadow").exit_code == 2
     assert agent("models", "shadow", "v1", "--off").exit_code == 2
+
+
+def test_domain_and_database_are_chosen_and_a_full_disk_is_told(agent, tmp_path, monkeypatch) -> None:
+    three_calls(tmp_path)
+    elsewhere = agent("label", "--domain", "shop", "--database", f"sqlite:///{tmp_path}/none.db")
+    assert elsewhere.exit_code == 1
+    assert "there is no database at" in elsewhere.stderr
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("models.registry.os.fsync", full)
+    result = agent("models", "use", "head", "--domain", "shop")
+    assert result.exit_code == 1
+    assert "No space left on device; free some space: nothing was changed" in result.stderr
 
 
 def test_a_version_out_of_use_is_removed(agent, tmp_path) -> None:

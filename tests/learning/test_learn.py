@@ -33,7 +33,7 @@ from models.encoder import normalise
 from models.errors import ModelDamaged, ModelError
 from models.registry import HEAD, Registry
 from models.text_model import Reading
-from models.text_model_open import write_sums
+from models.text_model_open import AveragedModel, write_sums
 from models.training.examples import Example
 from models.training.readers import read_examples
 
@@ -292,6 +292,36 @@ def test_damaged_test_sets_are_named(learning: Learning) -> None:
     (folder / heldout.FILE).write_text('{"text": "x", "intent": "return_order", "note": "n"}\nnot json\n')
     with pytest.raises(ModelDamaged, match=r"heldout.jsonl:2: not a held-out example"):
         learning.run(labels(SCRAP, "cancel_order"))
+
+
+def test_test_sets_that_cannot_be_read_or_written_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heldout.write_sets(tmp_path, {"kept": (Example("a", "x"), Example("b", "gone"))})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(heldout.os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            heldout.write_sets(tmp_path, {})
+    assert heldout.read_sets(tmp_path, ["x"]) == {"kept": (Example("a", "x"),)}
+    assert [path.name for path in tmp_path.iterdir()] == [heldout.FILE]
+    (tmp_path / heldout.FILE).write_bytes(b"caf\xe9")
+    with pytest.raises(ModelDamaged, match="not UTF-8; restore it"):
+        heldout.read_sets(tmp_path, ["x"])
+
+
+def test_without_a_trainer_of_its_method_the_version_in_force_is_the_measure(learning: Learning) -> None:
+    choice, _ = learning.opener.open_current()
+    info = replace(choice.model.info, method="full")
+    other = replace(choice, model=AveragedModel(info, (), ((choice.head.head, 1.0),), learning.encoder))
+    with pytest.raises(LearnError, match="method 'full' is not there"):
+        learn(learning.opener, other, labels(SCRAP, "cancel_order"), {}, Wanted(), NOW)
+    trainers = {"head": HeadTrainer(learning.opener)}
+    learned = learn(learning.opener, other, labels(SCRAP, "cancel_order"), trainers, Wanted(method="head"), NOW, True)
+    row = next(row for row in learned.comparisons if row.name == heldout.DOMAIN_SET)
+    examples = make_plan(learning.opener, choice, labels(SCRAP, "cancel_order"), Wanted()).old[heldout.DOMAIN_SET]
+    assert row.before == pytest.approx(100 * sum(right(choice.model, examples)) / len(examples))
 
 
 HOLD = """
