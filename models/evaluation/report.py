@@ -46,7 +46,8 @@ class Evaluation:
 
     measure: what kind of model. model: name, version and whatever else tells it from others. data: what it was measured
     on. split, seed, n: which part of it, drawn how, how many examples. folded: long tables that a page shows folded.
-    details: for programs only, JSON-ready.
+    details: for programs only, JSON-ready. main: names of the figures that are shown by themselves; () shows all, and
+    the others are in tables.
     """
 
     measure: str
@@ -62,6 +63,12 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     answers: Answers | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    main: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Figure, ...]:
+        """The figures that are shown by themselves."""
+        return tuple(one for one in self.figures if not self.main or one.name in self.main)
 
     def figure(self, name: str) -> Figure:
         """The figure of that name.
@@ -83,8 +90,8 @@ class Evaluation:
         return [f"model: {model}", f"data: {'; '.join(self.data)}", f"split {self.split}, n {self.n}, seed {self.seed}"]
 
     def overview(self) -> Table:
-        """All figures with their intervals."""
-        rows = tuple((one.words, one.shown(), one.shown_interval(), str(one.n)) for one in self.figures)
+        """The figures that are shown, with their intervals."""
+        rows = tuple((one.words, one.shown(), one.shown_interval(), str(one.n)) for one in self.shown)
         return Table("Figures", ("", "value", "95 % interval", "n"), rows)
 
     def document(self) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def measure_turns(
         tuple(found),
         tuple(tables),
         tuple(plots),
+        main=tuple(one.name for one in found if one.name in {kind.name for kind in _KINDS.values()}) if pooled else (),
         notes=(
             "P is calibrated for a caller who pauses inside every other turn; these sets hold as many pauses as were "
             "cut, so their reliability shows another share of ends",

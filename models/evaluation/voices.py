@@ -128,10 +128,12 @@ def summarized(
     if not known:
         raise ValueError("no clip holds enough speech of a known emotion; check the recordings and metadata.tsv")
     figures: list[Figure] = []
+    shown: list[str] = []
     rows: list[tuple[str, ...]] = []
     for one in known:
         mine = list(_many(one, seed) if one.task in LABELS_OF else _two(one, seed))
         figures += mine
+        shown += [figure.name for figure in mine if one.condition == MAIN]
         rows.append((one.task, one.condition, str(len(one.truth)), *_cells(mine)))
     clips = {clip.path for one in known for clip in one.clips}
     main = [one for one in known if one.condition == MAIN]
@@ -149,11 +151,13 @@ def summarized(
             sure = reliability(probability, truth.astype(np.bool_))
         plots.append(reliability_plot(sure, f"Reliability: {one.task}"))
     for task in LABELS_OF:
-        shown = [one for one in figures if one.name.startswith(f"{task}_accuracy")]
-        if len(shown) > 1:
-            plots.append(interval_plot(shown, f"Accuracy of {task} classes by condition"))
+        drawn = [one for one in figures if one.name.startswith(f"{task}_accuracy")]
+        if len(drawn) > 1:
+            plots.append(interval_plot(drawn, f"Accuracy of {task} classes by condition"))
     if times:
-        figures += quantiles("time", "time of one utterance, one thread", times, seed=seed)
+        timed = quantiles("time", "time of one utterance, one thread", times, seed=seed)
+        figures += timed
+        shown += [figure.name for figure in timed]
     speakers = len({clip.speaker for one in known for clip in one.clips})
     columns = (
         "task",
@@ -176,6 +180,7 @@ def summarized(
         tuple(plots),
         tuple(folded),
         (*notes, f"{speakers} speakers; intervals by drawing speakers, since the clips of one are alike"),
+        main=tuple(shown),
     )
 
 

@@ -124,6 +124,7 @@ def measure_recognizer(
         (interval_plot([one for one in pooled if one.name.startswith("wer")], "Word error rate by line"),),
         (Table("What was misheard", ("speech", "said", "heard"), tuple(wrong)),) if wrong else (),
         details={"results": details},
+        main=tuple(one.name for one in pooled),
     )
 
 

@@ -26,16 +26,21 @@ JUDGED = (
 
 @dataclass(frozen=True)
 class Compared:
-    """The figures beside those of an earlier report. different: what else was not the same."""
+    """The figures beside those of an earlier report.
+
+    different: what else was not the same. shown: names of the figures that are shown by themselves.
+    """
 
     before: Stored
     changes: tuple[Change, ...]
     different: tuple[str, ...]
+    shown: tuple[str, ...]
 
     @property
     def table(self) -> Table:
-        """A row a figure."""
-        return change_table(self.changes, f"Against {self.before.name} of {self.before.at}")
+        """A row for each figure that is shown by itself, and for any other that is better or worse."""
+        told = [one for one in self.changes if one.name in self.shown or one.verdict in ("better", "worse")]
+        return change_table(told, f"Against {self.before.name} of {self.before.at}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Evaluated:
         packages = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         stamp = f"{self.at:%Y-%m-%d %H:%M} UTC, {self.hardware}; {packages}"
         yield f'<p class="faint">{escape(stamp)}</p>'
-        told = [one for one in self.evaluation.figures if not math.isnan(one.value)]
+        told = [one for one in self.evaluation.shown if not math.isnan(one.value)]
         tiles = "".join(_tile(one) for one in told[:_TILES])
         yield f'<div class="tiles">{tiles}</div>'
         if self.compared is not None:
@@ -133,7 +138,7 @@ def compare(before: Stored, after: Evaluation, now: Mapping[str, Any]) -> Compar
     missing = [name for name in before.figures if name not in after.names]
     if missing:
         different.append(f"measured only before: {', '.join(missing)}")
-    return Compared(before, found, tuple(different))
+    return Compared(before, found, tuple(different), tuple(one.name for one in after.shown))
 
 
 def _tile(one: Figure) -> str:

@@ -61,6 +61,9 @@ def test_finished_heads_are_measured_by_line(tmp_path):
     assert found.figure("four_accuracy").n == 6
     assert found.figure("time_p50").n == 12
     assert "3 speakers" in found.notes[-1]
+    assert "four_accuracy" in [one.name for one in found.shown]
+    assert "four_accuracy_noisy_telephone" not in [one.name for one in found.shown]
+    assert len(found.overview().rows) == len(found.shown)
     assert {plot.title for plot in found.plots} >= {"Confusion of four classes", "Reliability: anger"}
 
 
