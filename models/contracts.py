@@ -112,6 +112,9 @@ class UnderstandingContext:
 
 
 OUT_OF_SCOPE = "out_of_scope"
+GIVE_INFORMATION = "give_information"
+AFFIRM = "affirm"
+DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True)

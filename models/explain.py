@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from models.contracts import OUT_OF_SCOPE, Understood
+from models.contracts import AFFIRM, DENY, GIVE_INFORMATION, OUT_OF_SCOPE, Understood
 from models.errors import ModelDamaged, ModelMissing
 from models.text_model import EXAMPLES_FILE, FoundSpan, ModelInfo, Ranking, Reading, TextModel, Vectors
-from models.understanding import AFFIRM, DENY, GIVE_INFORMATION
 
 BATCH = 32
 """Texts read at a time: enough to fill a core, little enough to hold few activations."""

@@ -71,8 +71,9 @@ class ModelInfo:
 
     intents (`OUT_OF_SCOPE` last, where it was taught), slots (without BIO prefixes), emotions: its labels.
     several_emotions: a text may have more than one, so their probabilities are sigmoids. content: key of the domain's
-    intents it was trained on (see `agent.learning.opening`), empty where it was trained on files alone. temperature divides the logits; threshold is the
-    P(best intent) under which no intent is believed. created: ISO 8601, UTC. measured: figures on held-out data.
+    intents it was trained on (see `agent.learning.opening`), empty where it was trained on files alone. temperature
+    divides the logits; threshold is the P(best intent) under which no intent is believed. created: ISO 8601, UTC.
+    measured: figures on held-out data.
     """
 
     name: str

@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from models.completeness import Completeness
-from models.contracts import OUT_OF_SCOPE, Slot, TextEmotion, UnderstandingContext, Understood
+from models.contracts import (
+    AFFIRM,
+    DENY,
+    GIVE_INFORMATION,
+    OUT_OF_SCOPE,
+    Slot,
+    TextEmotion,
+    UnderstandingContext,
+    Understood,
+)
 from models.explain import BRIEF, ExamplesIndex
 from models.slots import SlotContext, SlotSpec, find_slots
 from models.slots.tokens import FILLERS, tokenize
@@ -15,9 +24,6 @@ from models.slots.yes_no import only
 from models.text_emotion import LABELS, TextEmotionModel
 from models.text_model import FoundSpan, Ranking, Reading, TextModel
 
-GIVE_INFORMATION = "give_information"
-AFFIRM = "affirm"
-DENY = "deny"
 HUMAN = "human"
 
 SOCIAL = frozenset({"greeting", "thanks", "goodbye", AFFIRM, DENY, "wait", "repeat", "small_talk"})
