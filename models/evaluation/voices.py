@@ -134,7 +134,7 @@ def summarized(
         mine = list(_many(one, seed) if one.task in LABELS_OF else _two(one, seed))
         figures += mine
         shown += [figure.name for figure in mine if one.condition == MAIN]
-        rows.append((one.task, one.condition, str(len(one.truth)), *_cells(mine)))
+        rows.append((one.condition, one.task, str(len(one.truth)), *_cells(mine)))
     clips = {clip.path for one in known for clip in one.clips}
     main = [one for one in known if one.condition == MAIN]
     plots, folded = [], []
@@ -160,8 +160,8 @@ def summarized(
         shown += [figure.name for figure in timed]
     speakers = len({clip.speaker for one in known for clip in one.clips})
     columns = (
-        "task",
         "condition",
+        "task",
         "clips",
         "accuracy or AUROC",
         "95 % interval",
