@@ -151,7 +151,6 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
                 "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",
                 "voice": settings.voice.model,
                 "encoder": encoder.identity,
-                "understanding": choice.version,
                 "emotion": str(settings.emotion.heads or "voice-emotion") if emotion is not None else "off",
             },
             shadow=shadow,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +21,13 @@ from agent.learning.labels import TurnLabel, labels_of
 from agent.learning.learn import Learned, Wanted, alone
 from agent.learning.learn import learn as run_learning
 from agent.learning.opening import Opener
-from agent.learning.trainer import HeadTrainer, Trainer
+from agent.learning.trainer import HeadTrainer, NetworkTrainer, Trainer
 from models.training.examples import Example
 from models.training.readers import read_examples
+from models.training.understanding.recipe import METHODS, Recipe
+
+NEEDED = ("torch", "transformers", "peft", "accelerate")
+"""Packages that fine-tuning needs; those of the extra `train`."""
 
 
 def learn(
@@ -65,8 +70,13 @@ def learn(
             if current.problem is not None:
                 typer.secho(current.problem, fg="yellow", err=True)
             console.print(f"{opener.name}: {chosen} is used now; {len(labels)} labels are kept", highlight=False)
-            with console.status("training"):
-                learned = run_learning(opener, current, labels, trainers(opener), wanted, datetime.now(UTC), dry_run)
+            with console.status("training") as status:
+
+                def progress(stage: str, done: float, figures: str) -> None:
+                    status.update(escape(f"{stage} {done:.0%} {figures}"))
+
+                methods = trainers(opener, progress)
+                learned = run_learning(opener, current, labels, methods, wanted, datetime.now(UTC), dry_run)
             show(learned, console)
             if learned.version is None:
                 return
@@ -78,9 +88,15 @@ def learn(
             _promote(opener, learned.version, canary, yes)
 
 
-def trainers(opener: Opener) -> Mapping[str, Trainer]:
-    """The methods that this installation can train by."""
-    return {"head": HeadTrainer(opener)}
+def trainers(opener: Opener, progress: Callable[[str, float, str], None] | None = None) -> Mapping[str, Trainer]:
+    """The methods that this installation can train by: all of them where the extra `train` is installed."""
+    found: dict[str, Trainer] = {"head": HeadTrainer(opener)}
+    if all(importlib.util.find_spec(package) for package in NEEDED):
+        work = opener.registry.folder(opener.name) / ".work"
+        for method in METHODS:
+            recipe = Recipe(method=method)
+            found.setdefault(method, NetworkTrainer(opener, recipe, work, lambda: datetime.now(UTC), progress))
+    return found
 
 
 def show(learned: Learned, console: Console) -> None:

@@ -191,7 +191,8 @@ def learn(
     """
     method = wanted.method or current.model.info.method
     if method not in trainers:
-        raise LearnError(f"method {method!r} is not there; choose --train {' or '.join(sorted(trainers))}")
+        remedy = f"choose --train {' or '.join(sorted(trainers))}, or pip install 'callagent[train]' for the others"
+        raise LearnError(f"method {method!r} is not there; {remedy}")
     plan = make_plan(opener, current, labels, wanted)
     task = Task(opener.name, "", Path(), plan.train, content_key(opener.domain), _folder(opener, current), wanted.seed)
     if dry_run:

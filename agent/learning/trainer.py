@@ -1,9 +1,12 @@
-"""What makes a version of understanding out of examples: any trainer, and the one that needs no torch."""
+"""What makes a version of understanding out of examples: heads, which need no torch, and fine-tuned networks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -12,8 +15,9 @@ from models.contracts import OUT_OF_SCOPE
 from models.explain import ExamplesIndex
 from models.heads import save_head
 from models.registry import write_info
-from models.training.examples import DataError, Example
+from models.training.examples import DataError, Example, Splits
 from models.training.heads import LEAST_EXAMPLES, train_intent_head
+from models.training.understanding.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,46 @@ class HeadTrainer:
         write_info(task.folder, info)
         rows = [(example.text, example.intent) for example in task.train if example.intent is not None]
         ExamplesIndex.of(head_model(head, self._opener.encoder, info), rows).save(task.folder)
+
+
+class NetworkTrainer:
+    """Fine-tunes a network (`models.training.understanding`): minutes to hours, and the extra `train`.
+
+    A run that was broken off goes on where it stopped, if the labels are the same.
+    """
+
+    def __init__(
+        self,
+        opener: Opener,
+        recipe: Recipe,
+        work: Path,
+        now: Callable[[], datetime],
+        progress: Callable[[str, float, str], None] | None = None,
+    ) -> None:
+        """`work` gets a folder of checkpoints while training; `progress` is told (stage, share done, figures)."""
+        self._opener = opener
+        self._recipe = recipe
+        self._work = work
+        self._now = now
+        self._progress = progress
+
+    def __call__(self, task: Task) -> None:
+        """See `Trainer`."""
+        from models.training.understanding.pipeline import Job, make  # brings torch, which serving has not
+
+        texts = [f"{example.intent}\t{example.text}\n" for example in task.train]
+        key = hashlib.sha256("".join([self._recipe.model_dump_json(), *texts]).encode()).hexdigest()[:16]
+        work = self._work / key
+        job = Job(
+            task.name,
+            Splits(train=tuple(task.train), sources=(f"domain {task.name} (yours)", "labelled caller turns (yours)")),
+            self._recipe.model_copy(update={"seed": task.seed}),
+            language=self._opener.domain.manner.language,
+            content=task.content,
+            command="agent learn",
+        )
+        made = make(job, task.folder, work, self._now, self._opener.encoder, self._progress)
+        if made is None:
+            raise DataError(["`agent learn` is one process; train on several with `agent train understanding`"])
+        write_info(task.folder, replace(made.info, version=task.version))
+        shutil.rmtree(work, ignore_errors=True)

@@ -233,7 +233,7 @@ def test_a_method_that_is_not_there_is_refused(agent, tmp_path) -> None:
     labelled(agent, tmp_path, SCRAP, "cancel_order")
     result = agent("learn", "--train", "magic")
     assert result.exit_code == 1
-    assert "method 'magic' is not there; choose --train head" in result.stderr
+    assert "method 'magic' is not there; choose --train" in result.stderr
 
 
 def test_further_test_sets_guard_too(agent, tmp_path) -> None:

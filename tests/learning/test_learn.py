@@ -28,7 +28,7 @@ from agent.learning.learn import (
     make_plan,
 )
 from agent.learning.opening import Opener
-from agent.learning.trainer import HeadTrainer, Task
+from agent.learning.trainer import HeadTrainer, NetworkTrainer, Task
 from models.encoder import normalise
 from models.errors import ModelDamaged, ModelError
 from models.registry import HEAD, Registry
@@ -36,6 +36,7 @@ from models.text_model import Reading
 from models.text_model_open import AveragedModel, write_sums
 from models.training.examples import Example
 from models.training.readers import read_examples
+from models.training.understanding.recipe import Recipe
 
 NOW = datetime(2031, 5, 1, 12, tzinfo=UTC)
 SCRAP = [
@@ -411,3 +412,24 @@ def test_examples_of_a_version_trained_on_files_are_replayed(learning: Learning,
     }
     assert texts & set(SCRAP)
     assert "track it for me" in texts
+
+
+@pytest.mark.train
+def test_networks_are_learnt_and_compared_too(learning: Learning, tmp_path: Path) -> None:
+    recipe = Recipe(method="full", epochs=2, batch_size=16, freeze_embeddings=True, few_shot=False)
+    stages: list[str] = []
+    trainer = NetworkTrainer(
+        learning.opener, recipe, tmp_path / "work", lambda: NOW, lambda stage, done, figures: stages.append(stage)
+    )
+    choice, _ = learning.opener.open_current()
+    trainers = {"head": HeadTrainer(learning.opener), "full": trainer}
+    wanted = Wanted(method="full", allowed_drop=100.0)
+    learned = learn(learning.opener, choice, labels(SCRAP, "cancel_order"), trainers, wanted, NOW)
+    assert learned.version is not None
+    info = learning.registry.info("shop", learned.version)
+    assert (info.method, info.version, info.name) == ("full", learned.version, "shop")
+    assert info.slots
+    learning.registry.use("shop", learned.version)
+    assert learning.opener.open_current()[0].version == learned.version
+    assert stages
+    assert list((tmp_path / "work").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,9 @@ import numpy.typing as npt
 from models.contracts import OUT_OF_SCOPE
 from models.text_net import best_path
 from models.training.examples import Example
-from models.training.understanding.network import Labels
+
+if TYPE_CHECKING:
+    from models.training.understanding.network import Labels
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
