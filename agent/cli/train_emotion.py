@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli.measured import bar, command
+from agent.cli.measured import bar
 from models.emotion import EMOTIONS, Heads
 from models.errors import ModelError
-from models.training.voice_emotion import SEED, adapt_heads, fit_heads, known_emotions
+from models.training.voice_emotion import SEED, fit_heads, known_emotions
+from models.training.voice_emotion_adaptation import adapt_heads
 from models.training.voice_emotion_card import Training, card
 from models.training.voice_emotion_data import Dataset, load_dataset, read_folders, read_noises
 from models.training.voice_emotion_lines import TESTED, TRAINED
-from models.training.voice_emotion_report import FOLDS, Report, evaluate, summary, write_plots
+from models.training.voice_emotion_report import FOLDS, Report, check_speakers, evaluate, summary, write_plots
 
 _UNTOLD_LICENCE = "not told (--licence): that of the clips"
 
@@ -75,13 +77,15 @@ def train_emotion(
             else:
                 found = None
                 if not no_evaluation:
+                    check_speakers(train)
                     test = load_dataset(clips, TESTED, noises[1::2], seed + 1, cache, progress)
                     found = evaluate(train, test, progress)
                     measured = _told(found, train)
                     _keep(found, train, report, plots, scores)
                 progress(0, 1, "fitting on every clip")
                 heads = fit_heads(train, seed=seed)
-        told = Training(summary(train), source, licence, command(), start_from.name if start_from else "", measured)
+        words = _command(data, noise or (), emotions, start_from, seed)
+        told = Training(summary(train), source, licence, words, start_from.name if start_from else "", measured)
         heads.save(out)
         out.with_suffix(".md").write_text(card(heads, told), encoding="utf-8")
     except (ModelError, OSError) as error:
@@ -104,6 +108,17 @@ def _classes(given: str) -> tuple[str, ...]:
             f"{', '.join(unknown) or 'nothing'}: choose of {', '.join(EMOTIONS)}", param_hint="--classes"
         )
     return emotions
+
+
+def _command(
+    data: Sequence[Path], noise: Sequence[Path], emotions: Sequence[str], start_from: Path | None, seed: int
+) -> str:
+    """The command with what changes the heads, folders by their names."""
+    words = [f"--data {folder.resolve().name}" for folder in data] + [f"--noise {one.resolve().name}" for one in noise]
+    words += [f"--classes {','.join(emotions)}"] if tuple(emotions) != EMOTIONS else []
+    words += [f"--start-from {start_from.name}"] if start_from else []
+    words += [f"--seed {seed}"] if seed != SEED else []
+    return " ".join(["agent train emotion", *words])
 
 
 def _told(found: Report, data: Dataset) -> str:

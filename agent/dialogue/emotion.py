@@ -10,28 +10,22 @@ from agent.dialogue.contracts import Say
 from agent.dialogue.domain import EmotionSettings
 from agent.dialogue.state import Feelings, Reading
 from models.contracts import TextEmotion, Tone, VoiceEmotion
+from models.fusion import fuse
 
-WORDS_WEIGHT = 0.9
-"""Most that angry words alone can say."""
-VOICE_WEIGHT = 0.45
-"""Most that an angry voice alone can say: less than the default `apologise`."""
-VOICE_FROM, VOICE_FULL = 0.1, 0.5
-"""The voice's P(anger) that begins to count, and that counts fully; its 5 % false alarms lie at 0.24 (model card)."""
+VOICE_MOST = 0.4
+"""Most that a voice can add where the words are not angry, of what they leave: less than the default `apologise`."""
+SAD = 0.5
+"""P(sad) from which a caller is spoken to as one."""
 LONGEST_SERIES = 200
 """Turns kept; older ones have no influence and only lengthen the record."""
 
 
 def reading(words: TextEmotion, voice: VoiceEmotion | None) -> float:
-    """Anger of one turn in [0, 1]: words and voice as independent evidence, 1 - (1 - w)(1 - v).
-
-    The voice counts by its activation, the only reading that held across corpora.
-    """
-    said = WORDS_WEIGHT * words.scores.get("angry", 0.0)
-    heard = 0.0
-    if voice is not None:
-        sure = min(1.0, max(0.0, (voice.anger - VOICE_FROM) / (VOICE_FULL - VOICE_FROM)))
-        heard = VOICE_WEIGHT * sure * voice.activation
-    return 1.0 - (1.0 - said) * (1.0 - heard)
+    """Anger of one turn in [0, 1]: what `models.fusion` makes of words and voice."""
+    both = fuse(words, voice).anger
+    if words.label == "angry":
+        return both
+    return min(both, 1.0 - (1.0 - fuse(words, None).anger) * (1.0 - VOICE_MOST))
 
 
 def feel(
@@ -42,8 +36,9 @@ def feel(
     before = feelings.anger
     feelings.anger = settings.smoothing * now + (1.0 - settings.smoothing) * before
     feelings.angry_turns = feelings.angry_turns + 1 if feelings.anger >= settings.upset else 0
-    feelings.sad = words.scores.get("sad", 0.0) >= 0.5
-    label = "angry" if feelings.anger >= settings.upset else "neutral" if words.label == "angry" else words.label
+    both = fuse(words, voice)
+    feelings.sad = both.scores["sad"] >= SAD
+    label = "angry" if feelings.anger >= settings.upset else "neutral" if both.label == "angry" else both.label
     feelings.series.append(
         Reading(turn, label, round(now, 3), round(feelings.anger, 3), round(voice.activation, 3) if voice else 0.0)
     )

@@ -3,8 +3,8 @@
 Linear discriminant analysis (Fisher 1936) of the strongest principal components, over all emotions at once: labels,
 anger and activation follow from its probabilities, which tells anger from the rest better than a regression of anger
 alone. A caller's first turn has a read-out of its own; later ones are also read against the caller's mean, which is
-fitted with random histories. With few clips of a line, the read-outs that are there are moved as little as they need.
-Needs no torch. `agent train emotion` is the command.
+fitted with random histories. Needs no torch.
+`agent train emotion` is the command.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh  # type: ignore[import-untyped]
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.emotion import (
@@ -54,9 +53,6 @@ the only things chosen, by cross-validation over speakers inside the training fo
 CLIPS_A_COMPONENT = 2.5
 FALSE_ALARMS = 0.05
 HISTORIES = ("none", "3 neutral or calm", "3 of any", "3 angry")
-STIFFNESS = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03)
-"""How hard the read-outs resist clips that move them: the precision of a Gaussian prior around them, on standardised
-features of about unit length; the best of these is found by cross-validation of the clips."""
 _SLOPES = np.geomspace(0.25, 4.0, 81)
 
 
@@ -102,12 +98,17 @@ def check(data: Dataset) -> None:
         )
 
 
-def draw_history(data: Dataset, row: int, kind: str, rng: np.random.Generator) -> list[int]:
-    """Other clips of the same speaker: one of `HISTORIES`, or `random`, 1-6 clips of a random choice of emotions."""
+def draw_history(
+    data: Dataset, row: int, kind: str, rng: np.random.Generator, heard: npt.NDArray[np.bool_] | None = None
+) -> list[int]:
+    """Other clips of the same speaker: one of `HISTORIES`, or `random`, 1-6 clips of a random choice of emotions.
+
+    `heard[clips]` says which may be drawn.
+    """
     if kind == "none":
         return []
     others = np.flatnonzero(data.speakers == data.speakers[row])
-    others = others[others != row]
+    others = others[others != row] if heard is None else others[(others != row) & heard[others]]
     if kind == "random":
         size = int(rng.integers(1, LONGEST_HISTORY + 1))
         wanted: Sequence[str] = rng.permutation(EMOTIONS)[: int(rng.integers(1, len(EMOTIONS) + 1))].tolist()
@@ -134,19 +135,26 @@ class Rows:
 
 
 def first_rows(data: Dataset, clips: Ints) -> Rows:
-    """Every clip in every variant, without a history."""
-    return Rows(np.concatenate([data.features[v][clips] for v in data.variants]), np.tile(clips, len(data.variants)))
+    """Every clip in every variant it is heard in, without a history."""
+    known = {variant: clips[data.heard(variant)[clips]] for variant in data.variants}
+    return Rows(
+        np.concatenate([data.features[variant][rows] for variant, rows in known.items()]),
+        np.concatenate(list(known.values())),
+    )
 
 
 def later_rows(data: Dataset, clips: Ints, seed: int) -> Rows:
-    """Every clip in every variant with random histories."""
+    """Every clip in every variant it is heard in, with random histories."""
     rng = np.random.default_rng(seed)
-    parts = []
+    parts, drawn = [], []
     for variant in data.variants:
+        heard = data.heard(variant)
+        rows = clips[heard[clips]]
         for _ in range(DRAWS):
-            history = [draw_history(data, int(row), "random", rng) for row in clips]
-            parts.append(against_history(data.features[variant], history, clips.tolist()))
-    return Rows(np.concatenate(parts), np.tile(clips, len(data.variants) * DRAWS))
+            history = [draw_history(data, int(row), "random", rng, heard) for row in rows]
+            parts.append(against_history(data.features[variant], history, rows.tolist()))
+            drawn.append(rows)
+    return Rows(np.concatenate(parts), np.concatenate(drawn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +170,14 @@ class Basis:
         """The strongest components of features[n, width] that come from so many clips."""
         centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
         plain = (features - centre) / spread
+        width = features.shape[1]
+        count = max(2, min(COMPONENTS, int(clips / CLIPS_A_COMPONENT), width, len(plain)))
         with threadpool_limits(1):
-            width = features.shape[1]
-            count = max(2, min(COMPONENTS, int(clips / CLIPS_A_COMPONENT), width))
-            _, vectors = eigh((plain.T @ plain) / np.float32(len(plain)), subset_by_index=(width - count, width - 1))
+            if len(plain) < width:
+                vectors = np.linalg.svd(plain, full_matrices=False)[2][:count].T
+            else:
+                product = (plain.T @ plain) / np.float32(len(plain))
+                _, vectors = eigh(product, subset_by_index=(width - count, width - 1))
         return cls(centre, spread, np.ascontiguousarray(vectors, dtype=np.float32))
 
     def reduced(self, inputs: Floats) -> Floats:
@@ -245,7 +257,7 @@ def fit_heads(data: Dataset, clips: Ints | None = None, seed: int = SEED) -> Hea
     folds = _speaker_folds(data, clips, emotions, seed)
     parts = {}
     for name, part in rows.items():
-        reduced, y = basis.reduced(part.inputs), _places(data, part.clips, emotions)
+        reduced, y = basis.reduced(part.inputs), places(data, part.clips, emotions)
         logs, truth = [], []
         for fitted, held in folds:
             within, without = np.isin(part.clips, fitted), np.isin(part.clips, held)
@@ -269,125 +281,5 @@ def _speaker_folds(data: Dataset, clips: Ints, emotions: Sequence[str], seed: in
     return folds
 
 
-def _moved(x: Floats, base: Doubles, y: Ints, stiffness: float) -> tuple[Doubles, Doubles]:
-    """The change of weights[classes, inputs] and bias that clips ask for: the maximum of likelihood and prior.
-
-    x[n, inputs] standardised, base[n, classes] the log-probabilities they have now, y their classes; every class weighs
-    alike. Solved in the span of the clips, which holds the solution (the representer theorem).
-    """
-    classes = base.shape[1]
-    _, singular, right = np.linalg.svd(x.astype(np.float64), full_matrices=False)
-    directions = right[singular > 1e-6 * singular[0]]
-    z = x @ directions.T
-    counts = np.bincount(y, minlength=classes)
-    weights = (len(y) / np.count_nonzero(counts) / np.maximum(counts, 1))[y]
-
-    def loss(flat: Doubles) -> tuple[float, Doubles]:
-        change = flat.reshape(classes, -1)
-        logs = log_softmax(base + z @ change[:, :-1].T + change[:, -1])
-        slope = np.exp(logs) * weights[:, None]
-        slope[np.arange(len(y)), y] -= weights
-        gradient = np.concatenate([slope.T @ z, slope.sum(axis=0)[:, None]], axis=1) + stiffness * change
-        value = -float(weights @ logs[np.arange(len(y)), y]) + 0.5 * stiffness * float(np.sum(change**2))
-        return value, gradient.ravel()
-
-    with threadpool_limits(1):
-        found = minimize(loss, np.zeros(classes * (len(directions) + 1)), jac=True, method="L-BFGS-B")
-    change = found.x.reshape(classes, -1)
-    return change[:, :-1] @ directions, change[:, -1]
-
-
-def adapt_heads(heads: Heads, data: Dataset, clips: Ints | None = None, seed: int = SEED) -> tuple[Heads, float]:
-    """Move heads towards few clips of a line, and how hard they resisted, one of `STIFFNESS`; infinity moves nothing.
-
-    How hard is found by cross-validation, by speaker where there are four or more, and calibration is fitted on its
-    held-out scores. The clips need not be of every emotion.
-
-    Raises:
-        DataError: fewer than 8 clips, or of one emotion, or of one that the heads do not know.
-    """
-    clips = np.arange(len(data.clips)) if clips is None else clips
-    truth, groups = data.emotions[clips], data.speakers[clips]
-    unknown = sorted(set(truth.tolist()) - set(heads.emotions))
-    if unknown:
-        raise DataError(
-            [f"the heads know {', '.join(heads.emotions)}, not {', '.join(unknown)}; leave those clips out"]
-        )
-    if len(clips) < 2 * INNER_FOLDS or len(set(truth.tolist())) < 2:
-        raise DataError(
-            [f"{len(clips)} clips of {', '.join(sorted(set(truth.tolist())))}: give 8 or more, of two emotions"]
-        )
-    if len(set(groups.tolist())) >= INNER_FOLDS:
-        folds = list(GroupKFold(INNER_FOLDS, shuffle=True, random_state=seed).split(clips, groups=groups))
-    else:
-        folds = list(StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed).split(clips, truth))
-    rows = {"first": first_rows(data, clips), "later": later_rows(data, clips, seed)}
-    held = {
-        (name, s): _held_out(getattr(heads, name), heads, rows[name], data, clips, folds, s)
-        for name in rows
-        for s in STIFFNESS
-    }
-    kept = {name: getattr(heads, name).scores(part.inputs) for name, part in rows.items()}
-    losses = {s: sum(_loss(held[name, s], rows[name], data, heads.emotions) for name in rows) for s in STIFFNESS}
-    stiffness = min(losses, key=losses.__getitem__)
-    if losses[stiffness] >= sum(_loss(kept[name], rows[name], data, heads.emotions) for name in rows):
-        return heads, float("inf")
-    parts = {}
-    for name, part in rows.items():
-        old: ReadOut = getattr(heads, name)
-        x, y = _standardised(part.inputs, heads), _places(data, part.clips, heads.emotions)
-        change, bias = _moved(x, kept[name], y, stiffness * len(data.variants))
-        weight, offset = _unstandardised(change, bias, heads)
-        parts[name] = ReadOut(
-            old.weight + weight,
-            old.bias + offset,
-            *calibrated(held[name, stiffness], data.emotions[part.clips], heads.emotions, old),
-        )
-    return Heads(heads.emotions, parts["first"], parts["later"], heads.centre, heads.spread), stiffness
-
-
-def _places(data: Dataset, clips: Ints, emotions: Sequence[str]) -> Ints:
+def places(data: Dataset, clips: Ints, emotions: Sequence[str]) -> Ints:
     return np.array([emotions.index(str(name)) for name in data.emotions[clips]], dtype=np.int64)
-
-
-def _loss(logs: Doubles, rows: Rows, data: Dataset, emotions: Sequence[str]) -> float:
-    y = _places(data, rows.clips, emotions)
-    by_class = [float(logs[y == label, label].mean()) for label in np.unique(y)]
-    return -float(np.mean(by_class))
-
-
-def _standardised(inputs: Floats, heads: Heads) -> Floats:
-    """[features] or [features, difference] over centre and spread, divided by the root of their number."""
-    width = len(heads.centre)
-    parts = [(inputs[:, :width] - heads.centre) / heads.spread]
-    if inputs.shape[1] > width:
-        parts.append(inputs[:, width:] / heads.spread)
-    together: Floats = (np.concatenate(parts, axis=1) / np.sqrt(width)).astype(np.float32)
-    return together
-
-
-def _unstandardised(change: Doubles, bias: Doubles, heads: Heads) -> tuple[Floats, Floats]:
-    width = len(heads.centre)
-    spread = np.tile(heads.spread.astype(np.float64), change.shape[1] // width) * np.sqrt(width)
-    weight = change / spread
-    return weight.astype(np.float32), (bias - weight[:, :width] @ heads.centre.astype(np.float64)).astype(np.float32)
-
-
-def _held_out(
-    part: ReadOut,
-    heads: Heads,
-    rows: Rows,
-    data: Dataset,
-    clips: Ints,
-    folds: Sequence[tuple[Ints, Ints]],
-    stiffness: float,
-) -> Doubles:
-    """Log-probabilities of every row by the read-out moved on the other folds' clips."""
-    x, y = _standardised(rows.inputs, heads), _places(data, rows.clips, heads.emotions)
-    base = part.scores(rows.inputs)
-    out = base.copy()
-    for inner, outer in folds:
-        within, without = np.isin(rows.clips, clips[inner]), np.isin(rows.clips, clips[outer])
-        change, bias = _moved(x[within], base[within], y[within], stiffness * len(data.variants))
-        out[without] = log_softmax(base[without] + x[without] @ change.T + bias)
-    return out

@@ -45,7 +45,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips, and for each variant their features float32[len(clips), width]."""
+    """Clips, and for each variant their features float32[len(clips), width]; NaN where too little speech was left."""
 
     clips: tuple[Clip, ...]
     features: dict[Variant, Floats]
@@ -64,6 +64,10 @@ class Dataset:
     def speakers(self) -> npt.NDArray[np.str_]:
         """The speaker of each clip."""
         return np.array([clip.speaker for clip in self.clips], dtype=np.str_)
+
+    def heard(self, variant: Variant) -> npt.NDArray[np.bool_]:
+        """Which clips have features in a variant."""
+        return np.isfinite(self.features[variant][:, 0])
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -187,7 +191,8 @@ def load_dataset(
 ) -> Dataset:
     """Measure clips in every variant.
 
-    Each speaker has one random gain per variant, each clip one random noise. Clips with too little speech are left out.
+    Each speaker has one random gain per variant, each clip one random noise. Clips with too little speech in the first
+    variant are left out; in others their features are NaN.
     With `cache`, features are kept there under a key of the clips, the noises, the seed and the features of a probe.
 
     Raises:
@@ -206,6 +211,7 @@ def load_dataset(
     gains: dict[tuple[str, Variant], float] = {}
     rows: dict[Variant, list[Floats]] = {variant: [] for variant in variants}
     kept: list[int] = []
+    unheard = np.full(encoder.width, np.nan, dtype=np.float32)
     for number, clip in enumerate(clips):
         progress(number, len(clips), "measuring clips")
         samples = read_audio(clip.path)
@@ -217,10 +223,10 @@ def load_dataset(
             features = encoder.features(vary(samples, variant, gain, noise, rng)) if len(samples) else None
             if features is not None:
                 measured[variant] = features
-        if len(measured) == len(variants):
+        if variants[0] in measured:
             kept.append(number)
             for variant in variants:
-                rows[variant].append(measured[variant])
+                rows[variant].append(measured.get(variant, unheard))
     if not kept:
         raise DataError([f"{clips[0].path.parent}: no clip holds 0.4 s of voiced speech; check the recordings"])
     features_by_variant = {variant: np.stack(rows[variant]) for variant in variants}

@@ -21,7 +21,6 @@ from models.training.voice_emotion import (
     SEED,
     Ints,
     activation_targets,
-    adapt_heads,
     against_history,
     anger_targets,
     draw_history,
@@ -29,6 +28,7 @@ from models.training.voice_emotion import (
     four_targets,
     known_emotions,
 )
+from models.training.voice_emotion_adaptation import adapt_heads
 from models.training.voice_emotion_data import Dataset, Progress, quiet
 from models.training.voice_emotion_lines import Variant
 
@@ -64,10 +64,12 @@ class Report:
     def add(self, heads: Heads, data: Dataset, rows: Ints, variant: Variant, history: str, name: str) -> None:
         """Read `rows` of a variant with heads that were not fitted on their speakers, after a kind of history."""
         rng = np.random.default_rng([SEED, HISTORIES.index(history)])
+        heard = data.heard(variant)
+        rows = rows[heard[rows]]
         if history == "none":
             part, inputs = heads.first, data.features[variant][rows]
         else:
-            drawn = [draw_history(data, int(row), history, rng) for row in rows]
+            drawn = [draw_history(data, int(row), history, rng, heard) for row in rows]
             part, inputs = heads.later, against_history(data.features[variant], drawn, rows.tolist())
         logs = part.scores(inputs)
         emotions = data.emotions[rows]
@@ -110,10 +112,12 @@ class Report:
             y, scores = all_of.truth, all_of.scores
             if scores.ndim == 2:
                 said = scores.argmax(axis=1)
+                # The probabilities of all emotions are no output, so they are not calibrated.
                 error = calibration_error(np.exp(scores).max(axis=1), said == y, BINS)
+                shown = "-" if task == "all emotions" else f"{error:.3f}"
                 many.append(
                     f"| {name} | {task} | {len(y)} | {100 * float(np.mean(said == y)):.1f} "
-                    f"| {100 * balanced_accuracy(y, said, scores.shape[1]):.1f} | {error:.3f} |"
+                    f"| {100 * balanced_accuracy(y, said, scores.shape[1]):.1f} | {shown} |"
                 )
                 continue
             passed = all_of.passed if all_of.passed is not None else scores >= 0.5
@@ -148,6 +152,19 @@ class Report:
         np.savez(path, scores=scores, emotions=data.emotions[rows], speakers=data.speakers[rows])
 
 
+def check_speakers(data: Dataset) -> None:
+    """Refuse clips of too few speakers to hold any out.
+
+    Raises:
+        DataError: they are of 5 speakers or fewer.
+    """
+    speakers = len(set(data.speakers.tolist()))
+    if speakers <= FOLDS:
+        raise DataError(
+            [f"clips are of {speakers} speakers, evaluation needs {FOLDS + 1}; add some, or use --no-evaluation"]
+        )
+
+
 def evaluate(train: Dataset, test: Dataset, progress: Progress = quiet) -> Report:
     """Cross-validate by speaker.
 
@@ -160,11 +177,7 @@ def evaluate(train: Dataset, test: Dataset, progress: Progress = quiet) -> Repor
     """
     common = {clip.path for clip in train.clips} & {clip.path for clip in test.clips}
     train, test = train.only(common), test.only(common)
-    speakers = len(set(train.speakers.tolist()))
-    if speakers <= FOLDS:
-        raise DataError(
-            [f"clips are of {speakers} speakers, evaluation needs {FOLDS + 1}; add some, or use --no-evaluation"]
-        )
+    check_speakers(train)
     report = Report()
     texts = sorted({clip.text for clip in train.clips})
     by_text = np.array([clip.text for clip in train.clips])

@@ -13,7 +13,6 @@ from models.training.voice_emotion import (
     LONGEST_HISTORY,
     Basis,
     activation_targets,
-    adapt_heads,
     against_history,
     anger_targets,
     check,
@@ -22,6 +21,7 @@ from models.training.voice_emotion import (
     fit_heads,
     four_targets,
 )
+from models.training.voice_emotion_adaptation import adapt_heads
 from models.training.voice_emotion_data import Clip, Dataset, load_dataset, read_audio, read_clips, read_noises
 from models.training.voice_emotion_lines import TRAINED, add_noise, alaw, low_rate, muffled, telephone, vary
 from models.training.voice_emotion_report import evaluate
