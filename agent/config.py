@@ -129,7 +129,7 @@ class EmotionSettings(Section):
     enabled: bool = True
     """Off reads emotion from words only, and uses no weights that are limited to non-commercial use."""
     heads: Path | None = None
-    """Heads of your own, from `python -m models.training.voice_emotion --out FILE`; none takes the embedded ones."""
+    """Heads of your own, from `agent train emotion --out FILE`; none takes the embedded ones."""
 
 
 class VoiceSettings(Section):
