@@ -220,7 +220,8 @@ Prior: {", ".join(f"{label} {share:g}" for label, share in weights.prior.items()
 - Made by: `python -m models.training.fusion --data DIR --voice SCORES`
 
 Measured on {PAIRS} **made pairs**, a comment and a clip of the same emotion drawn independently, of texts (GoEmotions'
-test split) and speakers (half of them) the numbers were not learnt on. This says that fusion adds up evidence as it
+test split) and speakers (half of them) that the numbers measured were not learnt on; those shipped are learnt on all
+speakers. This says that fusion adds up evidence as it
 should; it does not say how well callers are read.
 
 {parts}
