@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,7 +117,7 @@ def train_understanding(
             command=command(),
         )
         if restart:
-            (work / "checkpoint.pt").unlink(missing_ok=True)
+            _clear(work)
         if search:
             from models.training.understanding.search import search as best_of
 
@@ -134,15 +135,25 @@ def train_understanding(
             return
         _show(console, made)
         if out is not None:
+            _clear(work)
             console.print(f"written to {out}")
             return
         version = registry.install(label, made.folder)
+        _clear(work)
         console.print(f"{label}: version {version} in {registry.path(label, version)}", highlight=False, soft_wrap=True)
         if use:
             registry.use(label, version, "trained")
             console.print("it is current: running servers take it for new turns")
         else:
             console.print(f"`agent models use {version}` makes it current", highlight=False)
+
+
+def _clear(work: Path) -> None:
+    """Remove checkpoints and what else a finished run leaves behind; logs and the study of a search stay."""
+    for checkpoint in work.rglob("checkpoint.pt"):
+        checkpoint.unlink()
+    for folder in ("version", "first"):
+        shutil.rmtree(work / folder, ignore_errors=True)
 
 
 def _recipe(
@@ -212,10 +223,15 @@ def _with_pseudo(job: Job, path: Path, floor: float, work: Path, encoder: Senten
     """The job with texts of `path` labelled by a first model of the same recipe."""
     texts = read_texts(path)
     with _bar(console) as shown:
-        first = make(job, work / "first", work / "first-work", lambda: datetime.now(UTC), encoder, _told_by(shown))
-    if first is None:
-        return job
-    model = open_text_model(first.folder, encoder)
+        made = make(job, work / "first", work / "first-work", lambda: datetime.now(UTC), encoder, _told_by(shown))
+    if job.recipe.method != "head":
+        from models.training.understanding.trainer import wait_for_others
+
+        wait_for_others()  # the first process of a run writes the folder that all of them label with
+    if made is not None:
+        for warning in made.warnings:
+            console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
+    model = open_text_model(work / "first", encoder)
     found = pseudo_label(model, [e.text for e in texts], floor)
     console.print(f"{len(found)} of {len(texts)} unlabelled texts were labelled with at least {floor:.2f}")
     splits = job.splits + Splits(train=tuple(found), sources=(f"{path.name} (labelled by a first model)",))

@@ -67,8 +67,8 @@ def write_card(
             "",
             *_figures(report, validation),
             "",
-            "Figures are of the validation part, which chose the epoch and set temperature and threshold: they flatter a",
-            "little. `agent evaluate understanding` measures a test set.",
+            "Figures are of the validation part, which chose the epoch and set temperature and threshold: they flatter",
+            "a little. `agent evaluate understanding` measures a test set.",
             "",
             *_parity(report),
             "## How it was made",
@@ -79,9 +79,9 @@ def write_card(
             "",
             "## Use and limits",
             "",
-            "For routing what callers say to the flows of a domain, together with clarifying questions where it is unsure.",
-            "Not for judging people, and not grounds on its own for a decision about a caller. It knows the intents above and",
-            "the wording of its data; other accents of wording, other languages and recognizer errors lower its accuracy.",
+            "For routing what callers say to the flows of a domain, with clarifying questions where it is unsure. Not",
+            "for judging people, and not grounds on its own for a decision about a caller. It knows the intents above",
+            "and the wording of its data; other wordings, other languages and recognizer errors lower its accuracy.",
             "Texts of training are kept in `examples.npz` for explanations: treat the folder as the data itself.",
             "",
         ]
@@ -103,7 +103,10 @@ def _what(info: ModelInfo) -> str:
         if info.method == "head"
         else f"{info.base}, fine-tuned ({info.method})"
     )
-    joined = ", averaged with a head over the frozen sentence encoder" if len(info.members) > 1 else ""
+    networks = sum(member.file.endswith(".onnx") for member in info.members)
+    joined = f", {networks} networks averaged" if networks > 1 else ""
+    if networks and networks < len(info.members):
+        joined += ", averaged with a head over the frozen sentence encoder"
     return f"Reads {', '.join(heads)} off one caller turn ({info.language}). {made}{joined}; int8 ONNX on one thread."
 
 
@@ -146,7 +149,8 @@ def _parity(report: Mapping[str, Any]) -> list[str]:
     return [
         "## int8 against float32",
         "",
-        f"On {found['texts']} texts: an intent's probability differs by at most {found['largest_probability_difference']:.3f}; "
+        f"On {found['texts']} texts: an intent's probability differs by at most "
+        f"{found['largest_probability_difference']:.3f}; "
         f"the most that a figure fell is {100 * found['lost']:.2f} points.",
         "",
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ class Parity:
         return max((self.float32.values[name] - self.int8.values[name] for name in common), default=0.0)
 
 
-class _Graph(nn.Module):
+class _Graph(nn.Module):  # type: ignore[misc]
     """The network as the exported graph computes it: a unit vector and the heads, outputs in fixed order."""
 
     def __init__(self, network: UnderstandingNetwork) -> None:
@@ -79,8 +81,10 @@ class _Graph(nn.Module):
         return tuple(outputs[name] for name in self.names)
 
 
-def export_network(network: UnderstandingNetwork, tokenizer: Any, folder: Path, precision: str = "int8") -> Path:
-    """Write `model.onnx` and `tokenizer.json` to `folder`; precision is int8 or float32.
+def export_network(
+    network: UnderstandingNetwork, tokenizer: Any, folder: Path, precision: str = "int8", name: str = NETWORK_FILE
+) -> Path:
+    """Write the network to the file `name` of `folder`, and `tokenizer.json`; precision is int8 or float32.
 
     Matrices and word embeddings become int8 with one scale a channel; activations are scaled as they come.
     """
@@ -89,12 +93,13 @@ def export_network(network: UnderstandingNetwork, tokenizer: Any, folder: Path, 
     network = merged(network).float().eval()
     _eager(network.encoder)
     graph = _Graph(network)
-    ids = torch.randint(5, 500, (2, 9))
+    words = int(network.encoder.get_input_embeddings().num_embeddings)
+    ids = torch.randint(min(5, words - 1), min(500, words), (2, 9))
     mask = torch.ones(2, 9, dtype=torch.long)
     mask[1, 6:] = 0
-    target = folder / NETWORK_FILE
-    axes = {name: {0: "texts"} for name in graph.names}
-    axes |= {name: {0: "texts", 1: "tokens"} for name in ("input_ids", "attention_mask")}
+    target = folder / name
+    axes = {output: {0: "texts"} for output in graph.names}
+    axes |= {side: {0: "texts", 1: "tokens"} for side in ("input_ids", "attention_mask")}
     if "slots" in graph.names:
         axes["slots"] = {0: "texts", 1: "tokens"}
     with tempfile.TemporaryDirectory() as place:
@@ -111,19 +116,31 @@ def export_network(network: UnderstandingNetwork, tokenizer: Any, folder: Path, 
                 dynamo=False,
             )
         if precision == "int8":
-            quantize_dynamic(
-                plain,
-                target,
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-                op_types_to_quantize=["MatMul", "Gather"],
-            )
+            with _unwarned():
+                quantize_dynamic(
+                    plain,
+                    target,
+                    per_channel=True,
+                    weight_type=QuantType.QInt8,
+                    op_types_to_quantize=["MatMul", "Gather"],
+                )
         else:
             shutil.copyfile(plain, target)
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     return target
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """The quantizer advises steps that gain nothing here, on the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _eager(encoder: Any) -> None:

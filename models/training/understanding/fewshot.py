@@ -1,4 +1,4 @@
-"""Few examples an intent: heads fitted on vectors that contrastive training has parted (SetFit, Tunstall et al. 2022)."""
+"""Few examples an intent: heads fitted on vectors that contrastive training parted (SetFit, Tunstall et al. 2022)."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.training.understanding.batches import IGNORED, Batch
 from models.training.understanding.recipe import Recipe
@@ -49,14 +49,14 @@ def _intent(logits: Tensor, batch: Batch, recipe: Recipe, targets: Targets) -> T
     if not known.any():
         return logits.sum() * 0.0
     logits, truth, weights = logits[known], batch.intents[known], batch.weights[known]
-    hard = F.cross_entropy(
+    hard = functional.cross_entropy(
         logits, truth, weight=targets.intent_weights, label_smoothing=recipe.label_smoothing, reduction="none"
     )
     if targets.teachers is None:
         return _mean(hard, weights)
     heat = recipe.teacher_temperature
-    soft = F.kl_div(
-        F.log_softmax(logits / heat, -1), targets.teachers[batch.rows[known]].to(logits), reduction="none"
+    soft = functional.kl_div(
+        functional.log_softmax(logits / heat, -1), targets.teachers[batch.rows[known]].to(logits), reduction="none"
     ).sum(-1)
     return _mean((1 - recipe.teacher_weight) * hard + recipe.teacher_weight * heat * heat * soft, weights)
 
@@ -64,7 +64,7 @@ def _intent(logits: Tensor, batch: Batch, recipe: Recipe, targets: Targets) -> T
 def _slots(logits: Tensor, batch: Batch) -> Tensor:
     if not (batch.slots != IGNORED).any():
         return logits.sum() * 0.0
-    return F.cross_entropy(logits.flatten(0, 1), batch.slots.flatten(), ignore_index=IGNORED)
+    return functional.cross_entropy(logits.flatten(0, 1), batch.slots.flatten(), ignore_index=IGNORED)
 
 
 def _emotion(logits: Tensor, batch: Batch, recipe: Recipe, targets: Targets) -> Tensor:
@@ -74,18 +74,18 @@ def _emotion(logits: Tensor, batch: Batch, recipe: Recipe, targets: Targets) -> 
     logits, truth, weights = logits[known], batch.emotions[known], batch.weights[known]
     scale = targets.emotion_weights if targets.emotion_weights is not None else torch.ones(logits.shape[1])
     if targets.several_emotions:
-        each = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=scale, reduction="none").sum(-1)
+        each = functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=scale, reduction="none").sum(-1)
     else:
         share = truth / truth.sum(-1, keepdim=True)
         smooth = (1 - recipe.label_smoothing) * share + recipe.label_smoothing / truth.shape[1]
-        each = -(smooth * scale * F.log_softmax(logits, -1)).sum(-1)
+        each = -(smooth * scale * functional.log_softmax(logits, -1)).sum(-1)
     return _mean(each, weights)
 
 
 def contrastive(vectors: Tensor, labels: Tensor, temperature: float) -> Tensor:
     """Supervised contrastive loss of vectors[n, width] (Khosla et al. 2020, L_out); 0 where no two share a label."""
     known = labels != IGNORED
-    vectors, labels = F.normalize(vectors[known], dim=-1), labels[known]
+    vectors, labels = functional.normalize(vectors[known], dim=-1), labels[known]
     if len(labels) < 2:
         return vectors.sum() * 0.0
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
@@ -101,10 +101,10 @@ def contrastive(vectors: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 def divergence(first: dict[str, Tensor], second: dict[str, Tensor]) -> Tensor:
     """Symmetric Kullback-Leibler divergence of the intent outputs of two passes (R-Drop, Liang et al. 2021)."""
-    a, b = F.log_softmax(first["intent"].float(), -1), F.log_softmax(second["intent"].float(), -1)
-    return 0.5 * (
-        F.kl_div(a, b, log_target=True, reduction="batchmean") + F.kl_div(b, a, log_target=True, reduction="batchmean")
-    )
+    a = functional.log_softmax(first["intent"].float(), -1)
+    b = functional.log_softmax(second["intent"].float(), -1)
+    forward = functional.kl_div(a, b, log_target=True, reduction="batchmean")
+    return 0.5 * (forward + functional.kl_div(b, a, log_target=True, reduction="batchmean"))
 
 
 def adversarial_pass(

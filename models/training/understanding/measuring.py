@@ -70,8 +70,9 @@ def figures(outcome: Outcome, examples: Sequence[Example], labels: Labels) -> Fi
     scores: list[float] = []
     if labels.intents:
         known = [n for n, e in enumerate(examples) if e.intent in labels.intents]
-        truth = np.array([labels.intents.index(str(examples[n].intent)) for n in known], dtype=np.int64)
-        values |= intent_figures(outcome.intents[known], truth, labels.intents)
+        if known:
+            truth = np.array([labels.intents.index(str(examples[n].intent)) for n in known], dtype=np.int64)
+            values |= intent_figures(outcome.intents[known], truth, labels.intents)
         scores += [values[name] for name in ("accuracy",) if name in values]
     if labels.slots:
         taught = [n for n, e in enumerate(examples) if e.spans is not None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def base_folder(name: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-class UnderstandingNetwork(nn.Module):
+class UnderstandingNetwork(nn.Module):  # type: ignore[misc]
     """Encoder and heads. The vector is the mean of the word states, as the sentence encoders it starts from have it."""
 
     def __init__(self, encoder: nn.Module, width: int, labels: Labels, dropout: float, prefix: int = 0) -> None:
@@ -71,13 +71,13 @@ class UnderstandingNetwork(nn.Module):
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Word states[n, tokens, width], without those of the prefix."""
         if self.prefix is None:
-            return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # type: ignore[no-any-return]
-        words = self.encoder.get_input_embeddings()(input_ids)  # type: ignore[operator]
+            return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        words = self.encoder.get_input_embeddings()(input_ids)
         count = self.prefix.shape[0]
         before = self.prefix.to(words.dtype).unsqueeze(0).expand(words.shape[0], -1, -1)
         mask = torch.cat([attention_mask.new_ones(attention_mask.shape[0], count), attention_mask], dim=1)
         whole = self.encoder(inputs_embeds=torch.cat([before, words], dim=1), attention_mask=mask)
-        return whole.last_hidden_state[:, count:]  # type: ignore[no-any-return]
+        return whole.last_hidden_state[:, count:]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         """`vector`[n, width] and the logits of each head: `intent`, `slots`[n, tokens, BIO], `emotion`."""
@@ -128,10 +128,32 @@ def _adapted(encoder: Any, recipe: Recipe, steps: int) -> Any:
     common: dict[str, Any] = {"lora_alpha": recipe.lora_alpha, "lora_dropout": 0.05, "target_modules": "all-linear"}
     if recipe.method == "lora":
         return get_peft_model(encoder, LoraConfig(r=recipe.lora_rank, **common))
-    ranks = {"init_r": recipe.lora_rank + recipe.lora_rank // 2, "target_r": recipe.lora_rank}
+    ranks = {"init_r": recipe.lora_rank + max(1, recipe.lora_rank // 2), "target_r": recipe.lora_rank}
     # Ranks are cut between the first tenth and the last third of the steps, which settles what is left.
     plan = {"total_step": steps, "tinit": steps // 10, "tfinal": steps // 3, "deltaT": max(1, steps // 100)}
     return get_peft_model(encoder, AdaLoraConfig(**ranks, **plan, **common))
+
+
+_IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+
+
+def ranks_of(network: UnderstandingNetwork) -> dict[str, Any] | None:
+    """What AdaLoRA has learnt of its ranks so far, which no weight holds; None for other methods."""
+    allocator = getattr(getattr(network.encoder, "base_model", None), "rankallocator", None)
+    if allocator is None:
+        return None
+    return {"pattern": allocator.peft_config.rank_pattern, **{name: getattr(allocator, name) for name in _IMPORTANCE}}
+
+
+def set_ranks(network: UnderstandingNetwork, found: dict[str, Any] | None) -> None:
+    """Go on with what `ranks_of` gave."""
+    allocator = getattr(getattr(network.encoder, "base_model", None), "rankallocator", None)
+    if allocator is None or found is None:
+        return
+    allocator.peft_config.rank_pattern = found["pattern"]
+    device = next(network.parameters()).device
+    for name in _IMPORTANCE:
+        setattr(allocator, name, {key: value.to(device) for key, value in found[name].items()})
 
 
 def merged(network: UnderstandingNetwork) -> UnderstandingNetwork:
@@ -165,8 +187,8 @@ def _config(encoder: nn.Module) -> Any:
 
 def _depth(name: str, layers: int) -> int:
     """How many layers lie under the parameter `name`: 0 for embeddings, `layers` at the top."""
-    parts: Sequence[str] = name.split(".")
-    for before, after in zip(parts, parts[1:], strict=False):
+    parts = name.split(".")
+    for before, after in pairwise(parts):
         if before in {"layer", "layers", "h", "block"} and after.isdigit():
             return int(after) + 1
     return 0 if "embeddings" in parts else layers

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,9 @@ from models.training.understanding.card import write_card
 from models.training.understanding.files import save_examples, write_json
 from models.training.understanding.measuring import intent_figures
 from models.training.understanding.recipe import Recipe
+
+if TYPE_CHECKING:
+    from models.training.understanding.trainer import Trained
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +155,7 @@ def _make_head(
     encoder: Encoder,
     now: Callable[[], datetime],
 ) -> tuple[ModelInfo, dict[str, object]]:
-    head, labels = _head(train, encoder, job.recipe)
+    head, labels = head_of(train, encoder, job.recipe)
     if head is None:
         raise DataError(["--method head learns intents, and no example has one; give intents or choose method full"])
     save_head(folder / HEAD_FILE, head)
@@ -173,52 +177,50 @@ def _make_network(
     tell: Progress,
     wandb: bool,
 ) -> tuple[ModelInfo, dict[str, object]] | None:
-    from models.training.understanding import export
+    from models.training.understanding.ensemble import train_networks
     from models.training.understanding.fewshot import refit_intents
-    from models.training.understanding.trainer import Step
-    from models.training.understanding.trainer import train as fine_tune
+    from models.training.understanding.trainer import Step, Watch
 
     recipe = job.recipe
     few = is_few_shot(train, recipe)
     recipe = recipe.model_copy(update={"few_shot": few})
 
-    def watch(step: Step) -> None:
-        shown = step.figures.values if step.figures else step.losses
-        kind = "validation" if step.figures else "loss"
-        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
-        tell(f"epoch {step.epoch + 1}/{recipe.epochs}", step.step / step.steps, f"{kind}: {text}")
+    def watcher(number: int) -> Watch:
+        def watch(step: Step) -> None:
+            shown = step.figures.values if step.figures else step.losses
+            kind = "validation" if step.figures else "loss"
+            text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+            stage = f"epoch {step.epoch + 1}/{recipe.epochs}"
+            if recipe.networks > 1:
+                stage = f"network {number}/{recipe.networks}, {stage}"
+            tell(stage, step.step / step.steps, f"{kind}: {text}")
 
-    noise = Noise(recipe.seed, noise_rates(recipe)) if recipe.noise or recipe.paraphrase else None
+        return watch
 
-    trained = fine_tune(
+    ensemble = train_networks(
         train,
         validation,
         recipe,
         work,
-        rewrite=noise.example if noise is not None else None,
-        teachers=_taught(recipe, train, encoder),
-        watch=watch,
+        rewriter=rewriter,
+        watcher=watcher,
+        teachers=teaching(recipe, train, encoder),
         wandb=wandb,
     )
-    if not trained.writes:
+    if not ensemble.writes:
         return None
+    trained = ensemble.networks[0]
     if few and trained.labels.intents:
-        refit_intents(trained, train, recipe)
+        for one in ensemble.networks:
+            refit_intents(one, train, recipe)
     tell("export", 1.0, "")
-    path = export.export_network(trained.network, trained.tokenizer, folder)
-    parity = export.parity(trained, path, validation or train, recipe)
-    if parity.lost > export.ALLOWED_LOSS and parity.texts >= export.TELLING_TEXTS:
-        raise export.ExportFailed(
-            f"int8 lost {100 * parity.lost:.1f} points on {parity.texts} texts (allowed {100 * export.ALLOWED_LOSS:.1f}): "
-            f"{dict(parity.float32.values)} became {dict(parity.int8.values)}; train longer or with another base"
-        )
-    members = [Member(export.NETWORK_FILE, 1.0 - recipe.head_member if recipe.head_member < 1 else 0.0)]
-    head, labels = (None, trained.labels.intents) if not recipe.head_member else _head(train, encoder, recipe)
+    names, parity = _exported(ensemble.networks, folder, validation or train, recipe)
+    head, labels = (None, trained.labels.intents) if not recipe.head_member else head_of(train, encoder, recipe)
+    share = 1.0 - recipe.head_member if head is not None else 1.0
+    members = [Member(name, share / len(names)) for name in names]
     if head is not None:
         save_head(folder / HEAD_FILE, head)
         members.append(Member(HEAD_FILE, recipe.head_member))
-    else:
-        members = [Member(export.NETWORK_FILE)]
     several = any(len(e.emotions) > 1 for e in train) if recipe.several_emotions is None else recipe.several_emotions
     info = replace(
         _info(job, recipe.method, tuple(members), trained.labels.intents, now),
@@ -229,21 +231,60 @@ def _make_network(
     if head is not None and labels != info.intents:
         raise DataError([f"head and network learnt different intents: {labels} and {info.intents}"])
     info, figures = _calibrated(info, folder, validation, encoder)
-    net = TextNet(path, recipe.max_tokens)
-    save_examples(folder, train, net.run([e.text for e in train]).vectors)
+    save_examples(folder, train, _vectors([folder / name for name in names], [e.text for e in train], recipe))
     return info, {
         "figures": figures,
         "epochs": trained.epochs,
         "history": [dict(values) for values in trained.history],
         "few_shot": few,
-        "parity": {
-            "texts": parity.texts,
-            "largest_probability_difference": parity.difference,
-            "float32": dict(parity.float32.values),
-            "int8": dict(parity.int8.values),
-            "lost": parity.lost,
-        },
+        "parity": parity,
+        **({"ensemble": ensemble.report} if ensemble.report else {}),
     }
+
+
+def rewriter(recipe: Recipe) -> Callable[[Example, int], Example] | None:
+    """How training texts are rewritten in each epoch under a recipe; None where they are not."""
+    if not (recipe.noise or recipe.paraphrase):
+        return None
+    return Noise(recipe.seed, noise_rates(recipe)).example
+
+
+def _exported(
+    networks: Sequence[Trained], folder: Path, examples: Sequence[Example], recipe: Recipe
+) -> tuple[list[str], dict[str, Any]]:
+    """The files of the networks, and how the one that lost most compares with torch.
+
+    Raises:
+        ExportFailed: a network lost more than is allowed.
+    """
+    from models.training.understanding import export
+
+    names = [export.NETWORK_FILE] if len(networks) == 1 else [f"model-{n + 1}.onnx" for n in range(len(networks))]
+    found = []
+    for one, name in zip(networks, names, strict=True):
+        path = export.export_network(one.network, one.tokenizer, folder, name=name)
+        parity = export.parity(one, path, examples, recipe)
+        if parity.lost > export.ALLOWED_LOSS and parity.texts >= export.TELLING_TEXTS:
+            raise export.ExportFailed(
+                f"int8 lost {100 * parity.lost:.1f} points on {parity.texts} texts "
+                f"(allowed {100 * export.ALLOWED_LOSS:.1f}): {dict(parity.float32.values)} became "
+                f"{dict(parity.int8.values)}; train longer or with another base"
+            )
+        found.append(parity)
+    worst = max(found, key=lambda parity: parity.lost)
+    return names, {
+        "texts": worst.texts,
+        "largest_probability_difference": max(parity.difference for parity in found),
+        "float32": dict(worst.float32.values),
+        "int8": dict(worst.int8.values),
+        "lost": worst.lost,
+    }
+
+
+def _vectors(paths: Sequence[Path], texts: Sequence[str], recipe: Recipe) -> npt.NDArray[np.float32]:
+    """The unit vectors of `texts` that a version with these networks gives."""
+    total = np.mean([TextNet(path, recipe.max_tokens).run(texts).vectors for path in paths], axis=0)
+    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
 
 def noise_rates(recipe: Recipe) -> dict[str, float]:
@@ -253,7 +294,7 @@ def noise_rates(recipe: Recipe) -> dict[str, float]:
     return {**heard, "casing": recipe.noise, **worded}
 
 
-def _taught(recipe: Recipe, train: Sequence[Example], encoder: Encoder) -> npt.NDArray[np.float64] | None:
+def teaching(recipe: Recipe, train: Sequence[Example], encoder: Encoder) -> npt.NDArray[np.float64] | None:
     """Averaged log-probabilities of the recipe's teachers for each training example, in the order of the labels.
 
     Raises:
@@ -278,7 +319,7 @@ def _taught(recipe: Recipe, train: Sequence[Example], encoder: Encoder) -> npt.N
     return np.asarray(total / len(recipe.teachers))
 
 
-def _head(train: Sequence[Example], encoder: Encoder, recipe: Recipe) -> tuple[LinearHead | None, tuple[str, ...]]:
+def head_of(train: Sequence[Example], encoder: Encoder, recipe: Recipe) -> tuple[LinearHead | None, tuple[str, ...]]:
     """A head over the frozen encoder with the network's order of labels; None where nothing has an intent."""
     rows = [e for e in train if e.intent is not None]
     if not rows:

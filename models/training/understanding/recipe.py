@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.training.examples import DataError
 
@@ -73,15 +73,22 @@ class Recipe(BaseModel):
     """Weight of an out-of-scope example beside others."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay of a running mean of the weights, which is what is kept; 0.995 smooths long runs, 0 is off."""
+    networks: Count = 1
+    """Networks trained from different seeds (seed, seed + 1, ...) and combined; each costs a whole training."""
+    combine: Literal["logits", "weights", "distil"] = "logits"
+    """logits: all are members of the version, averaged (as many passes a text). weights: one network with the mean of
+    their weights, from equal first heads (model soup, Wortsman et al. 2022), or the best of them where the mean is
+    worse on validation data. distil: the others teach the first."""
     adversarial: Literal["none", "fgm", "pgd"] = "none"
-    """A second pass on word embeddings moved against the loss (Miyato et al. 2017; Madry et al. 2018); doubles time."""
+    """A second pass on word embeddings moved against the loss (Miyato et al. 2017; Madry et al. 2018); doubles time.
+    Embeddings that `freeze_embeddings` holds are moved for that pass only."""
     adversarial_size: Positive = 0.3
     """Norm of that move."""
     pgd_steps: Count = 3
     """Moves of `pgd`, each a third of the whole."""
     contrastive: NotNegative = 0.3
-    """Weight of a supervised contrastive loss on vectors (Khosla et al. 2020); parts close intents: CLINC150's validation
-    96.5 -> 97.5 %, Banking77's held-out training data 93.1 -> 93.5 %."""
+    """Weight of a supervised contrastive loss on vectors (Khosla et al. 2020); parts close intents: CLINC150's
+    validation 96.5 -> 97.5 %, Banking77's held-out training data 93.1 -> 93.5 %."""
     contrastive_temperature: Positive = 0.1
     consistency: NotNegative = 0.0
     """Weight of the divergence between two passes with different dropout (R-Drop, Liang et al. 2021); doubles time."""
@@ -95,7 +102,7 @@ class Recipe(BaseModel):
     few_shot_pairs: Count = 20
     """Pairs drawn for each example, half of them of equal intent."""
     teachers: tuple[Path, ...] = ()
-    """Folders of trained versions with the same labels, whose averaged probabilities are learnt as well (Hinton 2015)."""
+    """Folders of trained versions with the same intents, whose averaged probabilities are learnt too (Hinton 2015)."""
     teacher_weight: Share = 0.7
     teacher_temperature: Positive = 2.0
     lora_rank: Count = 16
@@ -111,6 +118,12 @@ class Recipe(BaseModel):
     workers: Annotated[int, Field(ge=0)] = 0
     """Threads of torch; 0 leaves it to torch."""
 
+    @model_validator(mode="after")
+    def _goes_together(self) -> Recipe:
+        if self.method == "head" and self.networks > 1:
+            raise ValueError(f"networks = {self.networks} needs a network, method is head; choose full or networks: 1")
+        return self
+
 
 def recipe_from(values: dict[str, object], origin: str) -> Recipe:
     """A recipe of `values`, the rest by default.
@@ -122,5 +135,10 @@ def recipe_from(values: dict[str, object], origin: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise DataError(
-            [f"{origin}: {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+            [
+                f"{origin}: {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
+                if e["loc"]
+                else f"{origin}: {e['msg'].removeprefix('Value error, ')}"
+                for e in error.errors()
+            ]
         ) from error
