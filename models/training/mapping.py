@@ -218,7 +218,7 @@ def _mapped(example: Example, found: LabelMap, common: Collection[str] | None) -
         intent = found.default if target is None else target.name
         if intent == DROP:
             return
-    for label in (ANY, example.intent):
+    for label in (ANY, example.intent or ""):
         if label in found.exclude and found.exclude[label].search(example.text):
             return
     if common is not None and not all(word in common for word in _words(example.text)):
