@@ -21,7 +21,7 @@ from typing import Literal
 
 from models.errors import ModelDamaged, ModelError, ModelMissing
 
-Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "voice_emotion", "text_emotion", "turn"]
+Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "understanding", "voice_emotion", "text_emotion", "fusion", "turn"]
 Kind = Literal["package", "file", "path", "hub"]
 
 OURS = Path(__file__).resolve().parent / "weights"
@@ -178,7 +178,20 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
         True,
         "models/weights/turn.md",
     ),
+    (
+        "fusion",
+        "fusion",
+        "fusion*",
+        "fusion.json",
+        "Apache-2.0; four numbers learnt on RAVDESS (CC BY-NC-SA 4.0) and GoEmotions",
+        "https://zenodo.org/records/1188976",
+        False,
+        "its weights were learnt on voices that are for non-commercial use (models/weights/fusion.md)",
+    ),
 )
+
+VERSIONS = "understanding"
+"""Folder within `OURS` of the versions of understanding that ship, one for each domain, each with its own SHA256SUMS."""
 
 
 @dataclass
@@ -250,7 +263,24 @@ def catalogue(ours: Path = OURS) -> tuple[Weights, ...]:
                 note=note,
             )
         )
-    return (*_PACKAGED, *own)
+    return (*_PACKAGED, *own, *_shipped_versions(ours))
+
+
+def _shipped_versions(ours: Path) -> list[Weights]:
+    return [
+        Weights(
+            name=f"understanding-{folder.name}",
+            part="understanding",
+            kind="file",
+            where=str(folder),
+            files=read_sums(folder),
+            licence="Apache-2.0, with attribution to the sets on its card",
+            source="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+            commercial=True,
+            note=f"models/weights/{VERSIONS}/{folder.name}/card.md",
+        )
+        for folder in sorted((ours / VERSIONS).glob("*/"))
+    ]
 
 
 def resolve(
@@ -328,7 +358,7 @@ _UPDATE = "'python -m models.store --update-sums'"
 
 
 def _weight_files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in folder.glob(pattern) if path.suffix in {".npz", ".onnx"})
+    return sorted(path for path in folder.glob(pattern) if path.suffix in {".npz", ".onnx", ".json"})
 
 
 def _open(weights: Weights, verified: _Verified) -> Path:

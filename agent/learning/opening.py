@@ -16,12 +16,12 @@ from models.errors import ModelError
 from models.explain import ExamplesIndex
 from models.heads import IntentHead, load_head
 from models.registry import EMBEDDED, HEAD, Registry
-from models.store import OURS
+from models.store import OURS, VERSIONS
 from models.text_model import EXAMPLES_FILE, Member, ModelInfo, TextModel, read_info
 from models.text_model_open import AveragedModel, open_text_model
 from models.training.heads import cached_intent_head, generic_out_of_scope
 
-SHIPPED = OURS / "understanding"
+SHIPPED = OURS / VERSIONS
 """Folder of the versions that ship, one a domain."""
 
 log = logging.getLogger(__name__)
