@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from agent.dialogue.contracts import Profile
 from models.contracts import Tone
+from models.training.examples import Span
 
 Word = Annotated[str, Field(min_length=1)]
 
@@ -274,13 +275,15 @@ class ActionSpec(Part):
 class IntentSpec(Part):
     """An intent: examples train understanding.
 
-    leads_on: callers often go on after such a sentence ("This is ridiculous."), so the agent waits longer.
+    leads_on: callers often go on after such a sentence ("This is ridiculous."), so the agent waits longer. examples are
+    plain text; marks has the slot values that intents.yaml marks in them, `[the big tent](product)`, by example.
     """
 
     description: str = ""
     leads_on: bool = False
     slots: tuple[Word, ...] = ()
     examples: tuple[Word, ...] = Field(min_length=1)
+    marks: Mapping[str, tuple[Span, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)

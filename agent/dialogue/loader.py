@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 from agent.dialogue.domain import (
     PHRASES,
@@ -29,7 +29,9 @@ from agent.dialogue.domain import (
 from agent.dialogue.text import FORMATS, holes
 from agent.yamlfile import FileError, Where, YamlFile, read_yaml
 from models.slots import SlotError, slot_specs
+from models.training.examples import DataError
 from models.training.heads import LEAST_EXAMPLES
+from models.training.reading.marks import unmark
 
 OWN_INTENTS = frozenset(
     {"greeting", "thanks", "goodbye", "affirm", "deny", "repeat", "wait", "small_talk", "give_information"}
@@ -49,9 +51,18 @@ class DomainError(FileError):
     """A domain that cannot be used; the message lists `file:line: problem; remedy` for every problem found."""
 
 
+class _WrittenIntent(IntentSpec):
+    """An intent as the file has it, with marks inside its examples."""
+
+    @field_validator("marks", mode="before")
+    @classmethod
+    def _inside_examples(cls, value: Any) -> Any:
+        raise ValueError("this is no key; mark values inside the examples, as in 'a [big tent](product)'")
+
+
 class _Intents(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    intents: Mapping[str, IntentSpec]
+    intents: Mapping[str, _WrittenIntent]
     out_of_scope: Mapping[str, tuple[str, ...]] = {}
     slots: Mapping[str, Mapping[str, Any]] = {}
 
@@ -92,7 +103,9 @@ def load_domain(path: Path) -> Domain:
         f"action.{name}": manner_file.problem(("actions", name), "").removesuffix(": ") for name in manner.actions
     }
     unspoken = tuple(text for texts in intents.out_of_scope.values() for text in texts)
-    domain = Domain(manner, intents.intents, unspoken, slots, flows.flows, tuple(facts), lines)
+    unmarked = {name: _unmarked(name, intent, intents_file, problems) for name, intent in intents.intents.items()}
+    problems += _marked_outside(intents.out_of_scope, intents_file)
+    domain = Domain(manner, unmarked, unspoken, slots, flows.flows, tuple(facts), lines)
     problems += _check_manner(domain, manner_file)
     problems += _check_intents(domain, intents_file)
     for name in domain.flows:
@@ -187,6 +200,36 @@ def _check_intents(domain: Domain, file: YamlFile) -> Iterator[str]:
         for slot in intent.slots:
             if slot not in domain.slots:
                 yield file.problem(("intents", name, "slots"), f"slot '{slot}' is not under 'slots'; add it there")
+
+
+def _unmarked(name: str, written: IntentSpec, file: YamlFile, problems: list[str]) -> IntentSpec:
+    """The intent with plain examples, and the values that were marked in them."""
+    plain, marks = [], {}
+    for n, example in enumerate(written.examples):
+        where = ("intents", name, "examples", n)
+        try:
+            text, spans = unmark(example)
+        except DataError as error:
+            problems += [file.problem(where, problem) for problem in error.problems]
+            continue
+        plain.append(text)
+        if spans:
+            marks[text] = spans
+            declared = file.data.get("slots", {})
+            problems += [
+                file.problem(where, f"slot '{span.name}' is not under 'slots'; add it there or correct the mark")
+                for span in spans
+                if span.name not in declared
+            ]
+    return IntentSpec(**{**dict(written), "examples": tuple(plain) or written.examples, "marks": marks})
+
+
+def _marked_outside(groups: Mapping[str, tuple[str, ...]], file: YamlFile) -> Iterator[str]:
+    for group, texts in groups.items():
+        for n, text in enumerate(texts):
+            if "](" in text:
+                where = ("out_of_scope", group, n)
+                yield file.problem(where, f"{text!r} marks a value, but no slot is read there; write plain words")
 
 
 def _check_flow(domain: Domain, name: str, file: YamlFile) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A domain's own examples as training data: intents, out of scope, and slot values as its parsers find them."""
+"""A domain's own examples as training data: intents, out of scope, and slot values as marked or parsed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _ANY_DAY = date(2026, 1, 15)
 
 
 def domain_examples(domain: Domain) -> Splits:
-    """Every example of the domain's intents with the slot values its parsers find in it, and what is out of scope.
+    """Every example of the domain's intents with the slot values in it, and what is out of scope.
 
-    A model taught so finds the values of its slots in wordings and mishearings that the parsers do not know.
+    Values are those that are marked in the examples and, where none is marked, those that the parsers find. A model
+    taught so finds values in wordings and mishearings that the parsers do not know, and those of `text` slots at all.
     """
     specs = tuple(SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items())
     at = SlotContext(_ANY_DAY)
     rows = [
-        Example(text, name, _spans(text, specs, at), origin=f"{domain.name}: {name}")
+        Example(text, name, _spans(text, specs, at, intent.marks.get(text, ())), origin=f"{domain.name}: {name}")
         for name, intent in domain.intents.items()
         for text in intent.examples
     ]
@@ -34,11 +35,11 @@ def domain_examples(domain: Domain) -> Splits:
     return Splits(train=tuple(seen.values()), sources=(f"domain {domain.name} (yours)",))
 
 
-def _spans(text: str, specs: tuple[SlotSpec, ...], at: SlotContext) -> tuple[Span, ...]:
-    """What the parsers find, longest first where they overlap; yes and no are no values of a text."""
+def _spans(text: str, specs: tuple[SlotSpec, ...], at: SlotContext, marks: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Marks, and beside them what parsers find, longest first where that overlaps; yes and no are no values."""
     kinds = {spec.name: spec.type for spec in specs}
     found = [s for s in find_slots(text, specs, at) if kinds.get(s.name) != "yes_no" and s.span[1] > s.span[0]]
-    kept: list[Span] = []
+    kept = list(marks)
     for slot in sorted(found, key=lambda s: s.span[0] - s.span[1]):
         start, end = slot.span
         if all(end <= span.start or span.end <= start for span in kept):

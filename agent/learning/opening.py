@@ -162,7 +162,13 @@ def examples_of(domain: Domain) -> tuple[Mapping[str, Sequence[str]], list[str]]
 def content_key(domain: Domain) -> str:
     """What a domain teaches about intents, as 32 hex digits; `ModelInfo.content` of versions trained on it."""
     intents = {name: list(intent.examples) for name, intent in domain.intents.items()}
-    content = json.dumps([intents, list(domain.out_of_scope)], sort_keys=True, ensure_ascii=False)
+    marks = {
+        name: {text: [[span.start, span.end, span.name] for span in spans] for text, spans in intent.marks.items()}
+        for name, intent in domain.intents.items()
+        if intent.marks
+    }
+    taught = [intents, list(domain.out_of_scope), *([marks] if marks else [])]
+    content = json.dumps(taught, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from models.contracts import OUT_OF_SCOPE, Encoder
 from models.errors import ModelDamaged
 from models.heads import IntentHead, LinearHead, Vectors, features, load_head, save_head, softmax
+from models.training.reading.marks import unmark
 
 RECIPE = "lr-1"
 """Changes with anything here that changes the weights; part of the cache key."""
@@ -232,7 +233,9 @@ def main() -> None:
     generic = generic_out_of_scope()
     if arguments.domain:
         domain = yaml.safe_load(arguments.domain.read_text(encoding="utf-8"))
-        examples = {name: intent["examples"] for name, intent in domain["intents"].items()}
+        examples = {
+            name: [unmark(text)[0] for text in intent["examples"]] for name, intent in domain["intents"].items()
+        }
         outside = [*domain["out_of_scope"]["examples"], *generic]
         figures, mistakes = cross_validate(examples, outside, encoder, arguments.seed)
         for text, meant, understood, confidence in mistakes:

@@ -10,6 +10,8 @@ from conversation import SHOP, ManualClock
 
 from agent.dialogue.actions import open_actions
 from agent.dialogue.loader import DomainError, load_domain
+from agent.learning.opening import content_key
+from models.training.examples import Span
 
 
 @pytest.fixture
@@ -126,3 +128,38 @@ async def test_actions_are_checked_against_their_schema(
 async def test_a_domain_with_a_database_needs_its_url(folder: Path) -> None:
     with pytest.raises(DomainError, match="give its URL"):
         await open_actions(load_domain(folder), ManualClock(), None)
+
+
+WITH_WISH = "slots:\n  wish: {type: text, description: what the caller would like}\n  order_number:"
+
+
+def test_values_marked_in_examples_are_kept_beside_plain_text(folder: Path) -> None:
+    edit(folder, "intents.yaml", "can I bring the stove on", "can I bring [the tiny gas stove](wish) [sic] on")
+    edit(folder, "intents.yaml", "slots:\n  order_number:", WITH_WISH)
+    intent = load_domain(folder).intents["product_question"]
+    assert intent.examples[0] == "can I bring the tiny gas stove [sic] on an airplane"
+    assert intent.marks == {intent.examples[0]: (Span(12, 30, "wish"),)}
+    assert content_key(load_domain(folder)) != content_key(load_domain(SHOP))
+    assert all(not other.marks for other in load_domain(SHOP).intents.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("can I bring the stove", "can I bring [the stove](wish)", "slot 'wish' is not under 'slots'; add it there"),
+        ("can I bring the stove", "can I bring [](product)", "holds no value; write the words of the value"),
+        ("can I bring the stove", "can I bring [the stove](the product)", "names no slot; write [value](slot_name)"),
+        ("book me a campsite", "book me [a campsite](product)", "marks a value, but no slot is read there"),
+    ],
+)
+def test_wrong_marks_are_refused_with_their_line(folder: Path, old: str, new: str, message: str) -> None:
+    line = edit(folder, "intents.yaml", old, new)
+    with pytest.raises(DomainError) as caught:
+        load_domain(folder)
+    assert [f"intents.yaml:{line}: " in problem and message in problem for problem in caught.value.problems] == [True]
+
+
+def test_marks_are_no_key_of_an_intent(folder: Path) -> None:
+    edit(folder, "intents.yaml", "slots: [product]\n", "slots: [product]\n    marks: {a: []}\n")
+    with pytest.raises(DomainError, match="mark values inside the examples"):
+        load_domain(folder)
