@@ -21,7 +21,18 @@ from typing import Literal
 
 from models.errors import ModelDamaged, ModelError, ModelMissing
 
-Part = Literal["vad", "recognizer", "voice", "phonemes", "encoder", "understanding", "voice_emotion", "text_emotion", "fusion", "turn"]
+Part = Literal[
+    "vad",
+    "recognizer",
+    "voice",
+    "phonemes",
+    "encoder",
+    "understanding",
+    "voice_emotion",
+    "text_emotion",
+    "fusion",
+    "turn",
+]
 Kind = Literal["package", "file", "path", "hub"]
 
 OURS = Path(__file__).resolve().parent / "weights"
@@ -191,7 +202,7 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
 )
 
 VERSIONS = "understanding"
-"""Folder within `OURS` of the versions of understanding that ship, one for each domain, each with its own SHA256SUMS."""
+"""Folder within `OURS` of the versions of understanding that ship, one a domain, each with its own SHA256SUMS."""
 
 
 @dataclass

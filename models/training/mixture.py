@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import yaml
@@ -30,7 +31,16 @@ from models.training.reading.source import Problems
 from models.training.yaml_nodes import Fields, count_in, document, items, line_of, mapping, number_in, text_in
 
 DEFAULT = Path("configs/training/shop/mixture.yaml")
-_KEYS = ("domain", "hold_out", "measured", "most_intents", "most_emotions", "sources")
+_KEYS = (
+    "domain",
+    "hold_out",
+    "measured",
+    "borrowed_weight",
+    "emotions",
+    "most_intents",
+    "most_emotions",
+    "sources",
+)
 _SOURCE_KEYS = ("data", "map", "emotion_lines", "weight")
 
 
@@ -47,13 +57,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """What is mixed. domain: folder of a domain; measured: files of texts that are never learnt."""
+    """What is mixed. domain: folder of a domain; measured: files of texts that are never learnt; emotions: how many
+    ordinary training rows of each emotion are drawn, of others all."""
 
     path: Path
     domain: Path
     sources: tuple[Source, ...]
     hold_out: float = 0.15
     measured: tuple[Path, ...] = ()
+    borrowed_weight: float = 1.0
+    emotions: Mapping[str, int] = field(default_factory=dict)
     most_intents: int | None = None
     most_emotions: int | None = None
 
@@ -62,8 +75,9 @@ def read_mixture(path: Path) -> Mixture:
     """The mixture of a YAML file; paths in it are relative to its folder, `data` to the data folder.
 
     Fields: domain; sources, a list of {data, map} or {emotion_lines, weight?}; hold_out, the share of the domain's
-    examples that becomes validation data; measured, files whose texts are left out everywhere; most_intents and
-    most_emotions, training rows that are not exceeded.
+    examples that becomes validation data; measured, files whose texts are left out everywhere; borrowed_weight, of rows
+    with an intent from a source (those below 1 neither fit heads nor validate); emotions, rows to draw of each emotion;
+    most_intents and most_emotions, training rows that are not exceeded.
 
     Raises:
         DataError: not YAML, or unknown, missing or wrong fields; all of them, as `file:line: problem; remedy`.
@@ -78,6 +92,9 @@ def read_mixture(path: Path) -> Mixture:
         problems.add(
             f"{path}:{fields['hold_out'][1]}", f"hold_out is {hold_out:g}; give a number below 1, such as 0.15"
         )
+    borrowed = number_in(at["borrowed_weight"], path, "borrowed_weight", problems) if "borrowed_weight" in at else 1.0
+    drawn = mapping(at["emotions"], path, "emotions", problems) if "emotions" in at else {}
+    emotions = {name: count_in(node, path, f"emotions.{name}", problems) or 0 for name, (node, _) in drawn.items()}
     listed = items(at["measured"], path, "measured", problems) if "measured" in at else []
     measured = [text_in(node, path, "measured", problems) for node in listed]
     sources = (
@@ -97,6 +114,8 @@ def read_mixture(path: Path) -> Mixture:
         sources=tuple(source for source in sources if source is not None),
         hold_out=hold_out or 0.15,
         measured=tuple(path.parent / str(name) for name in measured),
+        borrowed_weight=borrowed or 1.0,
+        emotions=emotions,
         most_intents=most["most_intents"],
         most_emotions=most["most_emotions"],
     )
@@ -144,9 +163,12 @@ def mix(mixture: Mixture, data: Path, seed: int = 0) -> Splits:
     found = [_read(source, mixture, data, known, seed) for source in mixture.sources]
     shut = {normalised(example.text) for path in mixture.measured for example in _every(read_examples(path))}
     taken = shut | {normalised(example.text) for example in own}
+    if mixture.borrowed_weight < 1:
+        found = [_lighter(part, mixture.borrowed_weight) for part in found]
     validation = [*held, *_different((e for part in found for e in part.validation), taken)]
     watched = taken | {normalised(example.text) for example in validation}
     train = tuple(_different((e for part in found for e in part.train), watched))
+    train = _drawn(train, mixture.emotions)
     for name, most, count in (
         ("most_intents", mixture.most_intents, sum(e.intent is not None for e in train)),
         ("most_emotions", mixture.most_emotions, sum(e.intent is None for e in train)),
@@ -158,6 +180,28 @@ def mix(mixture: Mixture, data: Path, seed: int = 0) -> Splits:
         validation=tuple(_placed(example, data) for example in validation if normalised(example.text) not in shut),
         sources=tuple(source for part in found for source in part.sources),
     )
+
+
+def _lighter(splits: Splits, weight: float) -> Splits:
+    """Rows with an intent at `weight`, and none of them in validation data."""
+    train = tuple(replace(e, weight=weight) if e.intent is not None else e for e in splits.train)
+    return replace(splits, train=train, validation=tuple(e for e in splits.validation if e.intent is None))
+
+
+def _drawn(examples: Sequence[Example], limits: Mapping[str, int]) -> tuple[Example, ...]:
+    """At most so many ordinary rows of each emotion, drawn by chance; rows that weigh more than 1 all stay."""
+    groups: dict[str, list[Example]] = {}
+    kept = []
+    for example in examples:
+        if limits and example.intent is None and example.weight <= 1:
+            groups.setdefault(example.emotions[0], []).append(example)
+        else:
+            kept.append(example)
+    rng = Random(0)
+    for name, group in groups.items():
+        rng.shuffle(group)
+        kept += group[: limits.get(name, len(group))]
+    return tuple(kept)
 
 
 def _every(splits: Splits) -> tuple[Example, ...]:

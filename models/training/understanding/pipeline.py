@@ -321,7 +321,8 @@ def teaching(recipe: Recipe, train: Sequence[Example], encoder: Encoder) -> npt.
 
 def head_of(train: Sequence[Example], encoder: Encoder, recipe: Recipe) -> tuple[LinearHead | None, tuple[str, ...]]:
     """A head over the frozen encoder with the network's order of labels; None where nothing has an intent."""
-    rows = [e for e in train if e.intent is not None]
+    # Borrowed examples, which weigh less than 1, teach the network words; a head would only be drawn off the domain.
+    rows = [e for e in train if e.intent is not None and e.weight >= 1] or [e for e in train if e.intent is not None]
     if not rows:
         return None, ()
     vectors = features([e.text for e in rows], encoder)
