@@ -3,10 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+TRAIN_VENV := $(VENV)-train
+TRAIN_BIN := $(TRAIN_VENV)/bin
+INSTALL := -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PIP := $(BIN)/python $(INSTALL)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve simulate test slow lint clean
+.PHONY: help demo serve simulate test slow train-test lint clean
 
 help:
 	@echo "make demo      one whole call, shown as it happens (the first time it installs what is needed)"
@@ -14,6 +17,7 @@ help:
 	@echo "make simulate  the short suite of simulated callers; fails on more than one failed task, cut-off or false interruption"
 	@echo "make test      lint, types and quick tests, with coverage"
 	@echo "make slow      whole calls over real sockets with real models"
+	@echo "make train-test  tests of training, with torch in $(TRAIN_VENV)"
 	@echo "make lint      ruff and mypy only"
 	@echo "make clean     remove what was installed and what tests left; var/ (your data) stays"
 	@echo "PYTHON=python3.12 chooses another interpreter (3.11 or later)."
@@ -28,10 +32,13 @@ simulate: $(VENV)/installed
 	$(BIN)/agent simulate short --calls 2 --seed 1 --fail-on tasks:1,cut_offs:1,false_interruptions:1
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow and not train" --cov --cov-report=term:skip-covered
 
 slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not train"
+
+train-test: $(TRAIN_VENV)/installed
+	OMP_NUM_THREADS=1 $(TRAIN_BIN)/python -m pytest -m train
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -39,7 +46,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(TRAIN_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # The stamps say that the packages of this pyproject.toml are installed.
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
@@ -52,9 +59,15 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/installed
 
-$(BIN)/python:
+# Training has packages of its own: what serves calls is tested without torch.
+$(TRAIN_VENV)/installed: pyproject.toml constraints.txt | $(TRAIN_BIN)/python
+	@echo "Installing packages of training into $(TRAIN_VENV) (torch: some GB on disk, more with its CUDA libraries) ..."
+	$(TRAIN_BIN)/python $(INSTALL) -e ".[train,dev]"
+	@touch $@
+
+$(BIN)/python $(TRAIN_BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or later is needed. Name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
+	@rm -rf $(@:/bin/python=)
+	$(PYTHON) -m venv $(@:/bin/python=)
