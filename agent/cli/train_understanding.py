@@ -29,6 +29,7 @@ from models.training.checks import normalised
 from models.training.examples import DataError, Example, Splits
 from models.training.pseudo import pseudo_label, read_texts
 from models.training.readers import read_examples
+from models.training.reading.source import read_text
 from models.training.understanding.pipeline import Job, Made, make
 from models.training.understanding.recipe import METHODS, Recipe, recipe_from
 
@@ -71,6 +72,9 @@ def train_understanding(
     drop_leaks: Annotated[bool, typer.Option(help="Leave out training texts that are also tested.")] = False,
     allow_leak: Annotated[bool, typer.Option(help="Train although training texts are also tested.")] = False,
     allow_unseen: Annotated[bool, typer.Option(help="Allow labels in test data that training lacks.")] = False,
+    licence: Annotated[
+        list[str] | None, typer.Option(help="A licence of the data, for the model card; repeatable.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the version to this folder instead of the versions'.", file_okay=False)
     ] = None,
@@ -114,10 +118,11 @@ def train_understanding(
             allow_leak=allow_leak,
             drop_leaks=drop_leaks,
             allow_unseen=allow_unseen,
+            licences=tuple(licence or ()),
             command=command(),
         )
         if restart:
-            _clear(work)
+            _clear(work, True)
         if search:
             from models.training.understanding.search import search as best_of
 
@@ -135,11 +140,11 @@ def train_understanding(
             return
         _show(console, made)
         if out is not None:
-            _clear(work)
+            _clear(work, chosen.method != "head")
             console.print(f"written to {out}")
             return
         version = registry.install(label, made.folder)
-        _clear(work)
+        _clear(work, chosen.method != "head")
         console.print(f"{label}: version {version} in {registry.path(label, version)}", highlight=False, soft_wrap=True)
         if use:
             registry.use(label, version, "trained")
@@ -148,9 +153,9 @@ def train_understanding(
             console.print(f"`agent models use {version}` makes it current", highlight=False)
 
 
-def _clear(work: Path) -> None:
-    """Remove checkpoints and what else a finished run leaves behind; logs and the study of a search stay."""
-    for checkpoint in work.rglob("checkpoint.pt"):
+def _clear(work: Path, checkpoints: bool) -> None:
+    """Remove what a finished run leaves behind, its `checkpoints` too; logs and the study of a search stay."""
+    for checkpoint in work.rglob("checkpoint.pt") if checkpoints else ():
         checkpoint.unlink()
     for folder in ("version", "first"):
         shutil.rmtree(work / folder, ignore_errors=True)
@@ -163,7 +168,12 @@ def _recipe(
     origin = "recipe"
     if file is not None:
         origin = str(file)
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        try:
+            loaded = yaml.safe_load(read_text(file)) or {}
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            reason = getattr(error, "problem", None) or error
+            raise DataError([f"{file}:{mark.line + 1 if mark else 1}: not valid YAML: {reason}; correct it"]) from error
         if not isinstance(loaded, dict):
             raise DataError([f"{file}: the file must hold settings such as 'epochs: 5'"])
         values |= loaded
@@ -171,7 +181,10 @@ def _recipe(
         key, sign, value = entry.partition("=")
         if not sign:
             raise DataError([f"--set {entry}: write NAME=VALUE"])
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise DataError([f"--set {entry}: {value!r} is not YAML; put quotes around text"]) from None
     for key, given in (("base", base), ("method", method), ("seed", seed)):
         if given is not None:
             values[key] = given

@@ -99,15 +99,16 @@ def _what(info: ModelInfo) -> str:
     if info.emotions:
         heads.append(f"{len(info.emotions)} emotions ({', '.join(info.emotions)})")
     made = (
-        "heads over the frozen sentence encoder"
+        "Heads over the frozen sentence encoder"
         if info.method == "head"
         else f"{info.base}, fine-tuned ({info.method})"
     )
+    runs = "" if info.method == "head" else "; int8 ONNX on one thread"
     networks = sum(member.file.endswith(".onnx") for member in info.members)
     joined = f", {networks} networks averaged" if networks > 1 else ""
     if networks and networks < len(info.members):
         joined += ", averaged with a head over the frozen sentence encoder"
-    return f"Reads {', '.join(heads)} off one caller turn ({info.language}). {made}{joined}; int8 ONNX on one thread."
+    return f"Reads {', '.join(heads)} off one caller turn ({info.language}). {made}{joined}{runs}."
 
 
 def _data(train: Sequence[Example], validation: Sequence[Example], sources: Sequence[str]) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.contracts import OUT_OF_SCOPE
 from models.errors import ModelError
 from models.text_net import TOKENIZER_FILE, TextNet
 from models.training.examples import Example
 from models.training.understanding.batches import Batcher
 from models.training.understanding.measuring import Figures, figures
-from models.training.understanding.network import UnderstandingNetwork, merged
+from models.training.understanding.network import Labels, UnderstandingNetwork, merged
 from models.training.understanding.recipe import Recipe
 from models.training.understanding.trainer import Trained, predict
 
@@ -41,13 +42,25 @@ class Parity:
     """How the exported network compares with torch on `texts` texts.
 
     difference: largest difference of an intent probability (or, without intents, of a vector's element). float32 and
-    int8: figures of both on the same examples; lost: the most that any figure fell.
+    int8: figures of both on the same examples; counts: of how many each is; lost: the most that
+    any figure fell.
     """
 
     texts: int
     difference: float
     float32: Figures
     int8: Figures
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a figure that enough texts stand behind fell by more than is allowed."""
+        both = set(self.float32.values) & set(self.int8.values)
+        return any(
+            self.float32.values[name] - self.int8.values[name] > ALLOWED_LOSS
+            and self.counts.get(name, 0) >= TELLING_TEXTS
+            for name in both
+        )
 
     @property
     def lost(self) -> float:
@@ -172,7 +185,14 @@ def parity(trained: Trained, path: Path, examples: Sequence[Example], recipe: Re
         difference,
         figures(before, examples, trained.labels),
         figures(after, examples, trained.labels),
+        _counts(examples, trained.labels),
     )
+
+
+def _counts(examples: Sequence[Example], labels: Labels) -> dict[str, int]:
+    inside = sum(e.intent in labels.intents and e.intent != OUT_OF_SCOPE for e in examples)
+    slots = sum(e.spans is not None for e in examples)
+    return {"accuracy": inside, "slot_f1": slots, "emotion_f1": sum(bool(e.emotions) for e in examples)}
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

@@ -16,8 +16,11 @@ from models.training.examples import Example
 
 
 def save_examples(folder: Path, examples: Sequence[Example], vectors: npt.NDArray[np.float32]) -> None:
-    """Keep the texts, intents and vectors[n, width] of the examples with an intent, for explanations."""
-    rows = [n for n, example in enumerate(examples) if example.intent is not None]
+    """Keep the texts, intents and vectors[n, width] of the examples with an intent, for explanations.
+
+    Borrowed ones, which weigh less than 1, are left out: their texts are for others to pass on.
+    """
+    rows = [n for n, example in enumerate(examples) if example.intent is not None and example.weight >= 1]
     if rows:
         index = ExamplesIndex([examples[n].text for n in rows], [examples[n].intent or "" for n in rows], vectors[rows])
         index.save(folder)

@@ -125,7 +125,7 @@ def make(
     for warning in warnings:
         log.warning("%s", warning)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _remove_left_behind(folder)
     partial.mkdir(parents=True)
     try:
         if job.recipe.method == "head":
@@ -145,6 +145,20 @@ def make(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Made(folder, info, warnings)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove what killed processes had begun to write for `folder`."""
+    for path in folder.parent.glob(f".{folder.name}.*.partial"):
+        number = path.name.split(".")[-2]
+        try:
+            alive = number.isdigit() and int(number) != os.getpid() and os.kill(int(number), 0) is None
+        except ProcessLookupError:
+            alive = False
+        except PermissionError:
+            alive = True
+        if not alive:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _make_head(
@@ -264,7 +278,7 @@ def _exported(
     for one, name in zip(networks, names, strict=True):
         path = export.export_network(one.network, one.tokenizer, folder, name=name)
         parity = export.parity(one, path, examples, recipe)
-        if parity.lost > export.ALLOWED_LOSS and parity.texts >= export.TELLING_TEXTS:
+        if parity.failed:
             raise export.ExportFailed(
                 f"int8 lost {100 * parity.lost:.1f} points on {parity.texts} texts "
                 f"(allowed {100 * export.ALLOWED_LOSS:.1f}): {dict(parity.float32.values)} became "
