@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.training.examples import Example, Span
+
 THINGS = ("tent", "lantern", "stove", "kayak", "parcel", "boots", "jacket", "compass", "rope", "mat")
 SAID = {
     "cancel": ("cancel my {}", "please stop the {}", "call off that {}"),
@@ -38,6 +40,20 @@ def rows(outside: bool = True, felt: bool = False) -> list[dict[str, Any]]:
         if outside:
             out += [{"text": text.format(number), "intent": "out_of_scope", "slots": []} for text in OUTSIDE]
     return out
+
+
+def examples(outside: bool = True, felt: bool = False) -> list[Example]:
+    """`rows` as examples."""
+    return [
+        Example(
+            row["text"],
+            row["intent"],
+            tuple(Span(slot["start"], slot["end"], slot["name"]) for slot in row["slots"]),
+            (row["emotion"],) if "emotion" in row else (),
+            origin=f"rows:{number}",
+        )
+        for number, row in enumerate(rows(outside, felt), start=1)
+    ]
 
 
 def write(path: Path, lines: Iterable[dict[str, Any]]) -> Path:
