@@ -51,8 +51,9 @@ def words(monkeypatch, request):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with settings, so that heads are fitted once for the module."""
+    """A folder with settings, where heads are used, fitted once: what ships needs another encoder."""
     folder = tmp_path_factory.mktemp("home")
+    Registry(folder / "versions").use("shop", "head")
     (folder / "settings.yaml").write_text(
         f"understanding:\n  cache: {folder}/cache\n  versions: {folder}/versions\n"
         f"records:\n  database_url: sqlite:///{folder}/records.db\n",
