@@ -20,8 +20,9 @@ from models.errors import ModelError
 from models.text_net import TOKENIZER_FILE, TextNet
 from models.training.examples import Example
 from models.training.understanding.batches import Batcher
+from models.training.understanding.labels import Labels
 from models.training.understanding.measuring import Figures, figures
-from models.training.understanding.network import Labels, UnderstandingNetwork, merged
+from models.training.understanding.network import UnderstandingNetwork, merged
 from models.training.understanding.recipe import Recipe
 from models.training.understanding.trainer import Trained, predict
 

@@ -151,14 +151,18 @@ def _remove_left_behind(folder: Path) -> None:
     """Remove what killed processes had begun to write for `folder`."""
     for path in folder.parent.glob(f".{folder.name}.*.partial"):
         number = path.name.split(".")[-2]
-        try:
-            alive = number.isdigit() and int(number) != os.getpid() and os.kill(int(number), 0) is None
-        except ProcessLookupError:
-            alive = False
-        except PermissionError:
-            alive = True
-        if not alive:
+        if not (number.isdigit() and int(number) != os.getpid() and _alive(int(number))):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _make_head(
