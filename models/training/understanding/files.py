@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ from models.explain import ExamplesIndex
 from models.training.examples import Example
 
 
-def save_examples(folder: Path, examples: Sequence[Example], vectors: npt.NDArray[np.float32]) -> None:
-    """Keep the texts, intents and vectors[n, width] of the examples with an intent, for explanations.
+def save_examples(
+    folder: Path, examples: Sequence[Example], encode: Callable[[list[str]], npt.NDArray[np.float32]]
+) -> None:
+    """Keep the texts, intents and vectors of the examples with an intent, for explanations.
 
-    Borrowed ones, which weigh less than 1, are left out: their texts are for others to pass on.
+    `encode` gives float32[n, width]. Borrowed examples, which weigh less than 1, are left out: their texts are for
+    others to pass on.
     """
-    rows = [n for n, example in enumerate(examples) if example.intent is not None and example.weight >= 1]
-    if rows:
-        index = ExamplesIndex([examples[n].text for n in rows], [examples[n].intent or "" for n in rows], vectors[rows])
-        index.save(folder)
+    kept = [example for example in examples if example.intent is not None and example.weight >= 1]
+    if kept:
+        texts = [example.text for example in kept]
+        ExamplesIndex(texts, [example.intent or "" for example in kept], encode(texts)).save(folder)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -179,8 +179,7 @@ def _make_head(
     save_head(folder / HEAD_FILE, head)
     info = _info(job, "head", (Member(HEAD_FILE),), labels, now)
     info, figures = _calibrated(info, folder, validation, encoder)
-    vectors = encoder.encode([e.text for e in train])
-    save_examples(folder, train, vectors)
+    save_examples(folder, train, encoder.encode)
     return info, {"figures": figures}
 
 
@@ -249,7 +248,7 @@ def _make_network(
     if head is not None and labels != info.intents:
         raise DataError([f"head and network learnt different intents: {labels} and {info.intents}"])
     info, figures = _calibrated(info, folder, validation, encoder)
-    save_examples(folder, train, _vectors([folder / name for name in names], [e.text for e in train], recipe))
+    save_examples(folder, train, lambda texts: _vectors([folder / name for name in names], texts, recipe))
     return info, {
         "figures": figures,
         "epochs": trained.epochs,
