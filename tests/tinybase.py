@@ -70,15 +70,18 @@ def texts() -> list[str]:
 def save_base(folder: Path, more: Sequence[str] = (), layers: int = 2, width: int = 32) -> Path:
     """A BERT of `layers` layers, `width` wide, with a WordPiece tokenizer, as transformers reads it from a folder."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    words = sorted({word for text in (*texts(), *DAYS, *more) for word in text.lower().split()})
+    # Words of two pieces too; a trained vocabulary would not be the same in every run.
+    pieces = [part for word in words for part in ((word[:-2], f"##{word[-2:]}") if len(word) > 5 else (word,))]
+    letters = [mark + letter for letter in "abcdefghijklmnopqrstuvwxyz0123456789" for mark in ("", "##")]
+    vocabulary = {name: n for n, name in enumerate(dict.fromkeys([*special, *pieces, *letters]))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special)
-    tokenizer.train_from_iterator([*texts(), *DAYS, *more], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
