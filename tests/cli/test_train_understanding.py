@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -257,6 +258,24 @@ def test_teachers_and_searches_from_the_command_line(run, base, data, tmp_path):
 
 
 @pytest.mark.train
+def test_networks_learn_from_texts_that_a_first_one_labelled(run, base, data, tmp_path):
+    texts = [
+        text.format(thing) for said in tinybase.SAID.values() for text in said for thing in ("mat and rope", "hat")
+    ]
+    (tmp_path / "heard.txt").write_text("\n".join(texts) + "\n")
+    options = ("--unlabelled", "heard.txt", "--floor", 0.5, "--out", tmp_path / "out")
+    result = run("--data", data, "--base", base, *options, *settings(epochs=4))
+    assert result.exit_code == 0, result.output
+    labelled = int(result.output.split(f" of {len(texts)} unlabelled texts")[0].split()[-1])
+    assert labelled > 0
+    rows = len(tinybase.rows()) + labelled
+    card = (tmp_path / "out" / "card.md").read_text()
+    train, held = (int(part) for part in re.search(r"(\d+) training and (\d+) validation texts", card).groups())
+    assert train + held == rows
+    assert not (tmp_path / "var/models/understanding/turns/work/first").exists()
+
+
+@pytest.mark.train
 def test_a_run_that_diverges_leaves_a_message_and_the_version_there_was(run, base, data, tmp_path):
     out = tmp_path / "out"
     assert run("--data", data, "--method", "head", "--out", out).exit_code == 0
@@ -276,11 +295,10 @@ def started(folder: Path, *arguments: object, launcher: tuple[str, ...] = ()) ->
 
 
 @pytest.mark.train
-def test_a_killed_run_goes_on_where_it_stopped(base, data, tmp_path):
+def test_a_killed_run_goes_on_where_it_stopped(run, base, data, tmp_path):
     common = ("--data", data, "--base", base, *settings(epochs=40, patience=0, head_member=0, dropout=0.1))
-    whole = started(tmp_path, *common, "--name", "whole", "--out", tmp_path / "whole")
-    said, _ = whole.communicate(timeout=200)
-    assert whole.returncode == 0, said
+    whole = run(*common, "--name", "whole", "--out", tmp_path / "whole")
+    assert whole.exit_code == 0, whole.output
     cut = started(tmp_path, *common, "--name", "cut", "--out", tmp_path / "cut")
     checkpoint = tmp_path / "var/models/understanding/cut/work/checkpoint.pt"
     while not checkpoint.exists():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.nn import functional
@@ -91,6 +92,8 @@ def train(
     if recipe.workers:
         torch.set_num_threads(recipe.workers)
     set_seed(recipe.seed if start is None else start)
+    # One process may train several networks, whose precision can differ; what it shares with other processes stays.
+    AcceleratorState._reset_state()
     # Without cpu=True, processes that torchrun starts on a machine without a GPU would each train alone.
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(), mixed_precision=_precision(recipe), step_scheduler_with_optimizer=False

@@ -272,6 +272,13 @@ def test_a_base_that_is_not_there_is_named(quick, rows, tmp_path, monkeypatch):
         fit(rows, quick(base=str(tmp_path / "nowhere")), tmp_path)
 
 
+def test_one_process_trains_in_one_precision_after_another(rows, quick, tmp_path):
+    low = fit(rows, quick(epochs=1, precision="bfloat16"), tmp_path / "low")
+    full = fit(rows, quick(epochs=1), tmp_path / "full")
+    assert 0 < differences(weights(low), weights(full)) < 1.0
+    assert all(value.dtype == np.float32 for value in weights(low).values() if value.dtype.kind == "f")
+
+
 def test_long_and_strange_texts_are_trained_on(quick, tmp_path):
     train = [
         Example(f"{text} {n}", intent) for intent, text in (("a", "word " * 200), ("b", "名前 🙂")) for n in range(6)
