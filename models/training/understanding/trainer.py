@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,17 @@ class Trained:
     """Whether this process of the run is the one that writes the version."""
 
 
+@contextmanager
+def _precision_of_its_own() -> Iterator[None]:
+    """Lets a process train several networks, whose precision can differ: accelerate would keep that of the first."""
+    AcceleratorState._reset_state()
+    try:
+        yield
+    finally:
+        AcceleratorState._reset_state()
+
+
+@_precision_of_its_own()
 def train(
     train_examples: Sequence[Example],
     validation: Sequence[Example],
@@ -92,8 +104,6 @@ def train(
     if recipe.workers:
         torch.set_num_threads(recipe.workers)
     set_seed(recipe.seed if start is None else start)
-    # One process may train several networks, whose precision can differ; what it shares with other processes stays.
-    AcceleratorState._reset_state()
     # Without cpu=True, processes that torchrun starts on a machine without a GPU would each train alone.
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(), mixed_precision=_precision(recipe), step_scheduler_with_optimizer=False
