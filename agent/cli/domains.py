@@ -22,6 +22,9 @@ from models.encoder import SentenceEncoder
 from models.errors import ModelError
 from models.registry import Registry
 
+NEEDED = ("torch", "transformers", "peft", "accelerate")
+"""Packages that fine-tuning needs; those of the extra `train`."""
+
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file.", exists=True, dir_okay=False)]
 DomainOption = Annotated[
     str | None, typer.Option("--domain", help="A name under configs/domains, or a folder; default: dialogue.domain.")

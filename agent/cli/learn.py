@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.cli.domains import ConfigOption, DatabaseOption, DomainOption, opener_for, settings_for, told
+from agent.cli.domains import NEEDED, ConfigOption, DatabaseOption, DomainOption, opener_for, settings_for, told
 from agent.cli.records import open_database
 from agent.learning.gate import ALLOWED_DROP
 from agent.learning.labels import TurnLabel, labels_of
@@ -25,9 +25,6 @@ from agent.learning.trainer import HeadTrainer, NetworkTrainer, Trainer
 from models.training.examples import Example
 from models.training.readers import read_examples
 from models.training.understanding.recipe import METHODS, Recipe
-
-NEEDED = ("torch", "transformers", "peft", "accelerate")
-"""Packages that fine-tuning needs; those of the extra `train`."""
 
 
 def learn(

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent.cli.domains import NEEDED
 from agent.cli.records import open_database
 from agent.cli.settings import settings_or_leave
 from agent.dialogue.loader import load_domain
@@ -38,7 +39,6 @@ from models.training.reply.export import Parity, Source, export
 from models.training.reply.recipe import Kind, Precision, ReplyRecipe, recipe_from
 from models.training.reply.trainer import Trained, Watch
 
-_NEEDED = ("torch", "transformers", "peft", "accelerate")
 _DEFAULT = ReplyRecipe(base="")
 
 
@@ -95,7 +95,7 @@ def train_reply(
     reply ..., or torchrun. Exit status 1 when the data or the training is at fault.
     """
     errors = Console(stderr=True)
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         remedy = escape("pip install 'callagent[train]'")
         errors.print(f"[red]No reply model:[/] this needs {', '.join(missing)}; {remedy}", soft_wrap=True)
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from agent.cli.domains import ConfigOption, settings_for, told
+from agent.cli.domains import NEEDED, ConfigOption, settings_for, told
 from agent.cli.measured import command
 from agent.dialogue.loader import load_domain
 from agent.learning.domain_examples import domain_examples
@@ -33,7 +34,6 @@ from models.training.reading.source import read_text
 from models.training.understanding.pipeline import Job, Made, make
 from models.training.understanding.recipe import METHODS, Recipe, recipe_from
 
-_NEEDED = ("torch", "transformers", "peft", "accelerate")
 _PSEUDO_FLOOR = 0.95
 
 Data = Annotated[
@@ -128,7 +128,7 @@ def train_understanding(
 
             with _bar(console) as shown:
                 chosen = best_of(job, work, search, encoder, _told_by(shown))
-            job = _with(job, recipe=chosen)
+            job = replace(job, recipe=chosen)
             console.print(f"best recipe: {chosen.model_dump(exclude_defaults=True)}", highlight=False)
         registry = Registry(settings.understanding.versions)
         if unlabelled is not None:
@@ -192,7 +192,7 @@ def _recipe(
 
 
 def _need_torch() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise DataError(
             [f"{', '.join(missing)} not installed; pip install 'callagent[train]', or train with --method head"]
@@ -213,7 +213,7 @@ def _outside(path: Path) -> Splits:
 
 
 def _few(splits: Splits, shots: int, seed: int) -> Splits:
-    """`shots` training examples of each intent; the others become validation data of the same wording."""
+    """`shots` training examples of each intent, drawn by the seed; the others are left out."""
     rng = Random(seed)
     order = list(splits.train)
     rng.shuffle(order)
@@ -224,12 +224,6 @@ def _few(splits: Splits, shots: int, seed: int) -> Splits:
             train.append(example)
             counts[example.intent or ""] += 1
     return Splits(tuple(train), splits.validation, splits.test, splits.sources)
-
-
-def _with(job: Job, **changes: Any) -> Job:
-    from dataclasses import replace
-
-    return replace(job, **changes)
 
 
 def _with_pseudo(job: Job, path: Path, floor: float, work: Path, encoder: SentenceEncoder, console: Console) -> Job:
@@ -248,7 +242,7 @@ def _with_pseudo(job: Job, path: Path, floor: float, work: Path, encoder: Senten
     found = pseudo_label(model, [e.text for e in texts], floor)
     console.print(f"{len(found)} of {len(texts)} unlabelled texts were labelled with at least {floor:.2f}")
     splits = job.splits + Splits(train=tuple(found), sources=(f"{path.name} (labelled by a first model)",))
-    return _with(job, splits=splits)
+    return replace(job, splits=splits)
 
 
 def _bar(console: Console) -> Progress:

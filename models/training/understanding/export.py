@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from models.contracts import OUT_OF_SCOPE
 from models.errors import ModelError
+from models.heads import softmax
 from models.text_net import TOKENIZER_FILE, TextNet
 from models.training.examples import Example
 from models.training.understanding.batches import Batcher
 from models.training.understanding.labels import Labels
-from models.training.understanding.measuring import Figures, figures
+from models.training.understanding.measuring import Figures, Outcome, figures
 from models.training.understanding.network import UnderstandingNetwork, merged
 from models.training.understanding.recipe import Recipe
 from models.training.understanding.trainer import Trained, predict
@@ -169,8 +170,6 @@ def _eager(encoder: Any) -> None:
 
 def parity(trained: Trained, path: Path, examples: Sequence[Example], recipe: Recipe) -> Parity:
     """Compare the exported network with the trained one on `examples` (validation data, at most 2,000 of them)."""
-    from models.training.understanding.measuring import Outcome
-
     examples = list(examples)[:_PARITY_TEXTS]
     batcher = Batcher(trained.tokenizer, trained.labels, recipe)
     exact = recipe.model_copy(update={"precision": "float32"})
@@ -181,7 +180,7 @@ def parity(trained: Trained, path: Path, examples: Sequence[Example], recipe: Re
     slots = tuple(row[: len(truth)] if row.shape[1] else row for row, truth in zip(outputs.slots, meant, strict=True))
     after = Outcome(outputs.vectors, outputs.intents, outputs.emotions, slots, meant)
     if before.intents.shape[1]:
-        difference = float(np.abs(_softmax(before.intents) - _softmax(after.intents)).max())
+        difference = float(np.abs(softmax(before.intents) - softmax(after.intents)).max())
     else:
         norms = np.linalg.norm(before.vectors, axis=1, keepdims=True)
         difference = float(np.abs(before.vectors / norms - after.vectors).max())
@@ -198,8 +197,3 @@ def _counts(examples: Sequence[Example], labels: Labels) -> dict[str, int]:
     inside = sum(e.intent in labels.intents and e.intent != OUT_OF_SCOPE for e in examples)
     slots = sum(e.spans is not None for e in examples)
     return {"accuracy": inside, "slot_f1": slots, "emotion_f1": sum(bool(e.emotions) for e in examples)}
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True))

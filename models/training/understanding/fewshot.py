@@ -14,6 +14,8 @@ from models.training.understanding.trainer import Trained, predict
 
 _STRENGTH = 1.0
 """Inverse regularisation of the head; scikit-learn's default, as in SetFit."""
+_SHARPNESS = 3.0
+"""What calibration later undoes; it only sets how the network weighs beside a frozen head."""
 
 
 def refit_intents(trained: Trained, examples: Sequence[Example], recipe: Recipe) -> None:
@@ -37,7 +39,3 @@ def refit_intents(trained: Trained, examples: Sequence[Example], recipe: Recipe)
         # Few examples leave logistic regression unsure; the scale makes its probabilities as sharp as a network's.
         head.weight.copy_(torch.tensor(_SHARPNESS * model.coef_ / length))
         head.bias.copy_(torch.tensor(_SHARPNESS * model.intercept_))
-
-
-_SHARPNESS = 3.0
-"""What calibration later undoes; it only sets how the network weighs beside a frozen head."""

@@ -1,12 +1,9 @@
-"""Files of a version folder, written whole or not at all; no torch."""
+"""The training texts that a version keeps; no torch."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +24,3 @@ def save_examples(
     if kept:
         texts = [example.text for example in kept]
         ExamplesIndex(texts, [example.intent or "" for example in kept], encode(texts)).save(folder)
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write JSON, readable and in UTF-8."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from models.contracts import OUT_OF_SCOPE, Encoder
 from models.heads import LinearHead, features, save_head, softmax
+from models.registry import write_json
 from models.text_model import MODEL_FILE, Member, ModelInfo, TextModel
 from models.text_model_open import open_text_model, write_sums
 from models.text_net import TextNet
@@ -26,7 +27,7 @@ from models.training.checks import check, remove_leaks, split_validation
 from models.training.examples import DataError, Example, Splits
 from models.training.heads import best_temperature, best_threshold, fit_head
 from models.training.understanding.card import write_card
-from models.training.understanding.files import save_examples, write_json
+from models.training.understanding.files import save_examples
 from models.training.understanding.measuring import intent_figures
 from models.training.understanding.recipe import Recipe
 

@@ -100,7 +100,7 @@ class Recipe(BaseModel):
     """Contrastive pairs first, heads after (SetFit, Tunstall et al. 2022). None: where intents have at most 20 examples
     in the middle."""
     few_shot_pairs: Count = 20
-    """Pairs drawn for each example, half of them of equal intent."""
+    """How often an epoch compares each example; batches hold four of an intent, so 20 draws each example five times."""
     teachers: tuple[Path, ...] = ()
     """Folders of trained versions with the same intents, whose averaged probabilities are learnt too (Hinton 2015)."""
     teacher_weight: Share = 0.7
