@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from agent.dialogue.domain import (
     CallStep,
     ConfirmStep,
     Domain,
-    Fact,
     Flow,
     ForgetStep,
     IntentSpec,
@@ -26,6 +24,7 @@ from agent.dialogue.domain import (
     SayStep,
     SlotSpec,
 )
+from agent.dialogue.knowledge.reading.folder import read_sections
 from agent.dialogue.text import FORMATS, holes
 from agent.yamlfile import FileError, Where, YamlFile, read_yaml
 from models.slots import SlotError, slot_specs
@@ -84,7 +83,7 @@ def load_domain(path: Path) -> Domain:
     manner_file, manner = _read(path / "domain.yaml", Manner, problems)
     intents_file, intents = _read(path / "intents.yaml", _Intents, problems)
     flows_file, flows = _read(path / "flows.yaml", _Flows, problems)
-    facts = _read_facts(path / "knowledge", problems)
+    facts = read_sections(path / "knowledge", problems)
     if manner is None or intents is None or flows is None or not (manner_file and intents_file and flows_file):
         raise DomainError(problems)
     slots: dict[str, SlotSpec] = {}
@@ -140,27 +139,6 @@ def _explained(file: YamlFile, where: Where, kind: str, message: str, value: Any
         return file.problem(path[:-1], f"'{name}' is missing; add it")
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
     return file.problem(path, f"'{name}' is {shown}: {message.removeprefix('Value error, ')}")
-
-
-def _read_facts(folder: Path, problems: list[str]) -> list[Fact]:
-    """Sections `## Heading` of each file; lines that begin with `>` are other ways to ask."""
-    found: list[Fact] = []
-    for path in sorted(folder.glob("*.md")):
-        heading, at, body, questions = "", 0, list[str](), list[str]()
-        for number, line in enumerate([*path.read_text(encoding="utf-8").splitlines(), "## "], start=1):
-            if line.startswith("## "):
-                text = " ".join(body)
-                if heading and not text:
-                    problems.append(f"{path}:{at}: section '{heading}' says nothing; write the answer under it")
-                elif heading:
-                    slug = re.sub(r"\W+", "-", heading.lower()).strip("-")
-                    found.append(Fact(f"{path.name}#{slug}", heading, text, tuple(questions)))
-                heading, at, body, questions = line[3:].strip(), number, [], []
-            elif line.startswith(">"):
-                questions.append(line[1:].strip())
-            elif heading and line.strip():
-                body.append(line.strip())
-    return found
 
 
 def _check_manner(domain: Domain, file: YamlFile) -> Iterator[str]:

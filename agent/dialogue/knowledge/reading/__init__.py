@@ -1,0 +1,1 @@
+"""Sections out of the files of a knowledge folder, one format a file."""
