@@ -20,8 +20,9 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from agent.clock import Clock
+from agent.dialogue.actionspec import ActionSpec
 from agent.dialogue.contracts import Acted
-from agent.dialogue.domain import ActionSpec, Domain
+from agent.dialogue.domain import Domain
 from agent.dialogue.loader import DomainError
 from agent.dialogue.webhook import WebhookAction
 

@@ -7,7 +7,7 @@ voice alone never raises anger in one turn; words can, and both together over tu
 from __future__ import annotations
 
 from agent.dialogue.contracts import Say
-from agent.dialogue.domain import EmotionSettings
+from agent.dialogue.manner import EmotionSettings
 from agent.dialogue.state import Feelings, Reading
 from models.contracts import TextEmotion, Tone, VoiceEmotion
 from models.fusion import fuse

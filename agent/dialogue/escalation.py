@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
-from agent.dialogue.domain import EscalationRule, matches
+from agent.dialogue.manner import EscalationRule, matches
 
 
 @dataclass(frozen=True, slots=True)

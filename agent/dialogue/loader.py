@@ -8,24 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
-from agent.dialogue.domain import (
-    PHRASES,
-    STEP_KINDS,
-    AskStep,
-    BranchStep,
-    CallStep,
-    ConfirmStep,
-    Domain,
-    Flow,
-    ForgetStep,
-    IntentSpec,
-    Manner,
-    Phrase,
-    SayStep,
-    SlotSpec,
-)
+from agent.dialogue.domain import Domain, IntentSpec, SlotSpec
 from agent.dialogue.knowledge.reading.folder import read_sections
+from agent.dialogue.manner import PHRASES, Manner
+from agent.dialogue.steps import STEP_KINDS, AskStep, BranchStep, CallStep, ConfirmStep, Flow, ForgetStep, SayStep
 from agent.dialogue.text import FORMATS, holes
+from agent.dialogue.written import Phrase
 from agent.yamlfile import FileError, Where, YamlFile, read_yaml
 from models.slots import SlotError, slot_specs
 from models.training.examples import DataError

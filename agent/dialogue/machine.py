@@ -8,25 +8,25 @@ from datetime import date
 from typing import Any, Literal
 
 from agent.dialogue.contracts import Expect, HandOff, HangUp, Part, Say
-from agent.dialogue.domain import (
+from agent.dialogue.domain import Domain
+from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Frame, Pending
+from agent.dialogue.steps import (
     AnswerStep,
     AnyStep,
     AskStep,
     BranchStep,
     CallStep,
     ConfirmStep,
-    Domain,
     EndStep,
     Flow,
     ForgetStep,
     HandOffStep,
     HangUpStep,
     JumpStep,
-    Phrase,
     SayStep,
 )
-from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Frame, Pending
 from agent.dialogue.text import look_up, render, resolve, sentences
+from agent.dialogue.written import Phrase
 from models.contracts import Tone, UnderstandingContext
 
 MOST_STEPS = 200

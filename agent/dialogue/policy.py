@@ -7,11 +7,13 @@ from datetime import date
 from typing import Any
 
 from agent.dialogue.contracts import CallerTurn, HangUp, Part, Say
-from agent.dialogue.domain import AnswerStep, AskStep, ConfirmStep, Domain, EscalationRule, matches
+from agent.dialogue.domain import Domain
 from agent.dialogue.escalation import Signals, evaluate
 from agent.dialogue.knowledge import Found
 from agent.dialogue.machine import FlowMachine
+from agent.dialogue.manner import EscalationRule, matches
 from agent.dialogue.state import CallState, Pending
+from agent.dialogue.steps import AnswerStep, AskStep, ConfirmStep
 from agent.dialogue.text import choose_option, look_up, sentences
 from models.contracts import OUT_OF_SCOPE, Understood
 

@@ -18,7 +18,7 @@ import yaml
 
 from agent.clock import RealClock
 from agent.config import PREFIX
-from agent.dialogue.shop.seed import create_shop
+from agent.domains.shop.seed import create_shop
 from agent.lab.ear import Span
 from agent.lab.expectations import Checked, check
 from agent.lab.handoff_receiver import HandoffReceiver

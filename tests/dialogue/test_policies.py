@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.dialogue.contracts import Say
-from agent.dialogue.domain import EmotionSettings
 from agent.dialogue.emotion import feel, reading, toned
 from agent.dialogue.escalation import Signals, evaluate
 from agent.dialogue.loader import load_domain
+from agent.dialogue.manner import EmotionSettings
 from agent.dialogue.state import CallState, Feelings
 from agent.dialogue.text import choose_option, render, resolve, sentences
 from models.contracts import TextEmotion, VoiceEmotion

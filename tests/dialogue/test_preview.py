@@ -9,9 +9,9 @@ from conversation import Answer, Conversation, Desk, gather
 from pydantic import ValidationError
 from sqlalchemy import func, select
 
+from agent.dialogue.actionspec import ActionSpec
 from agent.dialogue.contracts import Acted, CallerTurn
-from agent.dialogue.domain import ActionSpec
-from agent.dialogue.shop.store import Complaint, Order, Return, Shop
+from agent.domains.shop.store import Complaint, Order, Return, Shop
 
 TURNS = [
     ("hello", "greet", {}),

@@ -7,7 +7,7 @@ from conversation import Conversation, Desk, gather
 from sqlalchemy import select
 
 from agent.dialogue.contracts import Say
-from agent.dialogue.shop.store import Complaint, Order, Return, Shop
+from agent.domains.shop.store import Complaint, Order, Return, Shop
 
 
 def shop_of(desk: Desk) -> Shop:

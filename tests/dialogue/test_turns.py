@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.dialogue.contracts import Acted, HandoffOutcome, Say
-from agent.dialogue.shop import actions as shop_actions
-from agent.dialogue.shop.store import Order, Return, Shop
+from agent.domains.shop import actions as shop_actions
+from agent.domains.shop.store import Order, Return, Shop
 from models.contracts import Slot, Understood, VoiceEmotion
 
 

@@ -20,7 +20,7 @@ import pytest_asyncio
 import yaml
 
 from agent.config import CONFIGS
-from agent.dialogue.shop.seed import create_shop
+from agent.domains.shop.seed import create_shop
 from agent.lab.cues import CueSheet, read_cues
 from agent.lab.local_server import local_server
 from audio.codec import Pcm16

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from agent.cli.main import app
 from agent.clock import RealClock
 from agent.config import CONFIGS
-from agent.dialogue.shop.seed import create_shop
+from agent.domains.shop.seed import create_shop
 from agent.lab.cues import read_cues
 from agent.lab.line import CallerLine
 from agent.lab.local_server import local_server

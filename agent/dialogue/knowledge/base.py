@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.dialogue.domain import Fact, KnowledgeSettings
+from agent.dialogue.domain import Fact
+from agent.dialogue.manner import KnowledgeSettings
 from agent.dialogue.text import content
 from models.contracts import Encoder
 

@@ -15,7 +15,7 @@ import yaml
 
 from agent.clock import Clock
 from agent.config import PREFIX, load_settings
-from agent.dialogue.shop.seed import create_shop
+from agent.domains.shop.seed import create_shop
 from agent.lab.local_server import local_server
 from agent.lab.measuring.machine import MeasureFailed
 from agent.yamlfile import read_yaml

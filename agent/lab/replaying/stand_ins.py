@@ -22,7 +22,7 @@ from agent.lab.virtual import done_elsewhere
 from agent.records.contracts import ActionRecord, CallFinished, CallOpened, Recording, TurnRecord
 from agent.records.redaction import redact_json
 
-DEMO_DATABASE = "agent.dialogue.shop.store:open_shop"
+DEMO_DATABASE = "agent.domains.shop.store:open_shop"
 """Entry point of the only database that is ours to make anew."""
 NO_ANSWER_MS = 3_600_000.0
 """How long a desk keeps a caller waiting whose recorded request was never answered."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from conversation import SHOP, WordEncoder
 
-from agent.dialogue.domain import Fact, KnowledgeSettings
+from agent.dialogue.domain import Fact
 from agent.dialogue.knowledge import KnowledgeBase
 from agent.dialogue.loader import load_domain
+from agent.dialogue.manner import KnowledgeSettings
 from models.encoder import SentenceEncoder
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from agent.clock import Clock, RealClock
-from agent.dialogue.shop.store import Customer, Order, OrderItem, Product, Shop, open_shop
+from agent.domains.backend import Backend
+from agent.domains.shop.store import Customer, Order, OrderItem, Product, open_shop
 
 CUSTOMERS = (
     ("Maya Lindqvist", "maya@example.com", "+15035550101"),
@@ -71,7 +72,7 @@ STREETS = (
 )
 
 
-async def seed_if_empty(shop: Shop) -> None:
+async def seed_if_empty(shop: Backend) -> None:
     """Fill an empty shop; does nothing to one that has products."""
     today = shop.clock.wall().date()
     async with shop.session() as session, session.begin():

@@ -10,8 +10,8 @@ from pathlib import Path
 from conversation import ManualClock
 from sqlalchemy import select
 
-from agent.dialogue.shop.seed import ORDERS, create_shop
-from agent.dialogue.shop.store import Order, open_shop
+from agent.domains.shop.seed import ORDERS, create_shop
+from agent.domains.shop.store import Order, open_shop
 
 STATES = {"processing", "packed", "shipped", "out_for_delivery", "delivered", "delayed", "cancelled", "returned"}
 
@@ -56,7 +56,7 @@ async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
 def test_command_creates_the_database(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "shop.db"
     done = subprocess.run(
-        [sys.executable, "-m", "agent.dialogue.shop", str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "agent.domains.shop", str(path)], capture_output=True, text=True, check=True
     )
     assert f"{len(ORDERS)} orders" in done.stdout
     assert path.exists()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import ForeignKey, String, event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from agent.clock import Clock
+from agent.domains.backend import Backend, open_backend
 
 CANCELLABLE = ("processing", "packed")
 """States in which an order has not left the warehouse: it can be cancelled and its address changed."""
@@ -95,43 +95,12 @@ class Complaint(Table):
     key: Mapped[str] = mapped_column(String(64), unique=True)
 
 
-class Shop:
-    """The open database; `session()` begins a transaction."""
-
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
-        self._engine = engine
-        self.clock = clock
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-
-    def session(self) -> AsyncSession:
-        """A new session; use as `async with shop.session() as session, session.begin():`."""
-        return self._sessions()
-
-    async def close(self) -> None:
-        """Give back connections."""
-        await self._engine.dispose()
-
-
-async def open_shop(url: str, clock: Clock) -> Shop:
+async def open_shop(url: str, clock: Clock) -> Backend:
     """Open the shop at a SQLAlchemy `url`, creating and seeding it if it has no tables.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
     """
-    from agent.dialogue.shop.seed import seed_if_empty
+    from agent.domains.shop.seed import seed_if_empty
 
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def _tune(connection: object, record: object) -> None:
-            cursor = connection.cursor()  # type: ignore[attr-defined]
-            for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=3000", "synchronous=NORMAL"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-    shop = Shop(engine, clock)
-    async with engine.begin() as connection:
-        await connection.run_sync(Table.metadata.create_all)
-    await seed_if_empty(shop)
-    return shop
+    return await open_backend(url, clock, Table.metadata, seed_if_empty)

@@ -1,4 +1,4 @@
-"""`python -m agent.dialogue.shop PATH`: create the shop's SQLite database at PATH, in place of any there."""
+"""`python -m agent.domains.shop PATH`: create the shop's SQLite database at PATH, in place of any there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from agent.dialogue.shop.seed import ORDERS, create_shop
+from agent.domains.shop.seed import ORDERS, create_shop
 
 
 def main() -> None:

@@ -10,14 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
-from agent.dialogue.shop.store import (
+from agent.domains.backend import Backend
+from agent.domains.shop.store import (
     CANCELLABLE,
     RETURN_DAYS,
     RETURNABLE,
     Complaint,
     Order,
     Return,
-    Shop,
 )
 
 REFUND_DAYS = "3 to 5 business days"
@@ -121,7 +121,7 @@ class ComplaintLogged(BaseModel):
     reference: str
 
 
-async def find_order(shop: Shop, arguments: OrderNumber, context: ActionContext) -> OrderView:
+async def find_order(shop: Backend, arguments: OrderNumber, context: ActionContext) -> OrderView:
     """Look an order up."""
     async with shop.session() as session:
         order = await session.get(Order, arguments.order_number)
@@ -131,7 +131,7 @@ async def find_order(shop: Shop, arguments: OrderNumber, context: ActionContext)
         return _view(order, list(returned), context.clock.wall().date())
 
 
-async def cancel_order(shop: Shop, arguments: OrderNumber, context: ActionContext) -> Cancelled:
+async def cancel_order(shop: Backend, arguments: OrderNumber, context: ActionContext) -> Cancelled:
     """Cancel an order that has not left the warehouse."""
     async with shop.session() as session, session.begin():
         changed = await session.execute(
@@ -146,14 +146,14 @@ async def cancel_order(shop: Shop, arguments: OrderNumber, context: ActionContex
         return Cancelled(outcome=outcome, status=order.status, refund=_money(order))
 
 
-async def quote_return(shop: Shop, arguments: ReturnRequest, context: ActionContext) -> ReturnQuote:
+async def quote_return(shop: Backend, arguments: ReturnRequest, context: ActionContext) -> ReturnQuote:
     """Say what a return would give back, without making it."""
     async with shop.session() as session:
         _, what, refund = _part(await _order(session, arguments.order_number), arguments.item)
         return ReturnQuote(what=what, refund=refund)
 
 
-async def create_return(shop: Shop, arguments: NewReturn, context: ActionContext) -> ReturnMade:
+async def create_return(shop: Backend, arguments: NewReturn, context: ActionContext) -> ReturnMade:
     """Record a return; what is already being returned gives that return again."""
     async with shop.session() as session:
         order = await _order(session, arguments.order_number)
@@ -183,7 +183,7 @@ async def create_return(shop: Shop, arguments: NewReturn, context: ActionContext
         return ReturnMade(outcome=outcome, reference=f"R{1000 + row.id}", what=what, refund=refund)
 
 
-async def change_address(shop: Shop, arguments: NewAddress, context: ActionContext) -> AddressChanged:
+async def change_address(shop: Backend, arguments: NewAddress, context: ActionContext) -> AddressChanged:
     """Send an order that has not left the warehouse somewhere else."""
     async with shop.session() as session, session.begin():
         changed = await session.execute(
@@ -197,7 +197,7 @@ async def change_address(shop: Shop, arguments: NewAddress, context: ActionConte
         return AddressChanged(outcome=outcome, status=order.status, address=order.address)
 
 
-async def log_complaint(shop: Shop, arguments: NewComplaint, context: ActionContext) -> ComplaintLogged:
+async def log_complaint(shop: Backend, arguments: NewComplaint, context: ActionContext) -> ComplaintLogged:
     """Record a complaint; an unknown order number is left out rather than losing the complaint."""
     async with shop.session() as session:
         number = arguments.order_number

@@ -1,0 +1,172 @@
+"""The steps of a flow, as flows.yaml writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from agent.dialogue.contracts import Profile
+from agent.dialogue.written import Part, Word
+from models.contracts import Tone
+
+
+class Step(Part):
+    """Base of all steps; `id` is what jumps name."""
+
+    id: Word | None = None
+
+
+class SayStep(Step):
+    """Say something and go on."""
+
+    say: Word
+    tone: Tone = "neutral"
+    must_hear: bool = False
+
+
+class Check(Part):
+    """Validate a slot through an action: its result is kept as `into` and its field `ok` must be true."""
+
+    action: Word
+    arguments: Mapping[str, Any] = {}
+    into: Word
+    ok: Word
+
+
+class AskStep(Step):
+    """Ask for a slot unless it is known.
+
+    accept: `slot` takes what understanding found, `text` takes the caller's words as they are, `option` matches them
+    against the list at the path `options`. attempts: how often to ask again before giving up and calling a person.
+    takes: intents whose words answer this question instead of opening another flow.
+    """
+
+    ask: Word
+    text: Word
+    tone: Tone = "neutral"
+    reprompts: tuple[Word, ...] = ()
+    attempts: int = Field(default=2, ge=0, le=5)
+    profile: Profile | None = None
+    accept: Literal["slot", "text", "option"] = "slot"
+    options: Word | None = None
+    takes: tuple[Word, ...] = ()
+    check: Check | None = None
+    wrong: Word | None = None
+
+
+class ConfirmStep(Step):
+    """Ask yes or no. `if_yes` None goes on to the next step."""
+
+    confirm: Word
+    tone: Tone = "neutral"
+    if_yes: Word | None = None
+    if_no: Word
+    attempts: int = Field(default=2, ge=0, le=5)
+
+
+class CallStep(Step):
+    """Run an action; its result is kept as `into`. `on_error` None apologises and calls a person."""
+
+    call: Word
+    arguments: Mapping[str, Any] = {}
+    into: Word
+    on_error: Word | None = None
+
+
+class BranchStep(Step):
+    """Go where the value at a path says; keys of `cases` are compared as lower-case text, `none` is no value."""
+
+    branch: Word
+    cases: Mapping[str, Word]
+    otherwise: Word | None = None
+
+    @field_validator("cases", mode="before")
+    @classmethod
+    def _text_keys(cls, value: Any) -> Any:
+        return {str(key).lower(): target for key, target in value.items()} if isinstance(value, dict) else value
+
+
+class AnswerStep(Step):
+    """Answer the caller's words from the knowledge files; without an answer, say so and offer a person."""
+
+    answer: Literal["knowledge"]
+
+
+class ForgetStep(Step):
+    """Drop slots, so that they are asked for again."""
+
+    forget: tuple[Word, ...] = Field(min_length=1)
+
+
+class JumpStep(Step):
+    """Go to a step of this flow by its id, or to `flow:NAME`."""
+
+    jump: Word
+
+
+class HandOffStep(Step):
+    """Give the call to a person."""
+
+    hand_off: Word
+    priority: int = 0
+
+
+class EndStep(Step):
+    """The flow is done; `quiet` leaves out the question whether there is anything else."""
+
+    end: Literal["quiet", "ask"]
+
+
+class HangUpStep(Step):
+    """End the call."""
+
+    hang_up: Word
+
+
+STEP_KINDS = ("say", "ask", "confirm", "call", "branch", "answer", "forget", "jump", "hand_off", "end", "hang_up")
+
+
+def _kind(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    return next((kind for kind in STEP_KINDS if kind in value), None)
+
+
+AnyStep = Annotated[
+    Annotated[SayStep, Tag("say")]
+    | Annotated[AskStep, Tag("ask")]
+    | Annotated[ConfirmStep, Tag("confirm")]
+    | Annotated[CallStep, Tag("call")]
+    | Annotated[BranchStep, Tag("branch")]
+    | Annotated[AnswerStep, Tag("answer")]
+    | Annotated[ForgetStep, Tag("forget")]
+    | Annotated[JumpStep, Tag("jump")]
+    | Annotated[HandOffStep, Tag("hand_off")]
+    | Annotated[EndStep, Tag("end")]
+    | Annotated[HangUpStep, Tag("hang_up")],
+    Discriminator(_kind),
+]
+
+
+class Flow(Part):
+    """A task of the business as steps.
+
+    intents open it; `title` names it when coming back ("your return"), `offer` in a question ("return something").
+    slots: names of slots that live only in this flow.
+    """
+
+    intents: tuple[Word, ...] = ()
+    title: Word
+    offer: Word
+    slots: tuple[Word, ...] = ()
+    steps: tuple[AnyStep, ...] = Field(min_length=1)
+
+    def index(self, step_id: str) -> int:
+        """Where the step `step_id` stands."""
+        return next(n for n, step in enumerate(self.steps) if step.id == step_id)
+
+    def asks(self, slot: str) -> int | None:
+        """Where `slot` is asked for, if it is."""
+        return next((n for n, step in enumerate(self.steps) if isinstance(step, AskStep) and step.ask == slot), None)
