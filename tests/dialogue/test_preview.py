@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 
 from agent.dialogue.actionspec import ActionSpec
 from agent.dialogue.contracts import Acted, CallerTurn
-from agent.domains.shop.store import Complaint, Order, Return, Shop
+from agent.domains.backend import Backend
+from agent.domains.shop.store import Complaint, Order, Return
 
 TURNS = [
     ("hello", "greet", {}),
@@ -28,7 +29,7 @@ TURNS = [
 
 async def rows(desk: Desk) -> list[object]:
     shop = desk.actions._database
-    assert isinstance(shop, Shop)
+    assert isinstance(shop, Backend)
     async with shop.session() as session:
         orders = [tuple(row) for row in (await session.execute(select(Order.number, Order.status))).all()]
         return [orders, *[await session.scalar(select(func.count()).select_from(kind)) for kind in (Return, Complaint)]]

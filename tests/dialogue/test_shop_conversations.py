@@ -7,12 +7,13 @@ from conversation import Conversation, Desk, gather
 from sqlalchemy import select
 
 from agent.dialogue.contracts import Say
-from agent.domains.shop.store import Complaint, Order, Return, Shop
+from agent.domains.backend import Backend
+from agent.domains.shop.store import Complaint, Order, Return
 
 
-def shop_of(desk: Desk) -> Shop:
+def shop_of(desk: Desk) -> Backend:
     shop = desk.actions._database
-    assert isinstance(shop, Shop)
+    assert isinstance(shop, Backend)
     return shop
 
 
