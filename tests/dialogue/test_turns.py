@@ -10,14 +10,15 @@ from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.dialogue.contracts import Acted, HandoffOutcome, Say
+from agent.domains.backend import Backend
 from agent.domains.shop import actions as shop_actions
-from agent.domains.shop.store import Order, Return, Shop
+from agent.domains.shop.store import Order, Return
 from models.contracts import Slot, Understood, VoiceEmotion
 
 
 async def status_of(desk: Desk, number: str) -> str:
     shop = desk.actions._database
-    assert isinstance(shop, Shop)
+    assert isinstance(shop, Backend)
     async with shop.session() as session:
         return (await session.scalars(select(Order.status).where(Order.number == number))).one()
 
@@ -352,7 +353,7 @@ async def test_broken_action_ends_with_a_person(
 
 async def test_same_key_twice_makes_one_return(desk: Desk) -> None:
     shop = desk.actions._database
-    assert isinstance(shop, Shop)
+    assert isinstance(shop, Backend)
     calls = desk.actions.for_call("call-9")
     arguments = {"order_number": "42718", "item": "Beacon lantern", "reason": "damaged"}
     first = await calls.start("create_return", arguments)[0]
