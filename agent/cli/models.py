@@ -28,6 +28,8 @@ app = typer.Typer(
     help="List models; choose which version of understanding is used, and see what it does.",
 )
 
+_COLOURS = {"ok": "green", "not installed": "dim"}
+
 
 @app.callback()
 def models(context: typer.Context) -> None:
@@ -50,7 +52,7 @@ def list_models() -> None:
         table.add_row(
             weights.name,
             weights.part.replace("_", " "),
-            f"[{'green' if found.state == 'ok' else 'red'}]{found.state}[/]",
+            f"[{_COLOURS.get(found.state, 'red')}]{found.state}[/]",
             size(found.size),
             "yes" if weights.commercial else "[yellow]see below[/]",
         )
@@ -63,8 +65,9 @@ def list_models() -> None:
             colour = "" if weights.commercial else "[yellow]"
             console.print(Padding(f"{colour}{escape(weights.note)}", (0, 0, 0, 2)), highlight=False)
         if found.detail:
-            console.print(Padding(f"[red]{escape(found.detail)}", (0, 0, 0, 2)), highlight=False)
-    if any(found.state != "ok" for found in states):
+            colour = "" if found.usable else "[red]"
+            console.print(Padding(f"{colour}{escape(found.detail)}", (0, 0, 0, 2)), highlight=False)
+    if not all(found.usable for found in states):
         raise typer.Exit(1)
 
 

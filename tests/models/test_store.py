@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,4 +152,52 @@ def test_sums_are_written_and_read_back(tmp_path: Path) -> None:
 
 def test_every_model_that_comes_with_the_product_is_here_and_unharmed(cache: Path) -> None:
     found = [store.check(weights, cache) for weights in store.catalogue()]
-    assert [(status.weights.name, status.detail) for status in found if status.state != "ok"] == []
+    assert [(status.weights.name, status.detail) for status in found if not status.usable] == []
+
+
+def in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> store.Weights:
+    for package, data in (("first_half", b"wei"), ("second_half", b"ghts")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+        (tmp_path / package / "part").write_bytes(data)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return store.Weights(
+        name="joined",
+        part="recognizer",
+        kind="pieces",
+        where="",
+        main="model.bin",
+        pieces={"model.bin": ("first_half:part", "second_half:part")},
+        files={"model.bin": hashlib.sha256(b"weights").hexdigest()},
+        licence="MIT",
+        source="https://example.com",
+        commercial=True,
+        install="callagent[zh]",
+        optional=True,
+    )
+
+
+def test_pieces_are_put_together_and_a_damaged_whole_is_put_together_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = in_pieces(tmp_path, monkeypatch)
+    found = store.check(weights, cache)
+    assert found.state == "ok"
+    assert found.path is not None
+    assert found.path.read_bytes() == b"weights"
+    found.path.write_bytes(b"WEIGHTS")
+    assert store.check(weights, cache).state == "ok"
+    assert found.path.read_bytes() == b"weights"
+    (tmp_path / "second_half" / "part").write_bytes(b"GHTS")
+    found.path.unlink()
+    damaged = store.check(weights, cache)
+    assert damaged.state == "damaged"
+    assert not damaged.usable
+
+
+def test_a_model_of_an_extra_need_not_be_here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = replace(in_pieces(tmp_path, monkeypatch), pieces={"model.bin": ("no_such_package_here:part",)})
+    found = store.check(weights, cache)
+    assert found.state == "not installed"
+    assert found.usable
+    assert "callagent[zh]" in found.detail
