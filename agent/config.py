@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from agent.call.floor import FloorSettings
 from agent.yamlfile import FileError, YamlFile, explain, read_yaml
+from models.llm.addresses import check_address
 
 HOME = Path(__file__).resolve().parent.parent
 CONFIGS = HOME / "configs"
@@ -152,6 +153,58 @@ class PoolSettings(Section):
     """Jobs waiting beyond which low priorities are dropped."""
 
 
+class LlmSettings(Section):
+    """A language model that words answers; what it says is checked against the knowledge (docs/language-models.md)."""
+
+    backend: Literal["none", "openai", "transformers"] = "none"
+    """`openai` is any server of that protocol (vLLM, Ollama, llama.cpp), `transformers` a model on this machine."""
+    uses: list[Literal["answer", "rephrase", "summary", "clarify", "act"]] = ["answer", "summary", "clarify", "act"]
+    """What it is asked for. `rephrase` is left out because it delays every reply that needs no model."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Address of the server, up to before /chat/completions; this is vLLM's own default."""
+    model: str | None = None
+    """Name of the model at the server; for `transformers` its folder, or a hub name."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter that goes on top, for `transformers`; see `agent train reply`."""
+    device: Literal["cpu", "cuda", "auto"] = "auto"
+    """For `transformers`: `auto` takes a CUDA GPU where there is one; `cuda` without one is refused at start."""
+    allow_download: bool = False
+    """Allow a hub download at start for a `transformers` model that is not on this machine."""
+    options: dict[str, Any] = {}
+    """Sent to the server with each request, as {chat_template_kwargs: {enable_thinking: false}}."""
+    temperature: float = Field(0.2, ge=0, le=2)
+    """Low: the facts are given, and a likelier wording is rarely the one that invents."""
+    max_tokens: int = Field(160, ge=16, le=2048)
+    """Longest answer; two or three spoken sentences take about 60."""
+    connect_s: float = Field(1.0, gt=0)
+    """A server near by answers at once; what takes longer is down."""
+    first_token_s: float = Field(0.7, gt=0)
+    """The knowledge's own words are spoken if nothing came by then: a silence over a second is heard as trouble."""
+    first_sentence_s: float = Field(1.5, gt=0)
+    """The same, if no sentence passed the checks by then."""
+    gap_s: float = Field(1.0, gt=0)
+    """An answer that stops for so long is given up; its whole sentences stand."""
+    total_s: float = Field(8.0, gt=0)
+    """Longest time for one answer."""
+    max_response_kb: int = Field(256, ge=16)
+    """Largest response read; an answer takes about 250 bytes a token on the wire."""
+    concurrent: int = Field(8, ge=1)
+    """Answers at a time; more get the way out at once. `transformers` computes one at a time, whatever this says."""
+    redact: Literal["auto", "always", "never"] = "auto"
+    """Card numbers, e-mail, phone numbers and names become placeholders before they leave, and are put back in the
+    answer. `auto` leaves out models on this machine or at private addresses."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> LlmSettings:
+        if self.backend != "none" and not self.model:
+            raise ValueError("llm.backend needs llm.model; name the model, or set the backend to none")
+        if self.backend == "openai":
+            check_address(self.base_url)
+        if self.adapter is not None and self.backend != "transformers":
+            raise ValueError("llm.adapter goes with the backend transformers; a server loads adapters itself")
+        return self
+
+
 class DialogueSettings(Section):
     """What the agent talks about."""
 
@@ -229,6 +282,8 @@ class Secrets(Section):
     """CALLAGENT_TOKEN_KEY: signs one-use path tokens and bearer tokens of the plain protocol and the API."""
     webhook_key: SecretStr | None = None
     """CALLAGENT_WEBHOOK_KEY: signs webhooks."""
+    llm_key: SecretStr | None = None
+    """CALLAGENT_LLM_KEY: the key of the language model's server, sent as a bearer token."""
 
     @field_validator("token_key", "webhook_key")
     @classmethod
@@ -250,6 +305,7 @@ class Settings(Section):
     emotion: EmotionSettings = EmotionSettings()
     voice: VoiceSettings = VoiceSettings()
     pool: PoolSettings = PoolSettings()
+    llm: LlmSettings = LlmSettings()
     dialogue: DialogueSettings = DialogueSettings()
     handoff: HandoffSettings = HandoffSettings()
     records: RecordSettings = RecordSettings()

@@ -1,0 +1,1 @@
+"""Language models behind one interface: OpenAI-compatible HTTP, transformers on this machine, or none."""
