@@ -10,6 +10,7 @@ from agent.cli import (
     config,
     demo,
     doctor,
+    domain,
     evaluate,
     explain,
     label,
@@ -39,6 +40,7 @@ app.command()(explain.explain)
 app.command()(label.label)
 app.command()(learn.learn)
 app.add_typer(models.app, name="models")
+app.add_typer(domain.app, name="domain")
 app.command("config")(config.config)
 app.add_typer(records.app, name="records", help="List, show and export recorded calls.")
 app.add_typer(evaluate.app, name="evaluate", help="Measure models, memory and start.")

@@ -1,0 +1,161 @@
+"""`agent domain`: check, play, draw and begin the domains of a business."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.cli.domains import ConfigOption, opener_for, settings_for, told
+from agent.config import CONFIGS, Settings
+from agent.dialogue.loader import load_domain
+from agent.lab.conversations import FOLDER, conversation_files, read_conversations
+from agent.lab.text_calls import ConversationResult, TextDesk
+from agent.lab.unmet import TurnResult
+from agent.yamlfile import FileError
+
+app = typer.Typer(no_args_is_help=True, help="Check, play, draw and begin the domains of a business.")
+
+ALL = "all"
+_WIDE = 120
+
+Named = Annotated[str, typer.Argument(metavar="NAME", help="A name under configs/domains, or a folder.")]
+
+
+def domain_folders(name: str, settings: Settings) -> list[Path]:
+    """The folder that `name` means; for `all`, of every shipped domain that has conversations.
+
+    Raises:
+        FileError: there is no such folder.
+    """
+    if name == ALL:
+        return sorted(path.parent for path in (CONFIGS / "domains").glob(f"*/{FOLDER}"))
+    dialogue = settings.dialogue.model_copy(update={"domain": name})
+    path = settings.model_copy(update={"dialogue": dialogue}).domain_path()
+    if not path.is_dir():
+        known = ", ".join(sorted(each.parent.name for each in (CONFIGS / "domains").glob("*/flows.yaml")))
+        raise FileError([f"{name}: there is no such domain; name a folder, or one of {known}"])
+    return [path]
+
+
+@app.command("test")
+def test(
+    name: Annotated[str, typer.Argument(metavar="NAME|all", help="A name under configs/domains, a folder, or all.")],
+    only: Annotated[str, typer.Option(help="Only conversations whose names match this glob.")] = "*",
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write every turn to this file.", dir_okay=False)
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every turn of every conversation.")] = False,
+) -> None:
+    """Play a domain's conversations by text against the real dialogue, each on a fresh database.
+
+    Understanding, flows, actions, knowledge and the database are those of a server; the clock stands at the day of the
+    conversation. Exit status 1 when an expectation was not met, 2 when there is nothing that can be played.
+    """
+    console = _console()
+    settings = settings_for(config, None)
+    results: dict[str, list[ConversationResult]] = {}
+    with told("domain test"):
+        folders = domain_folders(name, settings)
+        for folder in folders:
+            began = time.perf_counter()
+            found = asyncio.run(_played(folder, settings_for(config, str(folder)), only))
+            results[folder.name] = found
+            _show_results(console, folder.name, found, time.perf_counter() - began, verbose)
+    if not any(results.values()):
+        where = f"{folders[0] / FOLDER}" if len(folders) == 1 else str(CONFIGS / "domains")
+        typer.secho(f"agent domain test: no conversation matches {only!r} in {where}; write one there", err=True)
+        raise typer.Exit(2)
+    if json_file is not None:
+        document = {domain: [result.document() for result in found] for domain, found in results.items()}
+        text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
+        json_file.write_text(text + "\n", encoding="utf-8")
+    raise typer.Exit(0 if all(result.passed for found in results.values() for result in found) else 1)
+
+
+async def _played(folder: Path, settings: Settings, only: str) -> list[ConversationResult]:
+    """Play the conversations of the domain in `folder`; raises as what it opens."""
+    domain = load_domain(folder)
+    conversations = read_conversations(conversation_files(folder, only), domain)
+    if not conversations:
+        return []
+    opener = opener_for(settings, domain)
+    choice, _ = opener.open_current()
+    with tempfile.TemporaryDirectory(prefix="agent-domain-test-") as place:
+        desk = TextDesk(domain, opener.encoder, choice, Path(place))
+        return [await desk.play(conversation) for conversation in conversations]
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=max(_WIDE, console.width))
+
+
+def _show_results(
+    console: Console, domain: str, results: Sequence[ConversationResult], took_s: float, verbose: bool
+) -> None:
+    if verbose:
+        for result in results:
+            _show_turns(console, result)
+    table = Table("conversation", "", "turns", "first expectation that was not met", title_justify="left")
+    table.title = f"\n{domain}"
+    for result in results:
+        failure = result.failure
+        verdict = "[green]passed[/green]" if failure is None else "[red]failed[/red]"
+        why = "" if failure is None else f"{failure.turn}: {'; '.join(failure.unmet)}"
+        table.add_row(result.conversation.name, verdict, str(len(result.turns)), escape(why))
+    console.print(table)
+    for result in results:
+        if result.failure is not None:
+            _show_failure(console, result, result.failure)
+    passed = sum(result.passed for result in results)
+    colour = "green" if passed == len(results) else "red"
+    console.print(f"[{colour}]{passed} of {len(results)} conversations of {domain} passed[/{colour}] in {took_s:.1f} s")
+
+
+def _show_failure(console: Console, result: ConversationResult, failure: TurnResult) -> None:
+    def line(label: str, text: str) -> None:
+        if text:
+            console.print(f"  [dim]{label:>10}[/dim]  {escape(text)}", highlight=False, soft_wrap=True)
+
+    console.print(f"\n[bold]{escape(result.conversation.name)}[/bold]  {escape(str(result.conversation.path))}")
+    line("caller", str(failure.turn))
+    line("agent", f"“{failure.answer}”")
+    for problem in failure.unmet:
+        line("not met", problem)
+    line("intents", ", ".join(f"{name} {p:.2f}" for name, p in failure.ranking))
+    line("slots", _brief(failure.slots))
+    line("flow", failure.flow or "")
+    line("actions", ", ".join((*failure.actions, *(f"{name} ({why})" for name, why in failure.failed.items()))))
+    line("facts", _brief({key: value for key, value in failure.facts.items() if key not in ("ranking", "slots")}))
+
+
+def _show_turns(console: Console, result: ConversationResult) -> None:
+    console.print(
+        f"\n[bold]{escape(result.conversation.name)}[/bold]  {escape(result.conversation.script.description)}"
+    )
+    for turn in result.turns:
+        if turn.turn.kind != "agent":
+            note = f"{turn.intent} {turn.confidence:.2f}" if turn.intent else ""
+            console.print(f"  {escape(str(turn.turn))}  [dim]{escape(note)}[/dim]", highlight=False, soft_wrap=True)
+        done = [*turn.actions, *(f"{name} failed" for name in turn.failed)]
+        done += [f"hand off: {turn.hand_off}"] if turn.hand_off else []
+        done += ["hang up"] if turn.hang_up else []
+        notes = f"  [dim]{escape(', '.join(done))}[/dim]" if done else ""
+        console.print(f"      [cyan]{escape(turn.answer)}[/cyan]{notes}", highlight=False, soft_wrap=True)
+        for problem in turn.unmet:
+            console.print(f"      [red]{escape(problem)}[/red]", highlight=False, soft_wrap=True)
+
+
+def _brief(values: Any) -> str:
+    return json.dumps(values, ensure_ascii=False, default=str) if values else ""
