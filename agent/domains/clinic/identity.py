@@ -1,0 +1,165 @@
+"""Who calls: proving a patient by name, date of birth and postcode, and what is known of a telephone number."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from datetime import date, timedelta
+
+from pydantic import BaseModel, Field
+from sqlalchemy import select, update
+
+from agent.dialogue.actions import ActionContext
+from agent.domains.backend import Backend
+from agent.domains.clinic.store import Appointment, LabResult, Patient
+
+NAME_LIKENESS = 0.75
+"""Similarity (difflib ratio) of a heard and a written name from which they are the same: "burg strom" is Bergstrom.
+
+The name is checked after date of birth and postcode have matched, so a near miss does not open another record.
+"""
+OPEN_DAYS = 3
+"""Days before an appointment in which a caller is reminded of it."""
+
+
+class Claim(BaseModel):
+    """Who the caller says the patient is; `name` in the caller's own words."""
+
+    name: str = Field(min_length=1, max_length=200)
+    birth_date: date
+    postcode: str = Field(pattern=r"^\d{5}$")
+
+
+class Account(BaseModel):
+    """The proven patient, as flows and actions know it. `phone_end`: the last four digits."""
+
+    id: int
+    name: str
+    first_name: str
+    doctor: str
+    pharmacy: str
+    phone: str
+    phone_end: str
+    no_offers: bool
+
+
+class Proof(BaseModel):
+    """outcome: proven, wrong or locked (too many wrong proofs)."""
+
+    outcome: str
+    account: Account | None = None
+
+
+class Nothing(BaseModel):
+    """No arguments."""
+
+
+class CallerNumber(BaseModel):
+    """The number that calls; None where it is withheld."""
+
+    phone: str | None = None
+
+
+class Caller(BaseModel):
+    """What is known of a caller's number before anything is proven."""
+
+    known: bool
+    name: str = ""
+    pace: float = 1.0
+    no_offers: bool = False
+    open_items: list[str] = []
+
+
+class Done(BaseModel):
+    """The wish is on record."""
+
+    done: bool = True
+
+
+def patient_of(context: ActionContext) -> int:
+    """The id of the proven patient.
+
+    Raises:
+        PermissionError: nobody was proven in this call.
+    """
+    if context.customer is None:
+        raise PermissionError("no patient is proven in this call; run the flow 'verify' first")
+    return int(context.customer["id"])
+
+
+async def check_identity(clinic: Backend, claim: Claim, context: ActionContext) -> Proof:
+    """Compare a claim with the patients; a wrong claim counts against the record it names."""
+    claimed = f"{claim.birth_date}|{claim.postcode}"
+    if context.attempts.locked(claimed):
+        return Proof(outcome="locked")
+    async with clinic.session() as session:
+        same = select(Patient).where(Patient.birth_date == claim.birth_date, Patient.postcode == claim.postcode)
+        for patient in (await session.scalars(same)).all():
+            if same_name(claim.name, patient.name):
+                return Proof(outcome="proven", account=_account(patient))
+    context.attempts.failed(claimed)
+    return Proof(outcome="locked" if context.attempts.locked(claimed) else "wrong")
+
+
+async def find_caller(clinic: Backend, arguments: CallerNumber, context: ActionContext) -> Caller:
+    """Whose number calls, with what is open for them; nobody where several patients share it."""
+    if not arguments.phone:
+        return Caller(known=False)
+    today = context.clock.wall().date()
+    async with clinic.session() as session:
+        owners = (await session.scalars(select(Patient).where(Patient.phone == arguments.phone))).all()
+        adults = [one for one in owners if (today - one.birth_date).days >= 18 * 365.25]
+        if len(adults) != 1:
+            return Caller(known=False)
+        patient = adults[0]
+        soon = select(Appointment).where(
+            Appointment.patient_id == patient.id,
+            Appointment.status == "booked",
+            Appointment.day.between(today, today + timedelta(days=OPEN_DAYS)),
+        )
+        items = [
+            f"your appointment with {one.doctor} on {one.day:%B} {one.day.day}"
+            for one in (await session.scalars(soon.order_by(Appointment.day))).all()
+        ]
+        ready = select(LabResult).where(LabResult.patient_id == patient.id, LabResult.state == "ready")
+        items += [f"the results of your {one.test}" for one in (await session.scalars(ready)).all()]
+    return Caller(
+        known=True,
+        name=patient.name.split()[0],
+        pace=patient.pace,
+        no_offers=patient.no_offers,
+        open_items=items[:2],
+    )
+
+
+async def stop_offers(clinic: Backend, arguments: Nothing, context: ActionContext) -> Done:
+    """Make no more offers to whoever calls from this number."""
+    async with clinic.session() as session, session.begin():
+        await session.execute(update(Patient).where(Patient.phone == context.caller).values(no_offers=True))
+    return Done()
+
+
+def same_name(heard: str, written: str) -> bool:
+    """Whether the words `heard` hold the last name of `written`, or something that sounds much like it."""
+    words = re.findall(r"[a-z]+", heard.lower())
+    wanted = re.sub(r"[^a-z]", "", written.split()[-1].lower())
+    candidates = [*words, *("".join(pair) for pair in itertools.pairwise(words))]
+    spelled = "".join(word for word in words if len(word) == 1)
+    return any(
+        difflib.SequenceMatcher(None, candidate, wanted).ratio() >= NAME_LIKENESS
+        for candidate in (*candidates, spelled)
+    )
+
+
+def _account(patient: Patient) -> Account:
+    return Account(
+        id=patient.id,
+        name=patient.name,
+        first_name=patient.name.split()[0],
+        doctor=patient.doctor,
+        pharmacy=patient.pharmacy,
+        phone=patient.phone,
+        phone_end=patient.phone[-4:],
+        no_offers=patient.no_offers,
+    )

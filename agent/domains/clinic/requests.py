@@ -1,0 +1,40 @@
+"""What callers ask for that people work off: written once per idempotency key."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from agent.dialogue.actions import ActionContext
+from agent.domains.backend import Backend
+from agent.domains.clinic.store import Request
+
+LONGEST = 1000
+"""Characters kept of a caller's own words."""
+
+
+async def put_request(
+    clinic: Backend,
+    context: ActionContext,
+    kind: str,
+    text: str,
+    *,
+    patient_id: int | None = None,
+    phone: str | None = None,
+    due_on: date | None = None,
+) -> int:
+    """Record a request and give its number; the same key again gives the number it got then."""
+    async with clinic.session() as session:
+        row = Request(
+            kind=kind, patient_id=patient_id, phone=phone, text=text[:LONGEST], due_on=due_on,
+            created_at=context.clock.wall().replace(tzinfo=None), key=context.key,
+        )  # fmt: skip
+        session.add(row)
+        try:
+            await session.commit()
+        except IntegrityError:
+            await session.rollback()
+            row = (await session.scalars(select(Request).where(Request.key == context.key))).one()
+        return row.id
