@@ -1,0 +1,1 @@
+"""Things, their properties and their relations, and the questions that these answer."""
