@@ -1,0 +1,1 @@
+"""The demo backend of Larkspur Travel, an agency for flights and hotels."""
