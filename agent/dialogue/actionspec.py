@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from agent.dialogue.written import Part, Word
@@ -24,6 +26,7 @@ class ActionSpec(Part):
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     side_effects: bool = False
     speculate: bool = False
+    identity: Literal["none", "verified"] = "none"
     filler: Word | None = None
     filler_after_ms: float = Field(default=800.0, ge=0)
     late: Word | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
@@ -59,7 +59,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Everything a business taught the agent. `lines` finds `file:line` of actions, for messages."""
+    """Everything a business taught the agent. `lines` finds `file:line` of actions, for messages.
+
+    localized: the same domain in its other languages, by language.
+    """
 
     manner: Manner
     intents: Mapping[str, IntentSpec]
@@ -68,6 +71,7 @@ class Domain:
     flows: Mapping[str, Flow]
     facts: tuple[Fact, ...]
     lines: Mapping[str, str]
+    localized: Mapping[str, Domain] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

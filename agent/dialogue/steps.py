@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from agent.dialogue.contracts import Profile
 from agent.dialogue.written import Part, Word
 from models.contracts import Tone
+
+_DAY = re.compile(r"today|[+-]\d{1,5}[dy]|\d{4}-\d{2}-\d{2}")
 
 
 class Step(Part):
@@ -35,12 +38,55 @@ class Check(Part):
     ok: Word
 
 
+class Valid(Part):
+    """What a value must be, and what is said of one that is not.
+
+    least, most: numbers, amounts in minor units. after, before: dates, as "today", "+90d", "-18y" or an ISO date.
+    pattern: a regular expression that the whole text of the value matches.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    after: Word | None = None
+    before: Word | None = None
+    pattern: Word | None = None
+    wrong: Word
+
+    @field_validator("after", "before")
+    @classmethod
+    def _a_day(cls, value: str | None) -> str | None:
+        if value is not None and not _DAY.fullmatch(value):
+            raise ValueError(f"'{value}' is no day; write today, +90d, -18y or a date such as 2026-12-31")
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _a_pattern(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"'{value}' is not a regular expression: {error}; correct it") from error
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Valid:
+        if all(one is None for one in (self.least, self.most, self.after, self.before, self.pattern)):
+            raise ValueError("says nothing; give one of least, most, after, before, pattern")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"least {self.least:g} is more than most {self.most:g}, so nothing is valid; correct one")
+        return self
+
+
 class AskStep(Step):
     """Ask for a slot unless it is known.
 
     accept: `slot` takes what understanding found, `text` takes the caller's words as they are, `option` matches them
     against the list at the path `options`. attempts: how often to ask again before giving up and calling a person.
-    takes: intents whose words answer this question instead of opening another flow.
+    takes: intents whose words answer this question instead of opening another flow. valid: what the value must be.
+    read_back: how a value heard with little confidence is asked about; `{value}` is the value. keys: whether the keypad
+    is offered when the question is put again; digits and telephone numbers do by default. sensitive: the value is
+    neither recorded nor shown.
     """
 
     ask: Word
@@ -54,16 +100,25 @@ class AskStep(Step):
     takes: tuple[Word, ...] = ()
     check: Check | None = None
     wrong: Word | None = None
+    valid: Valid | None = None
+    read_back: Word | None = None
+    keys: bool | None = None
+    sensitive: bool = False
 
 
 class ConfirmStep(Step):
-    """Ask yes or no. `if_yes` None goes on to the next step."""
+    """Ask yes or no. `if_yes` None goes on to the next step.
+
+    consent: the answer is kept as a consent of this name. must_hear: the question does not yield to barge-in.
+    """
 
     confirm: Word
     tone: Tone = "neutral"
     if_yes: Word | None = None
     if_no: Word
     attempts: int = Field(default=2, ge=0, le=5)
+    consent: Word | None = None
+    must_hear: bool = False
 
 
 class CallStep(Step):
@@ -100,6 +155,24 @@ class ForgetStep(Step):
     forget: tuple[Word, ...] = Field(min_length=1)
 
 
+class SetStep(Step):
+    """Set slots without asking: a literal, or `"{path}"` for the value there."""
+
+    set: Mapping[str, Any] = Field(min_length=1)
+
+
+class DoStep(Step):
+    """Run another flow, then go on here."""
+
+    do: Word
+
+
+class VerifiedStep(Step):
+    """The caller is proven to be the customer in the result of this name; `{customer.name}` is known from now on."""
+
+    verified: Word
+
+
 class JumpStep(Step):
     """Go to a step of this flow by its id, or to `flow:NAME`."""
 
@@ -125,7 +198,10 @@ class HangUpStep(Step):
     hang_up: Word
 
 
-STEP_KINDS = ("say", "ask", "confirm", "call", "branch", "answer", "forget", "jump", "hand_off", "end", "hang_up")
+STEP_KINDS = (
+    "say", "ask", "confirm", "call", "branch", "answer", "forget", "set", "do", "verified", "jump", "hand_off", "end",
+    "hang_up",
+)  # fmt: skip
 
 
 def _kind(value: Any) -> str | None:
@@ -142,6 +218,9 @@ AnyStep = Annotated[
     | Annotated[BranchStep, Tag("branch")]
     | Annotated[AnswerStep, Tag("answer")]
     | Annotated[ForgetStep, Tag("forget")]
+    | Annotated[SetStep, Tag("set")]
+    | Annotated[DoStep, Tag("do")]
+    | Annotated[VerifiedStep, Tag("verified")]
     | Annotated[JumpStep, Tag("jump")]
     | Annotated[HandOffStep, Tag("hand_off")]
     | Annotated[EndStep, Tag("end")]
@@ -154,13 +233,15 @@ class Flow(Part):
     """A task of the business as steps.
 
     intents open it; `title` names it when coming back ("your return"), `offer` in a question ("return something").
-    slots: names of slots that live only in this flow.
+    slots: names of slots that live only in this flow. verified: the caller must be proven before the first step; the
+    domain's identity flow is run for that.
     """
 
     intents: tuple[Word, ...] = ()
     title: Word
     offer: Word
     slots: tuple[Word, ...] = ()
+    verified: bool = False
     steps: tuple[AnyStep, ...] = Field(min_length=1)
 
     def index(self, step_id: str) -> int:
