@@ -17,7 +17,8 @@ class CallerTurn:
     """One committed turn of the caller.
 
     `dtmf` holds keys pressed instead of words; `silence` counts how often in a row the caller said nothing (0 for a
-    spoken turn). `confident` is False where the recognizer was unsure of the words.
+    spoken turn). `confident` is False where the recognizer was unsure of the words. others: what the recognizer's
+    other hypotheses mean, best first. language: what was spoken, empty where it is not known.
     """
 
     number: int
@@ -27,23 +28,32 @@ class CallerTurn:
     dtmf: str | None = None
     silence: int = 0
     confident: bool = True
+    others: tuple[Understood, ...] = ()
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A sentence to speak. `must_hear`: it does not yield to barge-in (disclosures)."""
+    """A sentence to speak.
+
+    must_hear: it does not yield to barge-in (disclosures). pace: speaking rate, 1 being the voice's own and more being
+    faster. optional: a courtesy that an upset caller is spared.
+    """
 
     text: str
     tone: Tone = "neutral"
     must_hear: bool = False
+    pace: float = 1.0
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What kind of answer the sentences before ask for."""
+    """What kind of answer the sentences before ask for. sensitive: the answer is neither recorded nor shown."""
 
     profile: Profile
     context: UnderstandingContext = field(default_factory=UnderstandingContext)
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

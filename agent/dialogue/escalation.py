@@ -17,6 +17,7 @@ class Signals:
     confidence: float = 0.0
     failures: int = 0
     angry_turns: int = 0
+    sad_turns: int = 0
     silences: int = 0
 
 
@@ -37,5 +38,6 @@ def _holds(rule: EscalationRule, signals: Signals) -> bool:
         and (not rule.words or matches(rule.words, signals.text))
         and (rule.failures is None or signals.failures >= rule.failures)
         and (rule.angry_turns is None or signals.angry_turns >= rule.angry_turns)
+        and (rule.sad_turns is None or signals.sad_turns >= rule.sad_turns)
         and (rule.silences is None or signals.silences >= rule.silences)
     )

@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agent.dialogue.contracts import Expect, HandOff, Say
+from agent.dialogue.feelings import Feelings
 
 DONE_FLOWS = 8
 """How many finished flows are remembered, for corrections."""
+MOST_WISHES = 3
+"""Wishes kept of one breath; people who ask for more say the rest again."""
+HISTORY = 20
+"""Utterances kept in `CallState.history`."""
 OPEN_FLOWS = 4
 """How many flows may be open at once; the oldest is dropped."""
 
@@ -26,8 +31,10 @@ class Known:
 class Frame:
     """An open flow: the step it stands at, the results it gathered and how often each step was tried.
 
-    words: what the caller said when it opened. wrong: the value that was refused last. resumed: the caller went
-    elsewhere meanwhile, so the question needs an introduction. failed: its action broke.
+    words: what the caller said when it opened. wrong: the value that was refused last, unfit: the words for why, where
+    it was refused by a rule. resumed: the caller went elsewhere meanwhile, so the question needs an introduction.
+    failed: its action broke. within: another flow runs it and goes on when it ends; borrowed: slots that such flows
+    asked for, which go when this one ends.
     """
 
     flow: str
@@ -36,45 +43,27 @@ class Frame:
     results: dict[str, Any] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
     wrong: Any = None
+    unfit: str | None = None
     resumed: bool = False
     failed: bool = False
+    within: bool = False
+    borrowed: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Pending:
-    """A question of the dialogue's own: a person? one of these tasks? anything else?
+    """A question of the dialogue's own: a person? one of these tasks? anything else? was that the value? go on with the
+    call that broke off? an offer?
 
-    words: what the caller had said when it was put.
+    words: what the caller had said when it was put. slot, value: what is read back or meant.
     """
 
-    kind: Literal["person", "clarify", "more"]
+    kind: Literal["person", "clarify", "more", "read_back", "did_you_mean", "continue", "offer", "last_topic"]
     options: tuple[str, ...] = ()
     rule: str = ""
     reason: str = ""
     priority: int = 0
     words: str = ""
-
-
-@dataclass
-class Reading:
-    """How the caller sounded in a turn; anger is the smoothed series, `reading` this turn alone."""
-
-    turn: int
-    label: str
-    reading: float
-    anger: float
-    activation: float
-
-
-@dataclass
-class Feelings:
-    """The emotion series of a call. angry_turns: turns in a row with raised anger; apologised: turn of the last one."""
-
-    series: list[Reading] = field(default_factory=list)
-    anger: float = 0.0
-    angry_turns: int = 0
-    sad: bool = False
-    apologised: int | None = None
 
 
 @dataclass
@@ -110,6 +99,21 @@ class CallState:
     patient: bool = False
     intents: list[str] = field(default_factory=list)
     spoken: dict[str, int] = field(default_factory=dict)
+    customer: dict[str, Any] | None = None
+    """Who the caller is proven to be; None until then."""
+    consents: dict[str, Consent] = field(default_factory=dict)
+    wishes: list[Wish] = field(default_factory=list)
+    """What is done next, once nothing is open."""
+    others: dict[str, list[Any]] = field(default_factory=dict)
+    """Other values the recognizer took the last answer for, by slot."""
+    pace: float = 1.0
+    gain_db: float = 0.0
+    language: str = ""
+    """What the caller speaks; empty until it is known, and then the domain's first language is spoken."""
+    topic: str = ""
+    """What the caller was told about last, for "and what does it cost?"."""
+    history: list[tuple[str, str]] = field(default_factory=list)
+    """The last things said by `caller` and `agent`, the agent's as far as they were heard."""
 
     @property
     def frame(self) -> Frame | None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from agent.dialogue.contracts import Say
 from agent.dialogue.emotion import feel, reading, toned
 from agent.dialogue.escalation import Signals, evaluate
+from agent.dialogue.feelings import Feelings
 from agent.dialogue.loader import load_domain
 from agent.dialogue.manner import EmotionSettings
-from agent.dialogue.state import CallState, Feelings
+from agent.dialogue.state import CallState
 from agent.dialogue.text import choose_option, render, resolve, sentences
 from models.contracts import TextEmotion, VoiceEmotion
 
