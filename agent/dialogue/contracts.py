@@ -37,13 +37,15 @@ class Say:
     """A sentence to speak.
 
     must_hear: it does not yield to barge-in (disclosures). pace: speaking rate, 1 being the voice's own and more being
-    faster. optional: a courtesy that an upset caller is spared.
+    faster. gain_db: how much louder than usual. optional: a courtesy that an upset caller is spared.
     """
 
     text: str
     tone: Tone = "neutral"
     must_hear: bool = False
     pace: float = 1.0
+    gain_db: float = 0.0
+    language: str = "en"
     optional: bool = False
 
 
