@@ -17,11 +17,14 @@ from rich.table import Table
 
 from agent.cli.domains import ConfigOption, opener_for, settings_for, told
 from agent.config import CONFIGS, Settings
+from agent.dialogue.checking import OWN_INTENTS
 from agent.dialogue.loader import load_domain
+from agent.lab.authoring.check import Findings, check_domain
 from agent.lab.conversations import FOLDER, conversation_files, read_conversations
 from agent.lab.text_calls import ConversationResult, TextDesk
 from agent.lab.unmet import TurnResult
 from agent.yamlfile import FileError
+from models.encoder import SentenceEncoder
 
 app = typer.Typer(no_args_is_help=True, help="Check, play, draw and begin the domains of a business.")
 
@@ -31,14 +34,14 @@ _WIDE = 120
 Named = Annotated[str, typer.Argument(metavar="NAME", help="A name under configs/domains, or a folder.")]
 
 
-def domain_folders(name: str, settings: Settings) -> list[Path]:
-    """The folder that `name` means; for `all`, of every shipped domain that has conversations.
+def domain_folders(name: str, settings: Settings, having: str) -> list[Path]:
+    """The folder that `name` means; for `all`, those of every shipped domain that has what `having` names.
 
     Raises:
         FileError: there is no such folder.
     """
     if name == ALL:
-        return sorted(path.parent for path in (CONFIGS / "domains").glob(f"*/{FOLDER}"))
+        return sorted(path.parent for path in (CONFIGS / "domains").glob(f"*/{having}"))
     dialogue = settings.dialogue.model_copy(update={"domain": name})
     path = settings.model_copy(update={"dialogue": dialogue}).domain_path()
     if not path.is_dir():
@@ -47,8 +50,44 @@ def domain_folders(name: str, settings: Settings) -> list[Path]:
     return [path]
 
 
+@app.command("check")
+def check(
+    name: Annotated[str, typer.Argument(metavar="NAME|all", help="A name under configs/domains, a folder, or all.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings, too, make the exit status 1.")] = False,
+    words: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Compare the examples of intents by meaning.")
+    ] = True,
+) -> None:
+    """Read everything in a domain's folder and tell what is wrong and what is odd, with file and line.
+
+    Exit status 1 when something is wrong.
+    """
+    console = _console()
+    good = True
+    with told("domain check"):
+        encoder = SentenceEncoder(cache_size=50_000) if words else None
+        for folder in domain_folders(name, settings_for(None, None), "flows.yaml"):
+            found = asyncio.run(check_domain(folder, encoder))
+            for line in found.errors:
+                console.print(f"[red]error[/red]    {escape(line)}", highlight=False, soft_wrap=True)
+            for line in found.warnings:
+                console.print(f"[yellow]warning[/yellow]  {escape(line)}", highlight=False, soft_wrap=True)
+            console.print(f"{escape(folder.name)}: {_summary(found)}", highlight=False, soft_wrap=True)
+            good = good and not found.errors and not (strict and found.warnings)
+    raise typer.Exit(0 if good else 1)
+
+
+def _summary(found: Findings) -> str:
+    told_of = f"{len(found.errors)} errors, {len(found.warnings)} warnings"
+    if found.domain is None:
+        return f"{told_of}; it cannot be served"
+    domain = found.domain
+    own = len([name for name in domain.intents if name not in OWN_INTENTS])
+    return f"{told_of}; {own} intents, {len(domain.flows)} flows, {len(domain.facts)} sections of knowledge"
+
+
 @app.command("test")
-def test(
+def play(
     name: Annotated[str, typer.Argument(metavar="NAME|all", help="A name under configs/domains, a folder, or all.")],
     only: Annotated[str, typer.Option(help="Only conversations whose names match this glob.")] = "*",
     config: ConfigOption = None,
@@ -66,7 +105,7 @@ def test(
     settings = settings_for(config, None)
     results: dict[str, list[ConversationResult]] = {}
     with told("domain test"):
-        folders = domain_folders(name, settings)
+        folders = domain_folders(name, settings, FOLDER)
         for folder in folders:
             began = time.perf_counter()
             found = asyncio.run(_played(folder, settings_for(config, str(folder)), only))

@@ -40,10 +40,10 @@ _BUILT_IN_RULES = frozenset(
 class Expected(Part):
     """What must be true of one turn and of the agent's answer to it; at least one thing.
 
-    says / lacks: all / none of these are in the answer, letter case aside; `/.../` is a regular expression. slots: values
-    known after the turn. action: actions that ran in this turn with success, or `none`. flow: the flow that is open
-    afterwards, or `none`. source: where in the knowledge the answer is from, any of these. hand_off: the rule by which a
-    person is called. tone: some sentence has it. consent: what the caller agreed to, or did not.
+    says / lacks: all / none of these are in the answer, letter case aside; `/.../` is a regular expression. slots:
+    values known after the turn. action: actions that ran in this turn with success, or `none`. flow: the flow that is
+    open afterwards, or `none`. source: where in the knowledge the answer is from, any of these. hand_off: the rule by
+    which a person is called. tone: some sentence has it. consent: what the caller agreed to, or did not.
     """
 
     intent: str | None = None

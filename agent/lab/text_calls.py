@@ -214,7 +214,7 @@ class _TextCall:
         async def gather() -> list[Part]:
             return [part async for part in parts]
 
-        found = await _moving(asyncio.create_task(gather()), self.clock)
+        found: list[Part] = await _moving(asyncio.create_task(gather()), self.clock)
         whole = " ".join(part.text for part in found if isinstance(part, Say))
         self._open.heard(whole, True)
         return found

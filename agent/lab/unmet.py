@@ -113,7 +113,7 @@ def contains(text: str, piece: str) -> bool:
 
 
 def same(found: Any, wanted: Any) -> bool:
-    """Whether a slot's value is the one wanted: as written, dates and numbers by their text; mappings as far as given."""
+    """Whether a slot's value is the one wanted: dates and numbers by their text, mappings as far as they are given."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(same(found.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, str) and isinstance(found, str):
