@@ -24,7 +24,7 @@ Code = Literal[
 """unreachable: no connection. connect, first_token, stalled, total: the deadline that passed. busy: 429, or too many
 answers at once here. resting: it failed repeatedly and is left alone for a while. refused: 401, 403 or a redirect.
 status: another HTTP status. bad_response: not the protocol. too_large: more than the limit. cut_off: the stream ended
-in the middle. failed: a model of this machine broke."""
+in the middle. failed: the model broke, here or there."""
 
 
 class LanguageModelError(ModelError):
