@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.dialogue.domain import Domain
+from agent.dialogue.formats import FORMATS
 from agent.dialogue.manner import PHRASES
 from agent.dialogue.steps import (
     AskStep,
@@ -18,7 +19,7 @@ from agent.dialogue.steps import (
     SetStep,
     VerifiedStep,
 )
-from agent.dialogue.text import FORMATS, holes
+from agent.dialogue.text import holes
 from agent.yamlfile import Where, YamlFile
 from models.training.heads import LEAST_EXAMPLES
 

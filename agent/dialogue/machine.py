@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from agent.dialogue.contracts import Expect, HandOff, HangUp, Part, Say
 from agent.dialogue.domain import Domain
-from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Frame, Pending
+from agent.dialogue.formats import spoken_value
+from agent.dialogue.manner import matches
+from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Consent, Frame, Known, Pending
 from agent.dialogue.steps import (
     AnswerStep,
     AnyStep,
@@ -17,6 +19,7 @@ from agent.dialogue.steps import (
     BranchStep,
     CallStep,
     ConfirmStep,
+    DoStep,
     EndStep,
     Flow,
     ForgetStep,
@@ -24,8 +27,11 @@ from agent.dialogue.steps import (
     HangUpStep,
     JumpStep,
     SayStep,
+    SetStep,
+    VerifiedStep,
 )
 from agent.dialogue.text import look_up, render, resolve, sentences
+from agent.dialogue.validity import unfitting
 from agent.dialogue.written import Phrase
 from models.contracts import Tone, UnderstandingContext
 
@@ -75,8 +81,11 @@ class FlowMachine:
 
     def scope(self, state: CallState, today: date) -> dict[str, Any]:
         """Every value a template or argument may name."""
-        scope: dict[str, Any] = {"business": self._domain.manner.business, "today": today}
+        manner = self._domain.manner
+        scope: dict[str, Any] = {"business": manner.business, "today": today, "language": manner.language}
         scope |= {name: known.value for name, known in state.slots.items()}
+        if state.customer is not None:
+            scope["customer"] = state.customer
         if state.frame is not None:
             frame = state.frame
             scope |= {"words": frame.words, "given": frame.wrong} | frame.results
@@ -94,13 +103,26 @@ class FlowMachine:
         del state.frames[:-OPEN_FLOWS]
 
     def close(self, state: CallState) -> Frame:
-        """Take the top flow off: it is done or dropped."""
+        """Take the top flow off: it is done or dropped. One that another flow ran leaves it its results."""
         frame = state.frames.pop()
         state.done.append(frame)
         del state.done[:-DONE_FLOWS]
-        for step in self.flow(frame).steps:
-            if isinstance(step, AskStep) and step.ask not in self._domain.manner.remember:
-                state.slots.pop(step.ask, None)
+        own = {step.ask for step in self.flow(frame).steps if isinstance(step, AskStep)} | frame.borrowed
+        own |= {name for step in self.flow(frame).steps if isinstance(step, SetStep) for name in step.set}
+        own -= set(self._domain.manner.remember)
+        if frame.within and state.frame is not None:
+            state.frame.results |= frame.results
+            state.frame.borrowed |= own
+        else:
+            for name in own:
+                state.slots.pop(name, None)
+        return frame
+
+    def drop(self, state: CallState) -> Frame:
+        """Take the top task off, with the flows it runs; what is returned is the task's own flow."""
+        frame = self.close(state)
+        while frame.within and state.frames:
+            frame = self.close(state)
         return frame
 
     def refill(self, state: CallState, slot: str) -> bool:
@@ -121,13 +143,15 @@ class FlowMachine:
         frame = state.frame
         if frame is not None:
             frame.tries[frame.at] = frame.tries.get(frame.at, 0) + 1
-            frame.wrong = None
+            frame.wrong = frame.unfit = None
 
-    def confirmed(self, state: CallState, yes: bool) -> None:
-        """The caller answered a confirm step."""
+    def confirmed(self, state: CallState, yes: bool, words: str = "") -> None:
+        """The caller answered a confirm step, in these words; a consent is kept with what was asked."""
         frame, step = state.frame, self.asking(state)
         if frame is None or not isinstance(step, ConfirmStep):
             raise ValueError("no confirmation was asked for")
+        if step.consent:
+            state.consents[step.consent] = Consent(yes, state.turn, state.reply.question, words)
         if yes:
             for name in self._asked_before(frame):
                 if name in state.slots:
@@ -158,11 +182,32 @@ class FlowMachine:
                     known.verified = True
                 frame.at += 1
                 state.failures = state.unclear = 0
+                if known is not None and known.guessed:
+                    state.pending = Pending("did_you_mean", slot=step.ask, value=known.value)
+            elif self._other_value(state, step.ask):
+                return
             else:
-                frame.wrong = None if known is None else known.value
-                frame.tries[frame.at] = frame.tries.get(frame.at, 0) + 1
-                state.slots.pop(step.ask, None)
-                state.failures += 1
+                first = frame.wrong if known is not None and known.guessed else None if known is None else known.value
+                self._refuse(state, frame, step, first)
+
+    def _other_value(self, state: CallState, slot: str) -> bool:
+        """Try what else the recognizer may have heard, in place of a value that was refused."""
+        rest = state.others.get(slot, [])
+        if not rest:
+            return False
+        known = state.slots.get(slot)
+        frame = state.frames[-1]
+        if known is not None and not known.guessed:
+            frame.wrong = known.value
+        state.slots[slot] = Known(rest.pop(0), state.turn, guessed=True)
+        return True
+
+    def _refuse(self, state: CallState, frame: Frame, step: AskStep, value: Any, unfit: str | None = None) -> None:
+        frame.wrong, frame.unfit = value, unfit
+        frame.tries[frame.at] = frame.tries.get(frame.at, 0) + 1
+        state.slots.pop(step.ask, None)
+        state.others.pop(step.ask, None)
+        state.failures += 1
 
     def answered(self, state: CallState, text: str | None, today: date) -> list[Part]:
         """Take what the search found, or None; the answer step is then done."""
@@ -190,6 +235,13 @@ class FlowMachine:
                 return parts, "listen"
             steps = self.flow(frame).steps
             step = steps[frame.at] if frame.at < len(steps) else EndStep(end="ask")
+            if self._unproven(state, frame, step):
+                parts += self.phrase(state, "verify_first", today)
+                state.frames.append(Frame(self._identity, frame.words, within=True))
+                continue
+            if state.pending is not None and state.pending.kind == "did_you_mean":
+                parts += self.question(state, today)
+                return parts, "listen"
             if frame.failed:
                 frame.failed = False
                 parts += self.phrase(state, "action_failed", today)
@@ -206,6 +258,11 @@ class FlowMachine:
                     return parts, "leave"
                 if known is None:
                     return parts + self._put(state, step, today), "listen"
+                unfit = None if step.valid is None else unfitting(step.valid, known.value, today)
+                if unfit is not None:
+                    if not self._other_value(state, step.ask):
+                        self._refuse(state, frame, step, known.value, unfit)
+                    continue
                 if step.check is not None:
                     return parts, self._need(state, step.check.action, step.check.arguments, today)
                 frame.at += 1
@@ -227,6 +284,17 @@ class FlowMachine:
                 for name in step.forget:
                     state.forget(name)
                 frame.at += 1
+            elif isinstance(step, SetStep):
+                scope = self.scope(state, today)
+                for name, value in step.set.items():
+                    state.slots[name] = Known(resolve(value, scope), state.turn, verified=True)
+                frame.at += 1
+            elif isinstance(step, DoStep):
+                frame.at += 1
+                state.frames.append(Frame(step.do, frame.words, within=True))
+            elif isinstance(step, VerifiedStep):
+                state.customer = dict(look_up(frame.results, step.verified) or {})
+                frame.at += 1
             elif isinstance(step, JumpStep):
                 self._go(state, frame, step.jump)
             elif isinstance(step, HandOffStep):
@@ -237,19 +305,65 @@ class FlowMachine:
                 state.closed = True
                 parts.append(HangUp(step.hang_up))
                 return parts, "leave"
+            elif frame.flow == self._identity and frame.within and state.customer is None:
+                self.drop(state)
+                quiet = step.end == "quiet"
+                if not quiet and state.frame is None:
+                    state.pending = Pending("more")
+                    return parts + self.question(state, today), "listen"
             else:
                 self.close(state)
-                if state.frame is None and step.end == "ask":
+                if state.frame is None and state.wishes:
+                    parts += self.next_wish(state, today)
+                elif state.frame is None and step.end == "ask":
                     state.pending = Pending("more")
                     parts += self.question(state, today)
                     return parts, "listen"
         raise ValueError(f"flow '{state.frames[-1].flow}' runs {MOST_STEPS} steps without waiting; break the loop")
 
+    def next_wish(self, state: CallState, today: date) -> list[Say]:
+        """Open what the caller asked for besides, and say so."""
+        wish = state.wishes.pop(0)
+        for name, value in wish.slots.items():
+            if self._domain.flows[wish.flow].asks(name) is not None:
+                state.learn(name, value)
+        self.open(state, wish.flow, wish.words)
+        return self.phrase(state, "and_now", today, title=self._domain.flows[wish.flow].title)
+
+    def _unproven(self, state: CallState, frame: Frame, step: AnyStep) -> bool:
+        """Whether the caller must be proven before this step."""
+        if state.customer is not None or not self._identity or frame.flow == self._identity:
+            return False
+        if any(open_.flow == self._identity for open_ in state.frames):
+            return False
+        if self.flow(frame).verified and frame.at == 0:
+            return True
+        actions = self._domain.manner.actions
+        action = None
+        if isinstance(step, CallStep):
+            action = step.call
+        elif isinstance(step, AskStep) and step.check is not None and step.ask in state.slots:
+            action = step.check.action
+        return action is not None and actions[action].identity == "verified"
+
+    @property
+    def _identity(self) -> str:
+        return self._domain.manner.identity.flow if self._domain.manner.identity is not None else ""
+
     def question(self, state: CallState, today: date) -> list[Part]:
         """Put the question that is open now, and say what is expected."""
         if state.pending is not None:
-            name = {"person": "offer_person", "more": "anything_else"}.get(state.pending.kind, "")
-            if state.pending.kind == "clarify":
+            name = _QUESTIONS.get(state.pending.kind, "")
+            if state.pending.kind in ("read_back", "did_you_mean"):
+                return self._asked(state, self._read_back(state, state.pending, name, today), self.expecting(state))
+            if state.pending.kind == "offer":
+                says = self._says(state.pending.words, "neutral", self.scope(state, today))
+                return self._asked(state, says, self.expecting(state))
+            if state.pending.kind == "continue":
+                scope: dict[str, Any] = {"title": self._domain.flows[state.pending.options[0]].title}
+            elif state.pending.kind == "last_topic":
+                scope = {"topic": state.pending.words}
+            elif state.pending.kind == "clarify":
                 offers = [self._domain.flows[flow].offer for flow in state.pending.options]
                 name = "clarify_one" if len(offers) == 1 else "clarify_two"
                 scope = dict(zip(("first", "second"), offers, strict=False))
@@ -266,14 +380,16 @@ class FlowMachine:
         language = self._domain.manner.language
         step = self.asking(state)
         if state.pending is not None:
-            yes_no = state.pending.kind == "person" or len(state.pending.options) == 1
+            yes_no = state.pending.kind not in ("more", "clarify") or len(state.pending.options) == 1
             kind = UnderstandingContext(asked_yes_no=yes_no or state.pending.kind == "more", language=language)
             return Expect("yes_no" if yes_no else "open", kind)
         if isinstance(step, ConfirmStep):
             return Expect("yes_no", UnderstandingContext(asked_yes_no=True, language=language))
         if isinstance(step, AskStep):
             return Expect(
-                self._domain.profile(step), UnderstandingContext(expected_slots=(step.ask,), language=language)
+                self._domain.profile(step),
+                UnderstandingContext(expected_slots=(step.ask,), language=language),
+                step.sensitive,
             )
         return Expect("open", UnderstandingContext(language=language))
 
@@ -291,15 +407,42 @@ class FlowMachine:
         scope = self.scope(state, today)
         text = step.confirm if isinstance(step, ConfirmStep) else step.text
         if isinstance(step, AskStep) and tries:
-            if frame.wrong is not None and step.wrong:
+            if frame.unfit is not None:
+                text = frame.unfit
+            elif frame.wrong is not None and step.wrong:
                 text = step.wrong
             elif step.reprompts:
                 text = step.reprompts[min(tries, len(step.reprompts)) - 1]
+        after = self._other_way(state, step, tries, text, today)
         before: list[Part] = []
         if frame.resumed:
             frame.resumed = False
             before += self.phrase(state, "resume", today, title=self.flow(frame).title)
-        return before + self._asked(state, self._says(text, step.tone, scope), self.expecting(state))
+        must_hear = isinstance(step, ConfirmStep) and step.must_hear
+        says = [*self._says(text, step.tone, scope, must_hear), *after]
+        return before + self._asked(state, says, self.expecting(state))
+
+    def _other_way(
+        self, state: CallState, step: AskStep | ConfirmStep, tries: int, text: str, today: date
+    ) -> list[Say]:
+        """From the second reprompt on: the keypad for numbers, letter by letter for names and e-mail addresses."""
+        if not isinstance(step, AskStep) or tries < 2:
+            return []
+        digits = self._domain.digits(step.ask) is not None
+        if (digits if step.keys is None else step.keys) and not matches((r"\b(keys?|keypad|press|type)\b",), text):
+            return self.phrase(state, "use_keys", today)
+        if self._domain.profile(step) in ("email", "spelling") and not matches((r"\bspell|letter by letter",), text):
+            return self.phrase(state, "spell_it", today)
+        return []
+
+    def _read_back(self, state: CallState, pending: Pending, name: str, today: date) -> list[Say]:
+        spec = self._domain.slots.get(pending.slot)
+        language = self._domain.manner.language
+        value = spoken_value(pending.value, spec.type if spec else "text", today, language)
+        step = self.asking(state)
+        if pending.kind == "read_back" and isinstance(step, AskStep) and step.read_back:
+            return self._says(step.read_back, step.tone, self.scope(state, today) | {"value": value})
+        return self.phrase(state, name, today, value=value)
 
     def _asked(self, state: CallState, says: list[Say], expect: Expect) -> list[Part]:
         state.reply.question = " ".join(say.text for say in says)
@@ -323,6 +466,16 @@ class FlowMachine:
     @staticmethod
     def _says(template: str, tone: Tone, scope: Mapping[str, Any], must_hear: bool = False) -> list[Say]:
         return [Say(sentence, tone, must_hear) for sentence in sentences(render(template, scope))]
+
+
+_QUESTIONS = {
+    "person": "offer_person",
+    "more": "anything_else",
+    "read_back": "read_back",
+    "did_you_mean": "did_you_mean",
+    "continue": "continue_call",
+    "last_topic": "last_topic",
+}
 
 
 def _result_of(step: AnyStep) -> str | None:

@@ -20,11 +20,15 @@ OPEN_FLOWS = 4
 
 @dataclass
 class Known:
-    """A slot's value. `verified`: the business confirmed it (the order exists) or the caller did."""
+    """A slot's value. `verified`: the business confirmed it (the order exists) or the caller did.
+
+    guessed: it is another hypothesis of the recognizer, put in place of one that the business refused.
+    """
 
     value: Any
     turn: int
     verified: bool = False
+    guessed: bool = False
 
 
 @dataclass
@@ -64,6 +68,27 @@ class Pending:
     reason: str = ""
     priority: int = 0
     words: str = ""
+    slot: str = ""
+    value: Any = None
+
+
+@dataclass
+class Wish:
+    """Something else the caller asked for in the same breath: the flow, its words and the slot values in them."""
+
+    flow: str
+    words: str
+    slots: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Consent:
+    """The caller's answer to a question of consent, and the words of both."""
+
+    given: bool
+    turn: int
+    question: str
+    words: str
 
 
 @dataclass

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.dialogue.formats import FORMATS
+
 _HOLE = re.compile(r"\{([a-z_][\w.]*)(?:\|(\w+))?\}")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z0-9])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z0-9])|(?<=[。！？])[”」』）]*\s*(?=\S)")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Ave|Rd|No|vs|etc|a\.m|p\.m|[A-Z])\.$")
 _WORD = re.compile(r"[a-z0-9]+")
+_CJK = re.compile("[\u4e00-\u9fff]")
 
 
 def holes(template: str) -> list[tuple[str, str | None]]:
@@ -27,7 +29,7 @@ def look_up(scope: Mapping[str, Any], path: str) -> Any:
 
 
 def render(template: str, scope: Mapping[str, Any]) -> str:
-    """Fill the holes of `template` from `scope`; `scope["today"]` is a date.
+    """Fill the holes of `template` from `scope`; `scope["today"]` is a date, `scope["language"]` English unless given.
 
     Raises:
         ValueError: a value is missing or does not suit its format.
@@ -37,7 +39,7 @@ def render(template: str, scope: Mapping[str, Any]) -> str:
         value = look_up(scope, match[1])
         if value is None:
             raise ValueError(f"'{{{match[1]}}}' in {template!r} has no value; ask for it or look it up first")
-        return FORMATS[match[2]](value, scope["today"]) if match[2] else str(value)
+        return FORMATS[match[2]](value, scope["today"], scope.get("language", "en")) if match[2] else str(value)
 
     return _HOLE.sub(fill, template)
 
@@ -47,35 +49,6 @@ def resolve(argument: Any, scope: Mapping[str, Any]) -> Any:
     if isinstance(argument, str) and (match := _HOLE.fullmatch(argument)) and match[2] is None:
         return look_up(scope, match[1])
     return argument
-
-
-def _money(value: Any, today: date) -> str:
-    signs = {"USD": "$", "EUR": "€", "GBP": "£"}
-    if not isinstance(value, Mapping) or value.get("currency") not in signs:
-        raise ValueError(f"{value!r} is not money; give minor units and one of {sorted(signs)}")
-    whole, cents = divmod(int(value["minor"]), 100)
-    return f"{signs[value['currency']]}{whole}.{cents:02d}" if cents else f"{signs[value['currency']]}{whole}"
-
-
-def _date(value: Any, today: date) -> str:
-    day = date.fromisoformat(str(value)[:10])
-    text = f"{day:%B} {day.day}"
-    return text if abs((day - today).days) < 300 else f"{text}, {day.year}"
-
-
-def _day(value: Any, today: date) -> str:
-    day = date.fromisoformat(str(value)[:10])
-    near = {0: "today", 1: "tomorrow", -1: "yesterday"}
-    return near.get((day - today) // timedelta(days=1), f"on {_date(value, today)}")
-
-
-def _list(value: Any, today: date) -> str:
-    items = [str(item) for item in value]
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "nothing"
-
-
-FORMATS: Mapping[str, Callable[[Any, date], str]] = {"money": _money, "date": _date, "day": _day, "list": _list}
-"""money: minor units to "$18.50"; date: "May 3"; day: "today", "tomorrow", "on May 3"; list: "a, b and c"."""
 
 
 def sentences(text: str) -> list[str]:
@@ -128,6 +101,8 @@ def choose_option(text: str, options: Sequence[str]) -> str | None:
 
     "all of it", "everything", "the whole order", "both" give "all". None where nothing or several fit equally.
     """
+    if _CJK.search(text):
+        return _choose_zh(text, options)
     said = set(words(text))
     if said & {"all", "everything", "both", "whole", "entire"}:
         return "all"
@@ -136,3 +111,18 @@ def choose_option(text: str, options: Sequence[str]) -> str | None:
     if not scores or scores[0][0] == 0 or (len(scores) > 1 and scores[0][0] == scores[1][0]):
         return None
     return scores[0][1]
+
+
+def _choose_zh(text: str, options: Sequence[str]) -> str | None:
+    """As `choose_option`, by pairs of characters: Chinese has no blanks between words."""
+    if re.search("全部|所有|都要|都退|整个|一起", text):
+        return "all"
+    said = _pairs(text)
+    scores = sorted(((len(said & _pairs(option)), option) for option in options), reverse=True)
+    if not scores or scores[0][0] == 0 or (len(scores) > 1 and scores[0][0] == scores[1][0]):
+        return None
+    return scores[0][1]
+
+
+def _pairs(text: str) -> set[str]:
+    return {text[n : n + 2].lower() for n in range(len(text) - 1) if text[n : n + 2].strip() == text[n : n + 2]}

@@ -13,7 +13,8 @@ import yaml
 from agent.clock import RealClock
 from agent.config import CONFIGS, HOME
 from agent.dialogue.actions import open_actions
-from agent.dialogue.loader import OWN_INTENTS, load_domain
+from agent.dialogue.checking import OWN_INTENTS
+from agent.dialogue.loader import load_domain
 
 GUIDE = HOME / "docs" / "domains.md"
 SHOP = CONFIGS / "domains" / "shop"
