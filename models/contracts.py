@@ -51,11 +51,13 @@ class RecognitionHints:
     """What is likely to be said: `prompt` biases the words, `language` skips detection.
 
     quick: this is a guess at speech that may go on; a doubtful text is returned as it is, marked so, not heard again.
+    languages: those the caller may change to; `language` is then the one spoken so far, and only what is likely.
     """
 
     prompt: str | None = None
     language: str | None = None
     quick: bool = False
+    languages: tuple[str, ...] = ()
 
 
 class Recognizer(Protocol):
@@ -159,11 +161,25 @@ class Speech:
     span: tuple[int, int]
 
 
+SLOWEST, FASTEST = 0.7, 1.3
+"""Bounds of `pace`; beyond them speech is no longer natural."""
+
+
+def bounded_pace(pace: float) -> float:
+    """`pace` within its bounds, in steps of 0.05, so that a cached phrase is found again."""
+    return round(min(FASTEST, max(SLOWEST, pace)) * 20) / 20
+
+
 class Voice(Protocol):
     """Text to speech, as a stream of pieces with at least sentence-level spans."""
 
-    def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+    def speak(
+        self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
+    ) -> AsyncIterator[Speech]:
         """Speak `text`. Spans index `text` as given, whatever was normalised to say it.
+
+        pace: 1.0 is the voice's own, larger is faster; `bounded_pace` says how far. language: that of the text, by its
+        script where none is given; a voice of one language reads all texts in it.
 
         Raises:
             models.errors.ModelError: the synthesizer failed.

@@ -20,7 +20,8 @@ import numpy as np
 
 from audio.codec import Pcm16
 from audio.resample import resample, to_float, to_pcm16
-from models.contracts import Speech, Tone, Voice
+from models.contracts import Speech, Tone, Voice, bounded_pace
+from models.languages import written_in
 from models.speakable import sentences
 from models.voice import Run
 
@@ -165,14 +166,18 @@ class CachedVoice:
         self._run = run
         self._fixed: set[str] = set()
 
-    async def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+    async def speak(
+        self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
+    ) -> AsyncIterator[Speech]:
         """Speak `text`; a sentence in the cache comes at once, and equal sentences sound equal.
 
         Raises:
             models.errors.ModelError: the synthesizer failed.
         """
-        for start, end in sentences(text):
-            key = self._key(text[start:end], tone)
+        language = language or written_in(text)
+        pace = bounded_pace(pace)
+        for start, end in sentences(text, language):
+            key = self._key(text[start:end], tone, pace, language)
             found = self._cache.recall(key)
             if found is None and key in self._fixed:
                 found = await self._run(lambda key=key: self._cache.load(key, self.rate))  # type: ignore[misc]
@@ -180,7 +185,7 @@ class CachedVoice:
                 yield Speech(to_float(found), self.rate, (start, end))
                 continue
             pieces = []
-            async for speech in self._voice.speak(text[start:end], tone):
+            async for speech in self._voice.speak(text[start:end], tone, pace=pace, language=language):
                 samples = await self._run(lambda speech=speech: resample(speech.samples, speech.rate, self.rate))  # type: ignore[misc]
                 pieces.append(to_pcm16(samples))
                 yield Speech(samples, self.rate, (start + speech.span[0], start + speech.span[1]))
@@ -200,22 +205,25 @@ class CachedVoice:
             models.errors.ModelError: the synthesizer failed.
         """
         wanted = list(
-            dict.fromkeys((text[start:end], tone) for text, tone in phrases for start, end in sentences(text))
+            dict.fromkeys(
+                (text[start:end], tone, written_in(text)) for text, tone in phrases for start, end in sentences(text)
+            )
         )
-        self._fixed.update(self._key(sentence, tone) for sentence, tone in wanted)
+        self._fixed.update(self._key(sentence, tone, 1.0, language) for sentence, tone, language in wanted)
         rendered = 0
-        for done, (sentence, tone) in enumerate(wanted, 1):
-            key = self._key(sentence, tone)
+        for done, (sentence, tone, language) in enumerate(wanted, 1):
+            key = self._key(sentence, tone, 1.0, language)
             if await self._run(lambda key=key: self._cache.load(key, self.rate)) is None:  # type: ignore[misc]
                 rendered += 1
-                async for _ in self.speak(sentence, tone):
+                async for _ in self.speak(sentence, tone, language=language):
                     pass
             if progress is not None:
                 progress(done, len(wanted))
         return rendered
 
-    def _key(self, sentence: str, tone: Tone) -> str:
-        return hashlib.sha256("\0".join((self._voice.id, tone, str(self.rate), sentence)).encode()).hexdigest()
+    def _key(self, sentence: str, tone: Tone, pace: float, language: str) -> str:
+        parts = (self._voice.id, tone, str(self.rate), f"{pace:.2f}", language, sentence)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     async def _keep(self, key: str, samples: Pcm16) -> None:
         if key in self._fixed:

@@ -14,8 +14,9 @@ import numpy as np
 import onnxruntime
 
 from models import phonemes, store
-from models.contracts import Samples, Speech, Tone
+from models.contracts import Samples, Speech, Tone, bounded_pace
 from models.errors import ModelDamaged, ModelError, ModelMissing
+from models.languages import ENGLISH
 from models.speakable import sentences, speakable
 
 T = TypeVar("T")
@@ -111,28 +112,32 @@ class PiperVoice:
 
     def warm(self, words: Iterable[str]) -> None:
         """Look up words that no dictionary has, such as product names, before a caller waits for them; blocks."""
-        phonemes.warm(speakable(word).text for word in words)
+        phonemes.warm(speakable(word, ENGLISH).text for word in words)
         self.synthesize("Hello.")
 
-    async def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+    async def speak(
+        self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
+    ) -> AsyncIterator[Speech]:
         """Speak `text` sentence by sentence; each piece's span indexes `text`, numbers and all.
+
+        pace: 1.0 is the tone's own. language: whatever it is, the text is read as English.
 
         Raises:
             ModelError: synthesis failed.
         """
-        for start, end in sentences(text):
+        for start, end in sentences(text, ENGLISH):
             piece = text[start:end]
-            samples = await self._run(lambda piece=piece: self.synthesize(piece, tone))  # type: ignore[misc]
+            samples = await self._run(lambda piece=piece: self.synthesize(piece, tone, pace))  # type: ignore[misc]
             if len(samples):
                 yield Speech(samples, self.rate, (start, end))
 
-    def synthesize(self, text: str, tone: Tone = "neutral") -> Samples:
+    def synthesize(self, text: str, tone: Tone = "neutral", pace: float = 1.0) -> Samples:
         """Speak one piece; blocks. float32[n] in [-1, 1] at `rate`, without silence before; empty if nothing is said.
 
         Raises:
             ModelError: synthesis failed, or the piece is too long.
         """
-        ipa = phonemes.phonemes(speakable(text).text)
+        ipa = phonemes.phonemes(speakable(text, ENGLISH).text)
         if not ipa:
             return np.zeros(0, dtype=np.float32)
         ids = phonemes.to_ids(ipa, self._numbers)
@@ -141,10 +146,11 @@ class PiperVoice:
                 f"a piece of {len(ids)} symbols is too long to speak at one go; end sentences with full stops"
             )
         delivery = self._deliveries[tone]
+        length = delivery.length / bounded_pace(pace)
         feed = {
             "input": np.array([ids], dtype=np.int64),
             "input_lengths": np.array([len(ids)], dtype=np.int64),
-            "scales": np.array([delivery.noise, delivery.length, delivery.rhythm], dtype=np.float32),
+            "scales": np.array([delivery.noise, length, delivery.rhythm], dtype=np.float32),
         }
         if self._speakers > 1:
             feed["sid"] = np.zeros(1, dtype=np.int64)

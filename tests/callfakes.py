@@ -112,7 +112,9 @@ class FakeVoice:
         self.rate = rate
         self.error: Exception | None = None
 
-    async def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+    async def speak(
+        self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
+    ) -> AsyncIterator[Speech]:
         if self.error is not None:
             raise self.error
         await asyncio.sleep(0.05)

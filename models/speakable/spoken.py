@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.speakable.rules import RULES
+from models.languages import CHINESE, written_in
+from models.speakable import rules, zh
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,14 @@ class SpokenText:
         return self.segments[at]
 
 
-def speakable(text: str) -> SpokenText:
+def speakable(text: str, language: str | None = None) -> SpokenText:
     """Write out whatever a voice would misread: digits, symbols, abbreviations, e-mail addresses.
 
-    At each start of a word the first rule of `models.speakable.rules.RULES` that fits is used; the rest stays as it is.
+    At each start of a word the first rule that fits is used, of `models.speakable.zh` for Chinese, else of
+    `models.speakable.rules`; the rest stays as it is. language: that of the text, by its script where none is given.
     """
+    chinese = (language or written_in(text)) == CHINESE
+    starts, used = (_starts_chinese, zh.RULES) if chinese else (_starts, rules.RULES)
     out: list[str] = []
     segments: list[Segment] = []
     length = position = kept = 0
@@ -67,7 +72,7 @@ def speakable(text: str) -> SpokenText:
             length += len(piece)
 
     while position < len(text):
-        replaced = _apply(text, position) if _starts(text, position) else None
+        replaced = _apply(text, position, used) if starts(text, position) else None
         if replaced is None:
             position += 1
             continue
@@ -86,8 +91,18 @@ def _starts(text: str, position: int) -> bool:
     return not (position and here.isalnum() and text[position - 1].isalnum())
 
 
-def _apply(text: str, position: int) -> tuple[int, int, str] | None:
-    for pattern, say in RULES:
+def _starts_chinese(text: str, position: int) -> bool:
+    """Any place but inside a Latin word or a figure; Chinese puts no space before either."""
+    here = text[position]
+    return not here.isspace() and not (position and _latin(here) and _latin(text[position - 1]))
+
+
+def _latin(character: str) -> bool:
+    return character.isascii() and character.isalnum()
+
+
+def _apply(text: str, position: int, used: Sequence[rules.Rule]) -> tuple[int, int, str] | None:
+    for pattern, say in used:
         found = pattern.match(text, position)
         if found is None or found.end() == position:
             continue

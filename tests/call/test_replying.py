@@ -22,7 +22,7 @@ class Voice:
     def __init__(self) -> None:
         self.spoken: list[tuple[str, str, Priority]] = []
 
-    async def speak(self, text, tone="neutral"):
+    async def speak(self, text, tone="neutral", *, pace=1.0, language=None):
         at = 0
         for word in text.split():
             self.spoken.append((word, tone, priority.get()))

@@ -25,7 +25,9 @@ class CountingVoice:
         self.asked: list[tuple[str, Tone]] = []
         self._noise = np.random.default_rng(0)
 
-    async def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+    async def speak(
+        self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
+    ) -> AsyncIterator[Speech]:
         self.asked.append((text, tone))
         if "broken" in text:
             raise ModelError("synthesis failed")
