@@ -20,11 +20,13 @@ from agent.config import CONFIGS, Settings
 from agent.dialogue.checking import OWN_INTENTS
 from agent.dialogue.loader import load_domain
 from agent.lab.authoring.check import Findings, check_domain
+from agent.lab.authoring.scaffold import new_domain
 from agent.lab.conversations import FOLDER, conversation_files, read_conversations
 from agent.lab.text_calls import ConversationResult, TextDesk
 from agent.lab.unmet import TurnResult
 from agent.yamlfile import FileError
 from models.encoder import SentenceEncoder
+from models.understanding import HUMAN
 
 app = typer.Typer(no_args_is_help=True, help="Check, play, draw and begin the domains of a business.")
 
@@ -48,6 +50,20 @@ def domain_folders(name: str, settings: Settings, having: str) -> list[Path]:
         known = ", ".join(sorted(each.parent.name for each in (CONFIGS / "domains").glob("*/flows.yaml")))
         raise FileError([f"{name}: there is no such domain; name a folder, or one of {known}"])
     return [path]
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
+    path: Annotated[Path, typer.Option(help="The folder to make it in.", file_okay=False)] = Path(),
+    business: Annotated[str | None, typer.Option(help="What the business is called.")] = None,
+) -> None:
+    """Begin a domain: a small complete one that can be called at once, to be changed into yours."""
+    with told("domain new"):
+        folder = new_domain(name, path, business)
+    typer.echo(f"{folder}: a domain with 3 intents, 2 flows and an action in actions.py. Next:")
+    for command in ("check", "test", "draw"):
+        typer.echo(f"  agent domain {command} {folder}")
 
 
 @app.command("check")
@@ -82,7 +98,7 @@ def _summary(found: Findings) -> str:
     if found.domain is None:
         return f"{told_of}; it cannot be served"
     domain = found.domain
-    own = len([name for name in domain.intents if name not in OWN_INTENTS])
+    own = len([name for name in domain.intents if name not in {*OWN_INTENTS, HUMAN}])
     return f"{told_of}; {own} intents, {len(domain.flows)} flows, {len(domain.facts)} sections of knowledge"
 
 

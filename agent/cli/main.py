@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
 from agent.cli import (
@@ -28,6 +31,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A call-center agent for the telephone: serve it, call it, look after it.",
 )
+
+
+@app.callback()
+def start() -> None:
+    """A call-center agent for the telephone: serve it, call it, look after it."""
+    # Entry points of domains (`module:function`) are looked for here, too; never in place of what is installed.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 app.command()(serve.serve)
 app.command()(call.call)
 app.command()(demo.demo)
