@@ -51,10 +51,14 @@ class Mine(BaseModel):
 
 
 class AppointmentView(BaseModel):
-    """An appointment as the agent speaks of it; everything but `found` is empty where there is none."""
+    """An appointment as the agent speaks of it; everything but `found` is empty where there is none.
+
+    `title` names it in a sentence: "your check-up with Dr. Novak".
+    """
 
     found: bool
     number: int = 0
+    title: str = ""
     doctor: str = ""
     visit: str = ""
     day: date | None = None
@@ -159,6 +163,7 @@ async def find_appointment(clinic: Backend, arguments: Which, context: ActionCon
         return AppointmentView(
             found=True,
             number=row.id,
+            title=f"your {row.visit.removeprefix('a ')} with {row.doctor}",
             doctor=row.doctor,
             visit=row.visit,
             day=row.day,

@@ -24,8 +24,9 @@ INSURERS = {
     "Pioneer Plan": "referral",
     "Golden Gate Choice": "refused",
     "Northline Direct": "refused",
+    "no insurance": "none",
 }
-"""How insurers are taken: accepted, children (for patients under 18), referral (only when referred) or refused."""
+"""How insurers are taken: accepted, children (under 18), referral (only when referred), refused or none."""
 
 
 class InsurerName(BaseModel):
@@ -35,7 +36,7 @@ class InsurerName(BaseModel):
 
 
 class InsurerView(BaseModel):
-    """state: accepted, children, referral, refused or unknown."""
+    """state: accepted, children, referral, refused, none or unknown."""
 
     state: str
     insurer: str

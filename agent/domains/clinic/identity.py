@@ -31,24 +31,20 @@ class Claim(BaseModel):
     postcode: str = Field(pattern=r"^\d{5}$")
 
 
-class Account(BaseModel):
-    """The proven patient, as flows and actions know it. `phone_end`: the last four digits."""
-
-    id: int
-    name: str
-    first_name: str
-    doctor: str
-    pharmacy: str
-    phone: str
-    phone_end: str
-    no_offers: bool
-
-
 class Proof(BaseModel):
-    """outcome: proven, wrong or locked (too many wrong proofs)."""
+    """outcome: proven, wrong or locked (too many wrong proofs); the rest is of the proven patient.
+
+    `phone_end`: the last four digits of the number on record.
+    """
 
     outcome: str
-    account: Account | None = None
+    id: int = 0
+    name: str = ""
+    first_name: str = ""
+    doctor: str = ""
+    pharmacy: str = ""
+    phone_end: str = ""
+    no_offers: bool = False
 
 
 class Nothing(BaseModel):
@@ -97,7 +93,8 @@ async def check_identity(clinic: Backend, claim: Claim, context: ActionContext) 
         same = select(Patient).where(Patient.birth_date == claim.birth_date, Patient.postcode == claim.postcode)
         for patient in (await session.scalars(same)).all():
             if same_name(claim.name, patient.name):
-                return Proof(outcome="proven", account=_account(patient))
+                context.attempts.proved(claimed)
+                return _proven(patient)
     context.attempts.failed(claimed)
     return Proof(outcome="locked" if context.attempts.locked(claimed) else "wrong")
 
@@ -152,14 +149,14 @@ def same_name(heard: str, written: str) -> bool:
     )
 
 
-def _account(patient: Patient) -> Account:
-    return Account(
+def _proven(patient: Patient) -> Proof:
+    return Proof(
+        outcome="proven",
         id=patient.id,
         name=patient.name,
         first_name=patient.name.split()[0],
         doctor=patient.doctor,
         pharmacy=patient.pharmacy,
-        phone=patient.phone,
         phone_end=patient.phone[-4:],
         no_offers=patient.no_offers,
     )
