@@ -22,10 +22,9 @@ from agent.handoff.webhook import (
     WebhookError,
     decode_answer,
     encode_request,
-    is_public,
-    sign,
     verify_signature,
 )
+from agent.outbound import is_public, sign
 
 REQUEST = HandoffRequest(
     "h-1", "c-1", "twilio", "CA1", "asked for a person", "asked", slots={"order": {"value": "54321", "verified": True}}
@@ -195,7 +194,7 @@ async def test_certificate_is_checked_against_the_name(clock: VirtualClock, host
     tls.load_cert_chain(PEM)
     async with receiver(clock.wall(), tls=tls, host=host) as desk:
         webhook = hook(desk.url, clock, budget_s=1)
-        webhook._tls.load_verify_locations(PEM)
+        webhook._post._outside._tls.load_verify_locations(PEM)
         if works:
             assert (await webhook.ask(REQUEST)).outcome == "accepted"
         else:

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from agent.clock import RealClock
-from agent.handoff.webhook import SIGNATURE, TIMESTAMP, sign
 from agent.lab.handoff_receiver import HandoffReceiver
+from agent.outbound import SIGNATURE, TIMESTAMP, sign
 
 KEY = "k" * 32
 
