@@ -24,8 +24,11 @@ def pieces(text: str) -> list[str]:
 
 
 def normal(piece: str) -> str:
-    """The form in which two pieces are compared."""
-    return stem(piece) if piece.isascii() and piece.isalpha() else piece.replace(",", "")
+    """The form in which two pieces are compared; "come" and "comes", "size" and "sizes" meet."""
+    if not piece.isascii() or not piece.isalpha():
+        return piece.replace(",", "")
+    base = stem(piece)
+    return base[:-1] if len(base) > 3 and base.endswith("e") else base
 
 
 def terms(text: str) -> list[str]:

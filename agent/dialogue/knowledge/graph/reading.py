@@ -22,7 +22,7 @@ LANGUAGES = ("en", "zh")
 
 _ONE = frozenset({"name", "value"})
 _TEMPLATES: Mapping[str, frozenset[str]] = {
-    "say": _ONE, "yes": frozenset({"name"}), "no": frozenset({"name"}),
+    "say": _ONE | {"values"}, "yes": frozenset({"name"}), "no": frozenset({"name"}),
     "compare": frozenset({"name", "value", "other", "other_value"}),
 }  # fmt: skip
 _RELATION_TEMPLATES: Mapping[str, frozenset[str]] = {"say": frozenset({"name", "values"}), "yes": _ONE, "no": _ONE}
@@ -46,7 +46,7 @@ def read_graph(path: Path, problems: list[str]) -> Graph | None:
         return None
     found: list[str] = []
     try:
-        file = read_yaml(path)
+        file = _spelt(read_yaml(path))
         written = _Written.model_validate(file.data)
     except FileError as error:
         problems += error.problems
@@ -65,6 +65,20 @@ def read_graph(path: Path, problems: list[str]) -> Graph | None:
         problems += found
         return None
     return Graph(path, written.language, written.types, written.properties, written.relations, entities, written.ignore)
+
+
+def _spelt(file: YamlFile) -> YamlFile:
+    """`file` with its keys `yes` and `no` as they are written; YAML 1.1 reads them as true and false."""
+    lines = {tuple(_key(part) for part in where): line for where, line in file.lines.items()}
+    return YamlFile(file.path, _spelt_data(file.data), lines)
+
+
+def _key(part: Any) -> Any:
+    return ("yes" if part else "no") if isinstance(part, bool) else part
+
+
+def _spelt_data(data: Any) -> Any:
+    return {_key(key): _spelt_data(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
 def _specs(file: YamlFile, written: _Written) -> Iterator[str]:
