@@ -131,6 +131,8 @@ async def flight_status(backend: Backend, arguments: FlightOnDay, context: Actio
         state = special.status if special else "scheduled"
         if str(day.weekday()) not in route.days:
             state = "not_flying"
+        elif state == "on_time" and special is not None and special.gate is None:
+            state = "scheduled"
         late = special.delay_minutes if special else 0
         return FlightState(
             found=True,

@@ -90,6 +90,10 @@ def trip_of(booking: Booking, today: date) -> Trip:
         trip.round_trip, trip.back_day, trip.back_departs = True, back[0].day, back[0].route.departs
     if stay:
         trip.hotel, trip.city, trip.arrival, trip.nights = stay.hotel, stay.city, stay.arrival, stay.nights
+        trip.has_hotel, trip.nights_spoken = booking.status == "confirmed", counted(stay.nights, "night")
+    seat = f"Your seat is {seat_spoken(booking.seat)}" if booking.seat else "No seat is chosen yet"
+    trip.extras = f"{seat}, and you have {trip.bags_spoken}."
+    trip.begun = booking.status != "cancelled" and any(leg.day <= today for leg in booking.legs)
     return trip
 
 
@@ -97,6 +101,13 @@ def later(time: str, minutes: int) -> str:
     """The time of day `minutes` after "HH:MM"."""
     total = (int(time[:2]) * 60 + int(time[3:]) + minutes) % 1440
     return f"{total // 60:02d}:{total % 60:02d}"
+
+
+def seat_spoken(seat: str) -> str:
+    """A kind of seat inside a sentence: "a window seat", "a seat with extra legroom"."""
+    return {"extra legroom": "a seat with extra legroom", "front": "a seat in the front", "aisle": "an aisle seat"}.get(
+        seat, f"a {seat} seat"
+    )
 
 
 def counted(count: int, thing: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
@@ -16,6 +17,7 @@ from agent.domains.travel.rules import (
     SEAT_FEE,
     TIERS,
     counted,
+    seat_spoken,
     stay_difference,
 )
 from agent.domains.travel.store import Booking, Change, Customer, Departure
@@ -85,40 +87,23 @@ async def add_bags(backend: Backend, arguments: BagWish, context: ActionContext)
         return kept(session, context, booking.reference, "bags", arguments, quote)
 
 
+async def look_check_in(backend: Backend, arguments: BookingNumber, context: ActionContext) -> CheckIn:
+    """Say whether the next flight of a booking can be checked in for."""
+    async with backend.session() as session:
+        return await _check_in(session, await owned(session, arguments.reference, context), today(context))
+
+
 async def check_in(backend: Backend, arguments: BookingNumber, context: ActionContext) -> CheckIn:
     """Check a traveller in for a flight today or tomorrow."""
     async with backend.session() as session, session.begin():
         if done := await repeated(session, context, CheckIn):
             return done
         booking = await owned(session, arguments.reference, context)
-        ahead = [leg for leg in booking.legs if leg.day >= today(context)] if booking else []
-        if booking is None or booking.status != "confirmed" or not ahead:
-            return CheckIn(outcome="closed")
-        leg = ahead[0]
-        state = await session.scalar(select(Departure).where(Departure.number == leg.number, Departure.day == leg.day))
-        result = CheckIn(
-            outcome="done",
-            seat=booking.seat or "a seat that the airline picks",
-            number=leg.number,
-            day=leg.day,
-            departs=leg.route.departs,
-            opens_on=leg.day - timedelta(days=1),
-        )
-        if state is not None and state.status == "cancelled":
-            result.outcome = "cancelled"
-        elif booking.checked_in:
-            result.outcome = "already"
-        elif leg.day - today(context) > timedelta(days=1):
-            result.outcome = "too_early"
-        elif booking.papers:
-            result.outcome = "papers"
-        else:
-            result.seat = (
-                f"{'an' if result.seat[0] in 'aeiou' else 'a'} {booking.seat} seat" if booking.seat else result.seat
-            )
-            booking.checked_in = True
-            kept(session, context, booking.reference, "check_in", arguments, result)
-        return result
+        result = await _check_in(session, booking, today(context))
+        if booking is None or result.outcome != "open":
+            return result
+        result.outcome, booking.checked_in = "done", True
+        return kept(session, context, booking.reference, "check_in", arguments, result)
 
 
 async def quote_stay(backend: Backend, arguments: NewStay, context: ActionContext) -> StayQuote:
@@ -239,14 +224,40 @@ async def log_complaint(backend: Backend, arguments: NewComplaint, context: Acti
         return kept(session, context, arguments.reference if known else None, "complaint", arguments, result)
 
 
+async def _check_in(session: AsyncSession, booking: Booking | None, now: date) -> CheckIn:
+    ahead = [leg for leg in booking.legs if leg.day >= now] if booking else []
+    if booking is None or booking.status != "confirmed" or not ahead:
+        return CheckIn(outcome="closed")
+    leg = ahead[0]
+    state = await session.scalar(select(Departure).where(Departure.number == leg.number, Departure.day == leg.day))
+    outcome = "open"
+    if state is not None and state.status == "cancelled":
+        outcome = "cancelled"
+    elif booking.checked_in:
+        outcome = "already"
+    elif leg.day - now > timedelta(days=1):
+        outcome = "too_early"
+    elif booking.papers:
+        outcome = "papers"
+    return CheckIn(
+        outcome=outcome,
+        seat=seat_spoken(booking.seat) if booking.seat else "a seat that the airline picks",
+        number=leg.number,
+        day=leg.day,
+        departs=leg.route.departs,
+        opens_on=leg.day - timedelta(days=1),
+    )
+
+
 def _seat(booking: Booking | None, seat: str) -> SeatQuote:
+    spoken = seat_spoken(seat).partition(" ")[2]
     if booking is None or booking.status != "confirmed" or not booking.legs:
-        return SeatQuote(outcome="closed", seat=seat)
+        return SeatQuote(outcome="closed", seat=seat, spoken=spoken)
     if booking.seat == seat:
-        return SeatQuote(outcome="same", seat=seat)
+        return SeatQuote(outcome="same", seat=seat, spoken=spoken)
     free = booking.fare == "flex" or booking.customer.tier == "gold"
     fee = Money(minor=0 if free else SEAT_FEE[seat])
-    return SeatQuote(outcome="fee" if fee.minor else "free", seat=seat, fee=fee)
+    return SeatQuote(outcome="fee" if fee.minor else "free", seat=seat, spoken=spoken, fee=fee)
 
 
 def _bags(booking: Booking | None, bags: int) -> BagQuote:
@@ -257,7 +268,13 @@ def _bags(booking: Booking | None, bags: int) -> BagQuote:
         return BagQuote(outcome="too_many", total=booking.bags)
     free = max(0, 1 - booking.bags) if booking.customer.tier == "gold" else 0
     fee = Money(minor=BAG_FEE * max(0, bags - free))
-    return BagQuote(outcome="fee" if fee.minor else "free", more=counted(bags, "more bag"), total=total, fee=fee)
+    return BagQuote(
+        outcome="fee" if fee.minor else "free",
+        more=counted(bags, "more bag"),
+        total=total,
+        total_spoken=counted(total, "checked bag"),
+        fee=fee,
+    )
 
 
 def _stay(booking: Booking | None, wish: NewStay, context: ActionContext) -> StayQuote:

@@ -75,7 +75,8 @@ class Traveller(BaseModel):
 class Trip(BaseModel):
     """A booking as the agent speaks of it; everything but `found` is empty where it is not this caller's.
 
-    state: flight, hotel, both, cancelled or flown. `way` is "Denver to Seattle", `back_day` the way home.
+    state: flight, hotel, both, cancelled or flown. `way` is "Denver to Seattle", `back_day` the way home, `extras` a
+    sentence about seat and bags. `begun`: a flight of it is today or behind.
     """
 
     found: bool
@@ -95,9 +96,13 @@ class Trip(BaseModel):
     city: str = ""
     arrival: date | None = None
     nights: int = 0
+    nights_spoken: str = ""
+    has_hotel: bool = False
     seat: str | None = None
     bags: int = 0
     bags_spoken: str = ""
+    extras: str = ""
+    begun: bool = False
     checked_in: bool = False
     changed_by_airline: bool = False
     covered: bool = False
@@ -182,6 +187,7 @@ class SeatQuote(BaseModel):
 
     outcome: str
     seat: str
+    spoken: str = ""
     fee: Money = Money(minor=0)
 
 
@@ -197,11 +203,12 @@ class BagQuote(BaseModel):
     outcome: str
     more: str = ""
     total: int = 0
+    total_spoken: str = ""
     fee: Money = Money(minor=0)
 
 
 class CheckIn(BaseModel):
-    """outcome: done, already, too_early, papers, cancelled or closed. `opens_on` is the day before the flight."""
+    """outcome: open, done, already, too_early, papers, cancelled or closed. `opens_on` is the day before the flight."""
 
     outcome: str
     seat: str = ""
