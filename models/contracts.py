@@ -120,13 +120,24 @@ DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """One of several things asked for in a turn: its intent, and its words, which begin at `start` in the turn's."""
+
+    intent: str
+    confidence: float
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Understood:
     """What a text means.
 
     intent is `OUT_OF_SCOPE` where no intent of the domain fits. ranking lists (intent, probability), best first.
     complete: P(the sentence is finished) in [0, 1], from the words alone; ruled: what was asked settled that, whatever
     else was heard. model: the version that understood it, empty where none is known. nearest: (text, intent, cosine
-    similarity) of the training examples most like it, nearest first, where they are kept.
+    similarity) of the training examples most like it, nearest first, where they are kept. wishes: where a turn asks for
+    two or more things, each of them in their order, the one of `intent` among them; else empty.
     """
 
     intent: str
@@ -138,6 +149,7 @@ class Understood:
     ruled: bool = False
     model: str = ""
     nearest: tuple[tuple[str, str, float], ...] = ()
+    wishes: tuple[Said, ...] = ()
 
     def slot(self, name: str) -> Slot | None:
         """The last slot of that name, which is the one a caller who corrects himself means."""

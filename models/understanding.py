@@ -23,6 +23,7 @@ from models.slots.tokens import FILLERS, tokenize
 from models.slots.yes_no import only
 from models.text_emotion import LABELS, TextEmotionModel
 from models.text_model import FoundSpan, Ranking, Reading, TextModel
+from models.wishes import wishes
 
 HUMAN = "human"
 
@@ -114,8 +115,15 @@ class TurnUnderstanding:
         if not text.strip():
             return Understood(OUT_OF_SCOPE, 0.0, complete=completion.probability, ruled=completion.ruled)
         whole, best = self._classify(text)
+        wanted = wishes(text, self._model.read, SOCIAL | {OUT_OF_SCOPE, GIVE_INFORMATION})
+        if all(said.intent != whole.intent for said in wanted):
+            wanted = ()
         slots = self._with_seen(text, find_slots(text, self._specs, at), whole.spans)
         intent, confidence = self._in_context(text, context, slots, best.intent, best.confidence)
+        if any(said.intent == intent for said in wanted):
+            intent, confidence = wanted[0].intent, wanted[0].confidence
+        else:
+            wanted = ()
         rest = tuple(row for row in best.ranking if row[0] != intent)
         ranking: Ranking = tuple(sorted(((intent, confidence), *rest), key=lambda row: row[0] != intent))
         emotion = _emotion_of(whole) if self._feels else self._emotion.read(text)
@@ -129,6 +137,7 @@ class TurnUnderstanding:
             completion.probability,
             completion.ruled,
             nearest=tuple((near.text, near.label, round(near.similarity, 3)) for near in nearest),
+            wishes=wanted,
         )
 
     def _classify(self, text: str) -> tuple[Reading, Reading]:

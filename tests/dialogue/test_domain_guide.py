@@ -8,21 +8,18 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import yaml
 
 from agent.clock import RealClock
-from agent.config import CONFIGS, HOME
+from agent.config import HOME
 from agent.dialogue.actions import open_actions
-from agent.dialogue.checking import OWN_INTENTS
 from agent.dialogue.loader import load_domain
 
 GUIDE = HOME / "docs" / "domains.md"
-SHOP = CONFIGS / "domains" / "shop"
 
 
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The guide's pieces as a folder, with phrases and small talk of the shop as the guide says."""
+    """The guide's pieces as a folder, with phrases and small talk of the common base as the guide says."""
     pieces = dict(_pieces(GUIDE.read_text(encoding="utf-8")))
     assert set(pieces) == {
         "domain.yaml",
@@ -35,13 +32,9 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    shop = yaml.safe_load((SHOP / "domain.yaml").read_text(encoding="utf-8"))
-    with (tmp_path / "domain.yaml").open("a", encoding="utf-8") as file:
-        yaml.safe_dump({"phrases": shop["phrases"]}, file)
-    intents = yaml.safe_load(pieces["intents.yaml"])
-    shop_intents = yaml.safe_load((SHOP / "intents.yaml").read_text(encoding="utf-8"))["intents"]
-    intents["intents"] |= {name: {"examples": shop_intents[name]["examples"]} for name in sorted(OWN_INTENTS)}
-    (tmp_path / "intents.yaml").write_text(yaml.safe_dump(intents), encoding="utf-8")
+    manner = (tmp_path / "domain.yaml").read_text(encoding="utf-8")
+    if "extends: common" not in manner:
+        (tmp_path / "domain.yaml").write_text(f"extends: common\n{manner}", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 

@@ -64,6 +64,7 @@ def test_refused_with_file_line_and_reason(
 
 def test_missing_phrase_is_named(folder: Path) -> None:
     edit(folder, "domain.yaml", "  more_digits:", "  mor_digits:")
+    edit(folder, "domain.yaml", "extends: common\n", "")
     with pytest.raises(DomainError) as caught:
         load_domain(folder)
     assert "phrase 'more_digits' is missing; add it under 'phrases'" in str(caught.value)

@@ -1,0 +1,41 @@
+"""How the caller wants to be spoken to: slower, faster, louder, without offers. Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from agent.dialogue.contracts import CallerTurn
+from agent.dialogue.manner import matches
+from agent.dialogue.moves import Decision, Moves
+from agent.dialogue.state import CallState
+
+SLOWEST, FASTEST, STEP = 0.7, 1.3, 0.15
+"""Bounds and step of the pace; Piper and Kokoro stay clear within them."""
+LOUDEST_DB, LOUDER_DB = 9.0, 4.5
+"""Most gain and its step; speech is synthesized at about -20 dBFS, so that this much fits without clipping."""
+MOST_WORDS = 12
+"""A wish about speaking is short; longer turns are about something else that uses such a word."""
+
+
+def speaking_wish(moves: Moves, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
+    """Speak as the caller asks, and say the last answer again that way; None where nothing of it was asked for."""
+    listening = moves.domain.manner.listening
+    if len(turn.text.split()) > MOST_WORDS or len(turn.text) > 80:
+        return None
+    flow = moves.domain.flow_of(turn.understood.intent)
+    if flow is not None and moves.strong(turn.understood, moves.domain.manner.understanding.certain):
+        return None
+    if matches(listening.slower, turn.text):
+        state.pace = max(SLOWEST, round(state.pace - STEP, 2))
+        return _again(moves, state, "slower", today)
+    if matches(listening.louder, turn.text):
+        state.gain_db = min(LOUDEST_DB, state.gain_db + LOUDER_DB)
+        return _again(moves, state, "louder", today)
+    if matches(listening.faster, turn.text):
+        state.pace = min(FASTEST, round(state.pace + STEP, 2))
+        return Decision([*moves.says(state, "faster", today), *moves.machine.question(state, today)], why="faster")
+    return None
+
+
+def _again(moves: Moves, state: CallState, phrase: str, today: date) -> Decision:
+    return Decision([*moves.says(state, phrase, today), *moves.repeat(state, today).parts], why=phrase)
