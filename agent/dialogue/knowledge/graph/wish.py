@@ -197,7 +197,8 @@ def _collect(graph: Graph, groups: Sequence[Sequence[Mention]], wish: Wish) -> b
         wish.targets.append(Filter(relations[0], target, negated=negated))
     if not (wish.asked or wish.extremes or wish.filters):
         wish.asked = list(dict.fromkeys(weak))
-    wish.asked = list(dict.fromkeys(wish.asked))
+    wished = {condition.key for condition in wish.filters if isinstance(condition.value, str)}
+    wish.asked = [key for key in dict.fromkeys(wish.asked) if key not in wished]
     return all(_bound(graph, mention, wish, weak) for mention in bounds)
 
 
