@@ -20,7 +20,10 @@ from agent.config import CONFIGS, Settings
 from agent.dialogue.checking import OWN_INTENTS
 from agent.dialogue.loader import load_domain
 from agent.lab.authoring.check import Findings, check_domain
+from agent.lab.authoring.diagram import diagrams
+from agent.lab.authoring.notation import dot, mermaid
 from agent.lab.authoring.scaffold import new_domain
+from agent.lab.authoring.svg import svg
 from agent.lab.conversations import FOLDER, conversation_files, read_conversations
 from agent.lab.text_calls import ConversationResult, TextDesk
 from agent.lab.unmet import TurnResult
@@ -100,6 +103,32 @@ def _summary(found: Findings) -> str:
     domain = found.domain
     own = len([name for name in domain.intents if name not in {*OWN_INTENTS, HUMAN}])
     return f"{told_of}; {own} intents, {len(domain.flows)} flows, {len(domain.facts)} sections of knowledge"
+
+
+@app.command("draw")
+def draw(
+    name: Named,
+    flow: Annotated[list[str] | None, typer.Option(help="Only this flow; may be given again.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.svg for a browser, FILE.mmd (Mermaid) or FILE.dot (Graphviz).", dir_okay=False),
+    ] = None,
+) -> None:
+    """Draw a domain's flows; without --out, as Mermaid text."""
+    with told("domain draw"):
+        domain = load_domain(domain_folders(name, settings_for(None, None), FOLDER)[0])
+        unknown = [each for each in flow or () if each not in domain.flows]
+        if unknown:
+            raise FileError([f"there is no flow '{unknown[0]}'; there are {', '.join(domain.flows)}"])
+        drawn = diagrams(domain, flow or list(domain.flows))
+        notations = {".svg": lambda: svg(drawn, domain.manner.business), ".dot": lambda: dot(drawn)}
+        text = notations.get(out.suffix if out is not None else "", lambda: mermaid(drawn))()
+        if out is None:
+            typer.echo(text, nl=False)
+        elif out.suffix not in (".svg", ".mmd", ".dot"):
+            raise FileError([f"{out}: the file's name says how to draw; end it in .svg, .mmd or .dot"])
+        else:
+            out.write_text(text, encoding="utf-8")
 
 
 @app.command("test")
