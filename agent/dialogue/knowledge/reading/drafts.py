@@ -14,7 +14,7 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A section as a file has it. place: its line or page ("12", "page 3"). text may be empty, which is refused later."""
+    """A section as a file has it. place: its line or page ("12", "page 3"). An empty text is refused later."""
 
     heading: str
     text: str
