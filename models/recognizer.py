@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,20 +17,15 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
 from models import store
+from models.believing import Gates, count_words, longest_run
 from models.contracts import Recognition, RecognitionHints, Samples, Word
 from models.errors import DeviceUnavailable, ModelError
+from models.languages import CHINESE
 from models.pauses import shorten
+from models.simplified import simplified
+from models.stretches import FULL_CONTEXT_S, PADDING_S, RATE, speech_bounds, windows
 
-RATE = 16_000
 FRAMES_PER_SECOND = 100
-FULL_CONTEXT_S = 30.0
-"""What Whisper was trained on; longer utterances are cut into windows."""
-PADDING_S = 2.0
-"""Least silence after the speech inside a short context; with less the decoder falls into loops."""
-WINDOW_SEARCH_S = 8.0
-"""A window ends at the quietest point of its last seconds."""
-MARGIN_S = 0.2
-"""Silence kept around the speech; consonants at the edges are quieter than the threshold."""
 MIN_SPEECH_S = 0.06
 """Shorter than any word."""
 RETRY_BEAM = 5
@@ -38,43 +33,17 @@ RETRY_BEAM = 5
 PROMPT_TOKENS = 120
 """Most tokens of a prompt; each costs decoding time and the last ones weigh most."""
 
+PROMPTS = {"zh": "以下是普通话的句子。"}
+"""What is said to have come before where nothing else is; Chinese then has its marks and simplified characters."""
+CHANGED = 0.9
+"""Probability from which speech is taken to be in another language than the one expected."""
+
 SENTENCE_END = re.compile(r"""\s*["')\]”’]*(?:\.|[?!。？！]+)["')\]”’]*""")
 """A token that ends a sentence; two dots and more trail off instead."""
 
 NO_HINTS = RecognitionHints()
 
 Device = Literal["cpu", "cuda", "auto"]
-
-
-@dataclass(frozen=True, slots=True)
-class Gates:
-    """When a text is not believed.
-
-    no_speech / log_probability: text is dropped where the no-speech probability is above the one and the average
-    log-probability below the other (0.6 and -1.0 are Whisper's own); below `hopeless` it is dropped whatever the
-    no-speech probability says. characters_per_s / characters: speech of s seconds holds at most `characters_per_s * s +
-    characters`; quick English talkers reach 20 a second. compression: a text that zlib shrinks by more is a repetition
-    loop (Whisper's own 2.4). What these drop is first tried again with full context and a beam of at least 5; so is a
-    text with the same word `repeats` times in a row or an average log-probability below `doubtful`, but such a text is
-    then taken as it comes, since callers do say "no, no, no, no".
-
-    words_per_s / unheard_s: the decoder at times ends after the first of several sentences. A text of fewer than
-    `words_per_s` words per second of loud sound has its words aligned with the sound; where `unheard_s` of loud sound
-    follow the last word, they are recognized on their own. Loud is 20 ms within 10 dB of the mean. In 240 recordings of
-    5 to 18 s (RAVDESS and LibriSpeech joined, Piper, Kokoro; clean and mu-law) no whole text had fewer than 4.0 words
-    or more than 0.1 s after the last one, but for repeated sentences.
-    """
-
-    no_speech: float = 0.6
-    log_probability: float = -1.0
-    hopeless: float = -1.7
-    characters_per_s: float = 25.0
-    characters: float = 12.0
-    compression: float = 2.4
-    repeats: int = 4
-    doubtful: float = -0.9
-    words_per_s: float = 3.5
-    unheard_s: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +139,53 @@ class WhisperRecognizer:
         if samples.ndim != 1:
             raise ValueError(f"samples have shape {samples.shape}; give mono samples[n] at {RATE} Hz")
         language = self._language(hints.language)
+        among = tuple(code for code in map(self._language, hints.languages) if code) if self.multilingual else ()
         start, end = speech_bounds(samples)
         if end - start < MIN_SPEECH_S * RATE:
             return Recognition("", no_speech_probability=1.0, language=language or "en")
         speech = shorten(samples[start:end], RATE)
         parts = []
         for first, last in windows(speech.samples):
-            part = self._window(speech.samples[first:last], language, hints.prompt, hints.quick)
+            part = self._window(speech.samples[first:last], language, hints.prompt, hints.quick, among)
             parts.append((last - first, _later(part, first)))
-            language = language or part.language
+            language, among = part.language, ()
         whole = parts[0][1] if len(parts) == 1 else _join(parts)
         return _later(replace(whole, words=speech.restored(whole.words)), start)
 
-    def _window(self, samples: Samples, language: str | None, prompt: str | None, quick: bool) -> Recognition:
+    def languages(self, samples: Samples, among: Sequence[str]) -> Mapping[str, float]:
+        """P(language) of the first 30 s of samples[n] at 16 kHz, over the codes `among` alone; blocks.
+
+        Where there is no speech, or the model is English only, all are as likely.
+
+        Raises:
+            ModelError: a code is unknown, or CTranslate2 failed.
+        """
+        codes = [code for code in (self._language(one) for one in among) if code]
+        start, end = speech_bounds(samples)
+        if not self.multilingual or end - start < MIN_SPEECH_S * RATE:
+            return {code: 1.0 / len(codes) for code in codes}
+        speech = np.ascontiguousarray(samples[start : min(end, start + round(FULL_CONTEXT_S * RATE))], dtype=np.float32)
+        context = min(FULL_CONTEXT_S, max(self.context_s, len(speech) / RATE + PADDING_S))
+        try:
+            features = self._model.feature_extractor(speech)
+            return self._likely(self._model.encode(_pad(features, round(context * FRAMES_PER_SECOND))), codes)
+        except RuntimeError as error:
+            raise ModelError(f"the language cannot be told: {error}") from error
+
+    def _likely(self, encoded: Any, among: Sequence[str]) -> dict[str, float]:
+        found = {token[2:-2]: p for token, p in self._model.model.detect_language(encoded)[0]}
+        total = sum(found.get(code, 0.0) for code in among)
+        return {code: found.get(code, 0.0) / total if total > 0 else 1.0 / len(among) for code in among}
+
+    def _window(
+        self, samples: Samples, language: str | None, prompt: str | None, quick: bool, among: Sequence[str] = ()
+    ) -> Recognition:
         seconds = len(samples) / RATE
         features = self._model.feature_extractor(np.ascontiguousarray(samples, dtype=np.float32))
         context = min(FULL_CONTEXT_S, max(self.context_s, seconds + PADDING_S))
         try:
-            decoded = self._decode(features, context, self.beam_size, seconds, language, prompt)
+            decoded = self._decode(features, context, self.beam_size, seconds, language, prompt, among)
+            language = decoded.language
             again = self._doubtful(decoded, seconds) and not self._silent(decoded)
             if again and not quick:
                 beam = max(self.beam_size, RETRY_BEAM)
@@ -197,7 +195,7 @@ class WhisperRecognizer:
             heard = None if dropped else self._stopped_early(decoded, samples)
         except RuntimeError as error:
             raise ModelError(f"recognition failed: {error}") from error
-        text = "" if dropped else decoded.text
+        text = "" if dropped else simplified(decoded.text) if decoded.language == CHINESE else decoded.text
         recognition = Recognition(
             text=text,
             words=self._words(decoded) if text and self._find_words else (),
@@ -222,11 +220,20 @@ class WhisperRecognizer:
         seconds: float,
         language: str | None,
         prompt: str | None,
+        among: Sequence[str] = (),
     ) -> _Decoded:
         encoded = self._model.encode(_pad(features, round(context_s * FRAMES_PER_SECOND)))
-        if language is None:
-            language = self._model.model.detect_language(encoded)[0][0][0][2:-2]
+        if len(among) > 1:
+            likely = self._likely(encoded, among)
+            best = max(likely, key=lambda code: likely[code])
+            if language is None or likely[best] >= CHANGED:
+                # a prompt is in the language that was expected
+                language, prompt = best, prompt if best == language else None
+        elif language is None:
+            language = among[0] if among else self._model.model.detect_language(encoded)[0][0][0][2:-2]
+        assert language is not None
         tokenizer = self._tokenizer(language)
+        prompt = prompt or PROMPTS.get(language)
         before = tokenizer.encode(" " + prompt.strip())[-PROMPT_TOKENS:] if prompt and prompt.strip() else []
         tokens_in = self._model.get_prompt(tokenizer, before, without_timestamps=True)
         # Quick talk makes about 6 tokens a second, dictated digits up to 10; a loop would run on to the longest text.
@@ -370,50 +377,6 @@ def choose_device(device: Device) -> Literal["cpu", "cuda"]:
         "recognizer.device is 'cuda', but no CUDA GPU is visible on this machine; set it to 'cpu' or 'auto', or check "
         "the driver with nvidia-smi"
     )
-
-
-def speech_bounds(samples: Samples) -> tuple[int, int]:
-    """First and past-last sample of what is loud enough to be speech, with a margin; (0, 0) where nothing is.
-
-    Loud enough is 20 ms with an RMS within 40 dB of the loudest, and never below -65 dBFS.
-    """
-    size = RATE // 50
-    count = len(samples) // size
-    if count == 0:
-        return 0, 0
-    power = np.square(samples[: count * size].reshape(count, size), dtype=np.float64).mean(axis=1)
-    loud = np.flatnonzero(power > max(10 ** (-65 / 10), power.max() * 1e-4))
-    if not len(loud):
-        return 0, 0
-    margin = round(MARGIN_S * RATE)
-    return max(0, int(loud[0]) * size - margin), min(len(samples), (int(loud[-1]) + 1) * size + margin)
-
-
-def count_words(text: str) -> int:
-    """Least number of words that speak a text; a digit is one, as is a character of a script without spaces."""
-    return len(re.findall(r"\d|[\u3040-\u30ff\u3400-\u9fff]|[^\W\d\u3040-\u30ff\u3400-\u9fff]+", text))
-
-
-def longest_run(text: str) -> int:
-    """How often the same word comes in a row, at most; case and punctuation aside."""
-    words = re.findall(r"\w+", text.lower())
-    return max((len(list(group)) for _, group in itertools.groupby(words)), default=0)
-
-
-def windows(samples: Samples) -> list[tuple[int, int]]:
-    """Cut samples[n] at 16 kHz into spans of at most 30 s, each at the quietest 200 ms of the window's last seconds."""
-    longest = round((FULL_CONTEXT_S - PADDING_S) * RATE)
-    spans = []
-    start = 0
-    while len(samples) - start > FULL_CONTEXT_S * RATE:
-        first = start + longest - round(WINDOW_SEARCH_S * RATE)
-        energy = np.square(samples[first : start + longest], dtype=np.float64)
-        width = RATE // 5
-        sums = np.concatenate([[0.0], np.cumsum(energy)])
-        cut = first + int(np.argmin(sums[width:] - sums[:-width])) + width // 2
-        spans.append((start, cut))
-        start = cut
-    return [*spans, (start, len(samples))]
 
 
 def _marks(tokenizer: Any) -> tuple[frozenset[int], npt.NDArray[np.int64]]:

@@ -25,8 +25,9 @@ from faster_whisper import decode_audio
 
 from audio import g711, resample
 from models.contracts import RecognitionHints, Samples
-from models.recognizer import RATE, WhisperRecognizer
+from models.recognizer import WhisperRecognizer
 from models.speakable.numbers import cardinal
+from models.stretches import RATE
 
 SEED = 7
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

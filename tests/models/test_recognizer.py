@@ -12,19 +12,11 @@ import pytest
 from audio.resample import resample
 from audio.wav import read_mono
 from models import store
+from models.believing import Gates, count_words, longest_run
 from models.contracts import RecognitionHints, Samples
 from models.errors import DeviceUnavailable, ModelError, ModelMissing
-from models.recognizer import (
-    RATE,
-    SENTENCE_END,
-    Gates,
-    WhisperRecognizer,
-    choose_device,
-    count_words,
-    longest_run,
-    speech_bounds,
-    windows,
-)
+from models.recognizer import SENTENCE_END, WhisperRecognizer, choose_device
+from models.stretches import RATE, speech_bounds, windows
 from models.training.measure_recognizer import normalise
 from models.voice import PiperVoice
 
