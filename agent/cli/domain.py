@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from agent.lab.text_calls import ConversationResult, TextDesk
 from agent.lab.unmet import TurnResult
 from agent.yamlfile import FileError
 from models.encoder import SentenceEncoder
+from models.errors import ModelError
 from models.understanding import HUMAN
 
 app = typer.Typer(no_args_is_help=True, help="Check, play, draw and begin the domains of a business.")
@@ -147,16 +149,26 @@ def play(
     conversation. Exit status 1 when an expectation was not met, 2 when there is nothing that can be played.
     """
     console = _console()
-    settings = settings_for(config, None)
     results: dict[str, list[ConversationResult]] = {}
+    wrong = False
+    handler = logging.StreamHandler()
+    handler.addFilter(_Once())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(message)s", force=True)
     with told("domain test"):
-        folders = domain_folders(name, settings, FOLDER)
-        for folder in folders:
-            began = time.perf_counter()
-            found = asyncio.run(_played(folder, settings_for(config, str(folder)), only))
-            results[folder.name] = found
+        folders = domain_folders(name, settings_for(config, None), FOLDER)
+    for folder in folders:
+        began = time.perf_counter()
+        try:
+            found, problems = asyncio.run(_played(folder, settings_for(config, str(folder)), only))
+        except (FileError, ModelError) as error:
+            found, problems = [], str(error).splitlines()
+        wrong = wrong or bool(problems)
+        results[folder.name] = found
+        for problem in problems:
+            console.print(f"[red]error[/red]  {escape(problem)}", highlight=False, soft_wrap=True)
+        if found:
             _show_results(console, folder.name, found, time.perf_counter() - began, verbose)
-    if not any(results.values()):
+    if not any(results.values()) and not wrong:
         where = f"{folders[0] / FOLDER}" if len(folders) == 1 else str(CONFIGS / "domains")
         typer.secho(f"agent domain test: no conversation matches {only!r} in {where}; write one there", err=True)
         raise typer.Exit(2)
@@ -164,20 +176,38 @@ def play(
         document = {domain: [result.document() for result in found] for domain, found in results.items()}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
         json_file.write_text(text + "\n", encoding="utf-8")
-    raise typer.Exit(0 if all(result.passed for found in results.values() for result in found) else 1)
+    passed = all(result.passed for found in results.values() for result in found)
+    if len(folders) > 1:
+        every = [result for found in results.values() for result in found]
+        console.print(f"\n{sum(result.passed for result in every)} of {len(every)} conversations passed")
+    raise typer.Exit(0 if passed and not wrong else 1)
 
 
-async def _played(folder: Path, settings: Settings, only: str) -> list[ConversationResult]:
-    """Play the conversations of the domain in `folder`; raises as what it opens."""
+async def _played(folder: Path, settings: Settings, only: str) -> tuple[list[ConversationResult], list[str]]:
+    """Play the conversations of the domain in `folder`; with the problems of their files. Raises as what it opens."""
     domain = load_domain(folder)
-    conversations = read_conversations(conversation_files(folder, only), domain)
+    conversations, problems = read_conversations(conversation_files(folder, only), domain)
     if not conversations:
-        return []
+        return [], problems
     opener = opener_for(settings, domain)
     choice, _ = opener.open_current()
     with tempfile.TemporaryDirectory(prefix="agent-domain-test-") as place:
         desk = TextDesk(domain, opener.encoder, choice, Path(place))
-        return [await desk.play(conversation) for conversation in conversations]
+        return [await desk.play(conversation) for conversation in conversations], problems
+
+
+class _Once(logging.Filter):
+    """Lets an exception of one kind and text through once: every conversation of a broken action logs it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about = repr(record.exc_info[1]) if record.exc_info else record.getMessage()
+        new = about not in self._seen
+        self._seen.add(about)
+        return new
 
 
 def _console() -> Console:

@@ -195,11 +195,10 @@ def read_conversation(path: Path) -> tuple[YamlFile, Conversation]:
         raise FileError(explain(file, error)) from error
 
 
-def read_conversations(paths: Sequence[Path], domain: Domain) -> list[Conversation]:
-    """Read conversations of `domain`.
+def read_conversations(paths: Sequence[Path], domain: Domain) -> tuple[list[Conversation], list[str]]:
+    """Read conversations of `domain`: those that can be played, and every problem of all of them, with file and line.
 
-    Raises:
-        FileError: lists the problems of every file that is wrong, or expects what the domain does not have.
+    One that expects what the domain does not have can be played, and fails there.
     """
     found, problems = [], []
     for path in paths:
@@ -210,9 +209,7 @@ def read_conversations(paths: Sequence[Path], domain: Domain) -> list[Conversati
             continue
         found.append(conversation)
         problems += unknown_names(file, conversation.script, domain)
-    if problems:
-        raise FileError(problems)
-    return found
+    return found, problems
 
 
 def unknown_names(file: YamlFile, script: Script, domain: Domain) -> Iterator[str]:
