@@ -272,6 +272,8 @@ async def _quote(session: AsyncSession, booking: Booking | None, wish: NewDay, n
         quote.outcome = "closed"
     elif wish.day == first.day:
         quote.outcome = "same"
+    elif _out_of_order(booking, first.back, wish.day):
+        quote.outcome = "order"
     elif booking.fare == "light" and not booking.changed_by_airline:
         quote.outcome = "not_allowed"
     elif any(str(wish.day.weekday()) not in leg.route.days for leg in legs):
@@ -282,6 +284,11 @@ async def _quote(session: AsyncSession, booking: Booking | None, wish: NewDay, n
         quote.fee = change_fee(booking, wish.day)
         quote.outcome = "fee" if quote.fee.minor else "free"
     return quote
+
+
+def _out_of_order(booking: Booking, back: bool, day: date) -> bool:
+    others = [leg.day for leg in booking.legs if leg.back != back]
+    return bool(others) and (day < max(others) if back else day > min(others))
 
 
 async def _troubled(session: AsyncSession, booking: Booking, now: date) -> tuple[Leg, bool]:

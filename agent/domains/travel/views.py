@@ -140,7 +140,10 @@ class NewDay(BookingNumber):
 
 
 class ChangeQuote(BaseModel):
-    """What a change of date costs. outcome: free, fee, not_allowed, full, no_flight, same or closed."""
+    """What a change of date costs. outcome: free, fee, not_allowed, full, no_flight, same, order or closed.
+
+    order: the way home would be before the way out.
+    """
 
     outcome: str
     what: str = "your flight"
