@@ -61,7 +61,10 @@ class Page(Which):
 
 
 class Entries(BaseModel):
-    """outcome: found or none. `more`: whether there are others after these; `next`: how many to skip for them."""
+    """outcome: found, which (none was named of several accounts) or none.
+
+    more: whether there are others after these; next: how many to skip for them.
+    """
 
     outcome: str
     spoken: str = ""
@@ -148,11 +151,12 @@ async def get_balance(bank: Backend, arguments: Which, context: ActionContext) -
 
 
 async def list_transactions(bank: Backend, arguments: Page, context: ActionContext) -> Entries:
-    """Read out the newest bookings, three at a time; of the checking account where no account is named."""
+    """Read out the newest bookings, three at a time."""
     async with bank.session() as session:
         rows = await accounts_of(session, owner(context))
-        kind = arguments.account or ("checking" if any(row.kind == "checking" for row in rows) else "savings")
-        endings = [row.ending for row in rows if row.kind == kind]
+        endings = [row.ending for row in rows if arguments.account in (None, row.kind)]
+        if len(endings) > 1:
+            return Entries(outcome="which")
         newest = select(Entry).where(Entry.account.in_(endings)).order_by(Entry.day.desc(), Entry.id)
         found = (await session.scalars(newest.offset(arguments.skip).limit(_AT_A_TIME + 1))).all()
         if not found:
