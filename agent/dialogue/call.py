@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from agent.clock import Clock
+from agent.dialogue.acting import Acting
 from agent.dialogue.actions import CallActions
 from agent.dialogue.contracts import (
     Acted,
@@ -21,18 +23,24 @@ from agent.dialogue.contracts import (
     Part,
     Say,
 )
-from agent.dialogue.domain import Domain
-from agent.dialogue.emotion import feel, toned, upset
-from agent.dialogue.knowledge import Found, KnowledgeBase
-from agent.dialogue.machine import FlowMachine, Need
-from agent.dialogue.policy import Policy
-from agent.dialogue.state import CallState, Pending
+from agent.dialogue.emotion import TurnFacts, facts_of, feel, shape
+from agent.dialogue.knowledge import Found
+from agent.dialogue.machine import Need
+from agent.dialogue.offers import Occasion, choose_offer
+from agent.dialogue.profile import NOBODY, Profile, personal, read_profile
+from agent.dialogue.reasons import emotion_facts, turn_facts
+from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
+from agent.dialogue.state import HISTORY, CallState, Pending
 from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
+from agent.dialogue.tongue import Tongue
+from agent.dialogue.writing.contracts import Line, Writer
 from models.contracts import Tone, UnderstandingContext
 
-MOST_LATE = 16
-"""Outcomes of actions waiting to be told; the oldest goes first."""
+log = logging.getLogger(__name__)
+
+PROFILE_MS = 150.0
+"""How long the greeting waits for the caller's profile: it may set the language. A later one is used from then on."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +52,15 @@ class Snapshot:
 
 
 class _NotForeseeable(Exception):
-    """A preview came to an action that may only run for a turn that is over."""
+    """A preview came to something that may only happen for a turn that is over."""
 
 
 @dataclass
 class Telling:
-    """One answer as it is given: its reasons, whether an apology is due, and whether a sentence was given."""
+    """One answer as it is given: its reasons, whether a sentence was given, and the number of actions before it."""
 
     facts: dict[str, Any]
-    sorry: bool
+    acted: int
     began: bool = False
 
 
@@ -61,42 +69,55 @@ class CallDialogue:
 
     def __init__(
         self,
-        domain: Domain,
-        machine: FlowMachine,
-        knowledge: KnowledgeBase,
+        tongues: Mapping[str, Tongue],
+        first: str,
         actions: CallActions,
         clock: Clock,
         run: Callable[[Callable[[], Any]], Awaitable[Any]],
         phrases: list[tuple[str, Tone]],
         caller: str | None = None,
+        writer: Writer | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
-        self._domain = domain
-        self._machine = machine
-        self._policy = Policy(domain, machine)
-        self._knowledge = knowledge
-        self._actions = actions
+        """`tongues` by language, `first` the one spoken until the caller's is known."""
+        self._tongues = tongues
+        self._first = first
+        self._acting = Acting(actions, clock)
         self._clock = clock
         self._run = run
         self._phrases = phrases
         self._caller = caller
+        self._writer = writer
+        self._keeper = keeper
         self._state = CallState()
-        self._acted: list[Acted] = []
-        self._late: list[Acted] = []
+        self._profile: Profile = NOBODY
+        self._profiled: asyncio.Task[Acted] | None = None
         self._previewing = False
 
     @property
     def context(self) -> UnderstandingContext:
         """What the dialogue waits for now."""
-        return self._machine.expecting(self._state).context
+        return self._here.machine.expecting(self._state).context
+
+    @property
+    def _here(self) -> Tongue:
+        return self._tongues.get(self._state.language) or self._tongues[self._first]
 
     async def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
-        """Greet, disclose (must be heard), offer help."""
+        """Greet, disclose (must be heard), offer help, or offer to go on where the line dropped."""
         self._caller = caller or self._caller
-        manner = self._domain.manner
-        parts: list[Part] = [*self._machine.worded(self._state, "greeting", manner.greeting, self._today())]
+        await self._begin_profile()
+        earlier = await self._earlier()
+        state, manner = self._state, self._here.domain.manner
+        parts: list[Part] = [*self._here.machine.worded(state, "greeting", manner.greeting, self._today())]
         parts += [Say(text, must_hear=True) for line in manner.disclosures for text in sentences(line)]
-        parts += [Say(manner.offer, "warm"), Because({"rule": "greeting"}), self._machine.expecting(self._state)]
-        self._state.reply.question = manner.offer
+        if earlier is not None:
+            self._state = state = earlier
+            state.pending = Pending("continue", (state.frames[0].flow,))
+            parts += [Because({"rule": "continue"}), *self._here.machine.question(state, self._today())]
+        else:
+            parts += [Say(manner.offer, "warm"), Because({"rule": "greeting"}), self._here.machine.expecting(state)]
+            state.reply.question = manner.offer
         async for part in self._give(parts):
             yield part
 
@@ -107,20 +128,24 @@ class CallDialogue:
     async def _respond(self, turn: CallerTurn) -> AsyncGenerator[Part, None]:
         state, today = self._state, self._today()
         state.turn = turn.number
+        if turn.language in self._tongues:
+            state.language = turn.language
+        self._acting.actions.language = self._here.language
+        self._take_profile()
         state.intents = [*state.intents, turn.understood.intent][-50:] if turn.text.strip() else state.intents
-        sorry = bool(turn.text.strip()) and feel(
-            state.feelings, self._domain.manner.emotion, turn.number, turn.understood.emotion, turn.voice
-        )
-        if state.frame is not None and state.pending is None and self._machine.asking(state) is None:
+        if turn.text.strip():
+            feel(state.feelings, self._here.emotion, turn.number, turn.understood.emotion, turn.voice)
+            self._said("caller", turn.text)
+        if state.frame is not None and state.pending is None and self._here.machine.asking(state) is None:
             # The caller spoke while this flow was at work: what its action did is told as late news.
-            self._machine.close(state)
-        telling = Telling(self._facts(turn), sorry)
-        late, self._late = self._late, []
+            self._here.machine.drop(state)
+        telling = Telling(turn_facts(turn, state, self._here.emotion), len(self._acting.done))
+        late = self._acting.take_late()
         reply = self._reply(turn, today, telling)
         async with aclosing(self._with_late(late, reply, telling) if late else reply) as parts:
             async for part in parts:
                 yield part
-        telling.facts["emotion"] = self._emotion()
+        telling.facts["emotion"] = emotion_facts(state.feelings, self._here.emotion)
         yield Because(telling.facts)
 
     async def preview(self, turn: CallerTurn) -> AsyncIterator[Part]:
@@ -130,7 +155,7 @@ class CallDialogue:
         """
         fork = copy.copy(self)
         fork._state = copy.deepcopy(self._state)
-        fork._acted, fork._late = list(self._acted), list(self._late)
+        fork._acting = self._acting.fork()
         fork._previewing = True
         async with aclosing(fork._respond(turn)) as parts:
             try:
@@ -143,69 +168,85 @@ class CallDialogue:
         """Words for the caller once it is known what became of the handoff; after `accepted` the call leaves."""
         state = self._state
         facts = {"rule": "handoff_outcome", "outcome": outcome, "detail": detail}
+        machine = self._here.machine
         if outcome == "accepted":
-            parts: list[Part] = [*self._machine.phrase(state, "handoff_accepted", self._today())]
+            parts: list[Part] = [*machine.phrase(state, "handoff_accepted", self._today())]
         else:
             state.handed_off = None
             state.failures = state.unclear = 0
             state.frames.clear()
+            state.wishes.clear()
             state.pending = Pending("more")
-            parts = [*self._machine.phrase(state, f"handoff_{outcome}", self._today())]
-            parts.append(self._machine.expecting(state))
+            parts = [*machine.phrase(state, f"handoff_{outcome}", self._today())]
+            parts.append(machine.expecting(state))
         async for part in self._give([Because(facts), *parts]):
             yield part
 
     async def apology(self) -> AsyncIterator[Part]:
         """Words for the caller when a part of the agent failed, then a person."""
+        machine = self._here.machine
         parts: list[Part] = [
             Because({"rule": "part_failed"}),
-            *self._machine.phrase(self._state, "part_failed", self._today()),
-            self._machine.leave(self._state, "a part of the agent failed", "part_failed", 1),
+            *machine.phrase(self._state, "part_failed", self._today()),
+            machine.leave(self._state, "a part of the agent failed", "part_failed", 1),
         ]
         async for part in self._give(parts):
             yield part
 
     def snapshot(self) -> Snapshot:
         """The state as it is now."""
-        return Snapshot(copy.deepcopy(self._state), len(self._acted))
+        return Snapshot(copy.deepcopy(self._state), len(self._acting.done))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take back a turn that nobody heard the answer of. What its actions did is told with the next answer."""
         self._state = copy.deepcopy(snapshot.state)
-        for acted in self._acted[snapshot.acted :]:
-            if self._actions.spec(acted.name).side_effects:
-                self._keep_late(acted)
+        for acted in self._acting.done[snapshot.acted :]:
+            if self._acting.actions.spec(acted.name).side_effects:
+                self._acting.keep_late(acted)
 
     def heard(self, text: str, complete: bool) -> None:
         """What of the last answer the caller really heard."""
         reply = self._state.reply
         whole = " ".join(say.text for say in reply.says)
         reply.unheard = "" if complete else whole[min(len(text.strip()), len(whole)) :].strip()
+        if text.strip():
+            self._said("agent", text.strip())
+
+    async def over(self) -> None:
+        """The call is over. A task that a dropped line left open is kept for this caller's next call."""
+        if self._profiled is not None:
+            self._profiled.cancel()
+        if self._keeper is not None and self._caller and worth_keeping(self._state):
+            await self._keeper.keep(self._here.domain.name, self._caller, to_json(self._state))
 
     def summary(self) -> Mapping[str, Any]:
         """For handoff and records; see `agent.dialogue.summary.summarise`."""
-        return summarise(self._domain, self._state, self._acted, self._caller)
+        return summarise(self._here.domain, self._state, self._acting.done, self._caller)
 
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         """Every sentence of the domain without a variable part, with its tone."""
         return list(self._phrases)
 
     async def _reply(self, turn: CallerTurn, today: date, telling: Telling) -> AsyncGenerator[Part, None]:
-        state, facts = self._state, telling.facts
-        decision = self._policy.decide(state, turn, today)
+        state, facts, here = self._state, telling.facts, self._here
+        decision = here.policy.decide(state, turn, today)
         facts |= {"decision": decision.why, "rule": decision.rule}
         if decision.search:
             found = await self._find(turn.text, facts)
-            decision = self._policy.after_search(state, turn, found, today)
+            decision = here.policy.after_search(state, turn, found, today)
             facts |= {"decision": decision.why, "rule": decision.rule}
         facts |= self._where()
         parts: list[Part] = decision.parts
         running = decision.run
+        if decision.act is not None:
+            async with aclosing(self._act(Need(decision.act, {}), telling, tell=False)) as outcome:
+                async for part in outcome:
+                    yield part
         while running:
-            more, stop = self._machine.advance(state, today)
+            more, stop = here.machine.advance(state, today)
             parts = [*parts, *more]
             facts |= self._where()
-            running = isinstance(stop, Need) or stop == "search"
+            running = isinstance(stop, Need) or stop in ("search", "proven")
             if isinstance(stop, Need):
                 for part in self._planned(parts, telling):
                     yield part
@@ -216,18 +257,27 @@ class CallDialogue:
             elif stop == "search":
                 found = await self._find(state.frames[-1].words, facts)
                 answer = found.fact.text if found is not None and found.answers else None
-                parts += self._machine.answered(state, answer, today)
+                parts += here.machine.answered(state, answer, today)
                 running = answer is not None
+            elif stop == "proven":
+                parts += self._greeted(today)
+            elif stop == "finished":
+                parts += self._what_else(telling, today)
+        if state.consents:
+            facts["consents"] = {name: consent.given for name, consent in state.consents.items()}
         for part in self._planned(parts, telling):
             yield part
 
     def _planned(self, parts: list[Part], telling: Telling) -> list[Part]:
-        """`parts` as they will be given: toned, after an apology where one is due, and known to `heard` from now on.
+        """`parts` as they will be given: suited to the caller's mood, and known to `heard` from now on.
 
         The whole batch is noted before its first part is given, since a barge-in may stop the giving anywhere.
         """
         state, planned = self._state, list[Part]()
-        for part in parts:
+        emotion = self._here.emotion
+        acted = self._acting.done[telling.acted :]
+        facts = facts_of(parts, acted, state.failures) if any(isinstance(part, Say) for part in parts) else TurnFacts()
+        for part in shape(parts, state.feelings, emotion, state.turn, facts, self._pace()):
             if isinstance(part, Expect):
                 state.reply.expect = part
             if isinstance(part, Say):
@@ -235,49 +285,26 @@ class CallDialogue:
                     telling.began = True
                     state.reply.says = []
                     planned.append(Because(dict(telling.facts)))
-                if telling.sorry:
-                    telling.sorry = False
-                    state.feelings.apologised = state.turn
-                    if part.tone != "sorry":
-                        planned += [self._note(say) for say in self._machine.phrase(state, "apology", self._today())]
-                part = self._note(toned(part, state.feelings, self._domain.manner.emotion))
+                part = self._note(self._spoken(part))
             planned.append(part)
         return planned
 
-    async def _act(self, need: Need, telling: Telling) -> AsyncGenerator[Part, None]:
-        """Run an action for the machine. When cancelled, one with side effects goes on and is told later."""
-        state, spec = self._state, self._actions.spec(need.action)
+    async def _act(self, need: Need, telling: Telling, *, tell: bool = True) -> AsyncGenerator[Part, None]:
+        """Run an action for the machine, saying its filler where it takes long."""
+        spec = self._acting.actions.spec(need.action)
         if self._previewing and not spec.speculate:
             raise _NotForeseeable
-        task, joined = self._actions.start(need.action, need.arguments)
-        if joined:
-            self._late = [acted for acted in self._late if acted.idempotency_key != self._key(need)]
-        done = False
-        try:
-            if spec.filler and not task.done():
-                waited = asyncio.ensure_future(self._clock.sleep_until(self._clock.now_ms() + spec.filler_after_ms))
-                try:
-                    await asyncio.wait({task, waited}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    waited.cancel()
-                if not task.done():
-                    for part in self._planned([Say(sentence) for sentence in sentences(spec.filler)], telling):
+        self._acting.actions.customer = self._state.customer
+        async with aclosing(self._acting.run(need)) as outcome:
+            async for acted in outcome:
+                if acted is None:
+                    for part in self._planned([Say(text) for text in sentences(self._filler(need.action))], telling):
                         yield part
-            await asyncio.wait({task})
-            done = True
-        finally:
-            if not done:
-                if spec.side_effects:
-                    task.add_done_callback(self._finished_late)
-                else:
-                    task.cancel()
-        acted = task.result()
-        if joined:
-            acted = Acted(acted.name, acted.arguments, acted.ok, acted.result, acted.idempotency_key, True, 0.0)
-        self._acted.append(acted)
-        self._machine.result(state, acted.ok, acted.result)
-        telling.facts.setdefault("actions", []).append(need.action)
-        yield acted
+                    continue
+                if tell:
+                    self._here.machine.result(self._state, acted.ok, acted.result)
+                telling.facts.setdefault("actions", []).append(need.action)
+                yield acted
 
     async def _with_late(
         self, late: list[Acted], reply: AsyncGenerator[Part, None], telling: Telling
@@ -287,35 +314,116 @@ class CallDialogue:
             parts = [part async for part in stream]
         told = {part.idempotency_key for part in parts if isinstance(part, Acted)}
         news: list[Say] = []
+        manner = self._here.domain.manner
         for acted in late:
             if acted.idempotency_key in told:
                 continue
-            if acted not in self._acted:
-                self._acted.append(acted)
+            if acted not in self._acting.done:
+                self._acting.done.append(acted)
             yield acted
-            text = self._actions.spec(acted.name).late
+            text = manner.actions[acted.name].late
             if acted.ok and text:
-                scope = {"today": self._today(), "business": self._domain.manner.business, "result": acted.result}
-                news += [Say(sentence) for sentence in sentences(render(text, scope | dict(acted.arguments)))]
+                scope = {
+                    "today": self._today(), "business": manner.business, "language": manner.language,
+                    "result": acted.result,
+                }  # fmt: skip
+                said = sentences(render(text, scope | dict(acted.arguments)))
+                news += [self._spoken(Say(sentence)) for sentence in said]
         telling.facts["late"] = [acted.name for acted in late]
         self._state.reply.says[:0] = news
         for part in (*news, *parts):
             yield part
 
-    def _finished_late(self, task: asyncio.Task[Acted]) -> None:
-        if not task.cancelled():
-            self._keep_late(task.result())
+    def _greeted(self, today: date) -> list[Part]:
+        """What may be said to a caller who has just proven who they are."""
+        state = self._state
+        profile, customer = self._profile, state.customer or {}
+        name = customer.get("name")
+        if isinstance(name, str) and name:
+            theirs = profile.name is None or profile.name.casefold() == name.casefold()
+            profile = replace(profile, name=name, known=True) if theirs else Profile(known=True, name=name)
+        upset = state.feelings.raised or state.feelings.sad
+        parts: list[Part] = []
+        busy = len(state.frames) > 1 or bool(state.wishes)
+        for told in personal(profile, verified=True, busy=busy, upset=upset, language=self._here.language):
+            parts += self._here.machine.phrase(state, told.phrase, today, **told.scope)
+        return parts
 
-    def _keep_late(self, acted: Acted) -> None:
-        if all(kept.idempotency_key != acted.idempotency_key for kept in self._late):
-            self._late.append(acted)
-            del self._late[:-MOST_LATE]
+    def _what_else(self, telling: Telling, today: date) -> list[Part]:
+        """After a task: an offer that suits, or the question for anything else."""
+        state, machine, manner = self._state, self._here.machine, self._here.domain.manner
+        done = state.done[-1]
+        acted = self._acting.done[telling.acted :]
+        occasion = Occasion(
+            done.flow,
+            machine.scope(state, today) | done.results,
+            all(one.ok for one in acted),
+            [frame.flow for frame in state.frames],
+            state.intents,
+            state.offers_made,
+            state.no_offers,
+        )
+        choice = choose_offer(manner.offers, occasion, self._profile, state.feelings, self._here.emotion)
+        if choice.offer is not None:
+            telling.facts["offer"] = choice.offer.name
+            state.offers_made.append(choice.offer.name)
+            if choice.offer.yes is not None:
+                target = choice.offer.yes.removeprefix("flow:")
+                words = render(choice.offer.say, dict(occasion.scope))
+                state.pending = Pending("offer", (target,), words=words)
+                return machine.question(state, today)
+            remark: list[Part] = [Say(text) for text in sentences(render(choice.offer.say, dict(occasion.scope)))]
+            state.pending = Pending("more")
+            return [*remark, *machine.question(state, today)]
+        if manner.offers:
+            telling.facts["no_offer"] = choice.why
+        state.pending = Pending("more")
+        return machine.question(state, today)
 
-    def _key(self, need: Need) -> str:
-        return self._actions.key(need.action, need.arguments)
+    async def _begin_profile(self) -> None:
+        spec = self._here.domain.manner.profile
+        if spec is None or not self._caller:
+            return
+        self._profiled, _ = self._acting.actions.start(spec.action, {"phone": self._caller})
+        waited = asyncio.ensure_future(self._clock.sleep_until(self._clock.now_ms() + PROFILE_MS))
+        try:
+            await asyncio.wait({self._profiled, waited}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waited.cancel()
+        self._take_profile()
+
+    def _take_profile(self) -> None:
+        task = self._profiled
+        if task is None or not task.done():
+            return
+        self._profiled = None
+        if task.cancelled() or not task.result().ok:
+            return
+        self._profile, problems = read_profile(task.result().result, list(self._tongues))
+        if problems:
+            log.warning("the caller's profile: %s", "; ".join(problems), extra={"code": "profile"})
+        state = self._state
+        state.pace = self._profile.pace if state.pace == 1.0 else state.pace
+        if not state.language and self._profile.language:
+            state.language = self._profile.language
+
+    async def _earlier(self) -> CallState | None:
+        if self._keeper is None or not self._caller:
+            return None
+        text = await self._keeper.take(self._here.domain.name, self._caller)
+        if text is None:
+            return None
+        try:
+            state = taken_up(from_json(text))
+        except StateError as error:
+            log.warning("%s", error, extra={"code": "state"})
+            return None
+        known = all(frame.flow in self._here.domain.flows for frame in (*state.frames, *state.done))
+        return state if state.frames and known else None
 
     async def _find(self, text: str, facts: dict[str, Any]) -> Found | None:
-        found: Found | None = await self._run(lambda: self._knowledge.find(text))
+        state, knowledge = self._state, self._here.knowledge
+        found: Found | None = await self._run(lambda: knowledge.find(text))
         if found is not None:
             facts["knowledge"] = {
                 "source": found.fact.source,
@@ -324,9 +432,12 @@ class CallDialogue:
                 "coverage": found.coverage,
                 "answers": found.answers,
             }
+            if found.answers:
+                state.topic = found.fact.heading
         return found
 
     async def _give(self, parts: list[Part]) -> AsyncIterator[Part]:
+        parts = [self._spoken(part) if isinstance(part, Say) else part for part in parts]
         self._state.reply.says = [part for part in parts if isinstance(part, Say)]
         self._state.reply.unheard = ""
         for part in parts:
@@ -335,34 +446,30 @@ class CallDialogue:
         for part in parts:
             yield part
 
+    def _spoken(self, say: Say) -> Say:
+        return replace(say, gain_db=self._state.gain_db, language=self._here.language)
+
     def _note(self, say: Say) -> Say:
         self._state.reply.says.append(say)
         self._state.reply.unheard = ""
         return say
 
-    def _facts(self, turn: CallerTurn) -> dict[str, Any]:
-        understood = turn.understood
-        return {
-            "intent": understood.intent,
-            "confidence": round(understood.confidence, 3),
-            "ranking": [[name, round(probability, 3)] for name, probability in understood.ranking[:3]],
-            "slots": {slot.name: slot.value for slot in understood.slots},
-            "emotion": self._emotion(),
-        }
+    def _pace(self) -> float:
+        return self._state.pace
+
+    def _filler(self, action: str) -> str:
+        return self._here.domain.manner.actions[action].filler or ""
+
+    def _said(self, who: str, text: str) -> None:
+        self._state.history.append((who, text))
+        del self._state.history[:-HISTORY]
 
     def _where(self) -> dict[str, Any]:
         frame = self._state.frame
         return {"flow": frame.flow, "step": frame.at} if frame else {}
 
-    def _emotion(self) -> dict[str, Any]:
-        feelings = self._state.feelings
-        label = feelings.series[-1].label if feelings.series else "neutral"
-        return {
-            "label": label,
-            "anger": round(feelings.anger, 3),
-            "angry_turns": feelings.angry_turns,
-            "upset": upset(feelings, self._domain.manner.emotion),
-        }
+    def _lines(self) -> list[Line]:
+        return [Line("caller" if who == "caller" else "agent", text) for who, text in self._state.history]
 
     def _today(self) -> date:
         return self._clock.wall().date()

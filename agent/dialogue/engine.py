@@ -11,8 +11,10 @@ from agent.dialogue.call import CallDialogue
 from agent.dialogue.domain import Domain
 from agent.dialogue.knowledge import KnowledgeBase
 from agent.dialogue.loader import fixed_texts
-from agent.dialogue.machine import FlowMachine
+from agent.dialogue.saving import Keeper
 from agent.dialogue.text import holes, sentences
+from agent.dialogue.tongue import tongue_of
+from agent.dialogue.writing.contracts import Writer
 from models.contracts import Encoder, Tone
 
 
@@ -26,32 +28,45 @@ class DialogueEngine:
         actions: Actions,
         clock: Clock,
         run: Callable[[Callable[[], Any]], Awaitable[Any]],
+        writer: Writer | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
-        """`run` runs a blocking function in the pool and gives its result."""
+        """`run` runs a blocking function in the pool and gives its result.
+
+        writer: a language model's words, where one is used. keeper: where dialogues of dropped calls are kept.
+        """
         self.domain = domain
-        self._machine = FlowMachine(domain)
-        self._knowledge = KnowledgeBase(domain.facts, encoder, domain.manner.knowledge)
+        spoken = {domain.manner.language: domain, **domain.localized}
+        self._tongues = {language: tongue_of(one, knowledge_of(one, encoder)) for language, one in spoken.items()}
         self._actions = actions
         self._clock = clock
         self._run = run
-        self._phrases = fixed_phrases(domain)
+        self._writer = writer
+        self._keeper = keeper
+        self._phrases = [phrase for one in spoken.values() for phrase in fixed_phrases(one)]
 
     def new_call(self, call_id: str, caller: str | None = None) -> CallDialogue:
         """The dialogue of one call; `call_id` goes into idempotency keys."""
         return CallDialogue(
-            self.domain,
-            self._machine,
-            self._knowledge,
+            self._tongues,
+            self.domain.manner.language,
             self._actions.for_call(call_id),
             self._clock,
             self._run,
             self._phrases,
             caller,
+            self._writer,
+            self._keeper,
         )
 
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         """Every sentence of the domain without a variable part, with its tone, the greeting first."""
         return list(self._phrases)
+
+
+def knowledge_of(domain: Domain, encoder: Encoder) -> KnowledgeBase:
+    """The index of a domain's sections."""
+    return KnowledgeBase(domain.facts, encoder, domain.manner.knowledge)
 
 
 def fixed_phrases(domain: Domain) -> list[tuple[str, Tone]]:

@@ -47,8 +47,11 @@ class Need:
     arguments: Mapping[str, Any]
 
 
-Stop = Need | Literal["listen", "search", "leave"]
-"""What the machine waits for: an action, the caller, a search of the knowledge (`answered`), or nothing any more."""
+Stop = Need | Literal["listen", "search", "leave", "proven", "finished"]
+"""What the machine waits for: an action, the caller, a search of the knowledge (`answered`), or nothing any more.
+
+proven: the caller was just verified. finished: the last open task is done, and it may be asked what else there is.
+"""
 
 
 class FlowMachine:
@@ -256,6 +259,8 @@ class FlowMachine:
                     parts += self.phrase(state, "handing_over", today)
                     parts.append(self.leave(state, f"could not get the {step.ask.replace('_', ' ')}", "slot_attempts"))
                     return parts, "leave"
+                if step.sensitive:
+                    state.sensitive.add(step.ask)
                 if known is None:
                     return parts + self._put(state, step, today), "listen"
                 unfit = None if step.valid is None else unfitting(step.valid, known.value, today)
@@ -295,6 +300,7 @@ class FlowMachine:
             elif isinstance(step, VerifiedStep):
                 state.customer = dict(look_up(frame.results, step.verified) or {})
                 frame.at += 1
+                return parts, "proven"
             elif isinstance(step, JumpStep):
                 self._go(state, frame, step.jump)
             elif isinstance(step, HandOffStep):
@@ -316,9 +322,7 @@ class FlowMachine:
                 if state.frame is None and state.wishes:
                     parts += self.next_wish(state, today)
                 elif state.frame is None and step.end == "ask":
-                    state.pending = Pending("more")
-                    parts += self.question(state, today)
-                    return parts, "listen"
+                    return parts, "finished"
         raise ValueError(f"flow '{state.frames[-1].flow}' runs {MOST_STEPS} steps without waiting; break the loop")
 
     def next_wish(self, state: CallState, today: date) -> list[Say]:

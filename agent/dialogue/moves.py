@@ -25,13 +25,17 @@ SOFT_INTENTS = frozenset(
 
 @dataclass
 class Decision:
-    """Parts to give out now, then: `run` the flows, `search` the knowledge for a turn not understood, or neither."""
+    """Parts to give out now, then: `run` the flows, `search` the knowledge for a turn not understood, or neither.
+
+    act: an action without arguments that is run besides.
+    """
 
     parts: list[Part] = field(default_factory=list)
     run: bool = False
     search: bool = False
     why: str = ""
     rule: str | None = None
+    act: str | None = None
 
 
 class Moves:

@@ -31,6 +31,11 @@ def speaking_wish(moves: Moves, state: CallState, turn: CallerTurn, today: date)
     if matches(listening.louder, turn.text):
         state.gain_db = min(LOUDEST_DB, state.gain_db + LOUDER_DB)
         return _again(moves, state, "louder", today)
+    if matches(listening.no_offers, turn.text):
+        state.no_offers = True
+        says = moves.says(state, "offers_stopped", today)
+        question = moves.machine.question(state, today)
+        return Decision([*says, *question], why="no offers", act=moves.domain.manner.offers_opt_out)
     if matches(listening.faster, turn.text):
         state.pace = min(FASTEST, round(state.pace + STEP, 2))
         return Decision([*moves.says(state, "faster", today), *moves.machine.question(state, today)], why="faster")

@@ -135,6 +135,10 @@ class CallState:
     gain_db: float = 0.0
     language: str = ""
     """What the caller speaks; empty until it is known, and then the domain's first language is spoken."""
+    no_offers: bool = False
+    offers_made: list[str] = field(default_factory=list)
+    sensitive: set[str] = field(default_factory=set)
+    """Slots whose values are neither recorded nor shown."""
     topic: str = ""
     """What the caller was told about last, for "and what does it cost?"."""
     history: list[tuple[str, str]] = field(default_factory=list)

@@ -12,6 +12,7 @@ import pytest
 from agent.clock import RealClock
 from agent.config import HOME
 from agent.dialogue.actions import open_actions
+from agent.dialogue.checking import OWN_INTENTS
 from agent.dialogue.loader import load_domain
 
 GUIDE = HOME / "docs" / "domains.md"
