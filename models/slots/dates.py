@@ -1,6 +1,6 @@
 """Days, as ISO dates, relative to the caller's today.
 
-Option: `prefer` past | future | nearest (default nearest): which year or week is meant where the caller names none.
+Option: `prefer` past | future | nearest (default nearest): which year, month or week is meant where none is named.
 """
 
 from __future__ import annotations
@@ -83,8 +83,21 @@ def _day(tokens: Sequence[Token], at: int) -> tuple[int, int] | None:
     return found if found is not None and 1 <= found[0] <= 31 else None
 
 
-def _with_year(tokens: Sequence[Token], month: int, day: int, after: int, today: date, prefer: str) -> Found | None:
+def _short_year(tokens: Sequence[Token], at: int, today: date) -> tuple[int, int] | None:
+    """A year of two figures, "sixty eight": the latest such year that has begun."""
+    found = below_hundred(tokens, at) if at < len(tokens) else None
+    if found is None or found[0] < 10:
+        return None
+    year = today.year // 100 * 100 + found[0]
+    return year - 100 * (year > today.year), found[1]
+
+
+def _with_year(
+    tokens: Sequence[Token], month: int, day: int, after: int, today: date, prefer: str, expected: bool
+) -> Found | None:
     year = _year(tokens, after)
+    if year is None and expected and prefer == "past":
+        year = _short_year(tokens, after, today)
     made = _make(year[0], month, day) if year else _without_year(month, day, today, prefer)
     return (made, year[1] if year else after, 1.0) if made else None
 
@@ -97,7 +110,7 @@ def _named(tokens: Sequence[Token], at: int, today: date, prefer: str, expected:
         if step < len(tokens) and tokens[step].text == "the":
             step += 1
         day = _day(tokens, step)
-        return _with_year(tokens, _MONTHS[word], day[0], day[1], today, prefer) if day else None
+        return _with_year(tokens, _MONTHS[word], day[0], day[1], today, prefer, expected) if day else None
     found = ordinal(tokens, at)
     if found is None and word.isdecimal() and len(word) <= 2:
         found = int(word), at + 1
@@ -106,11 +119,14 @@ def _named(tokens: Sequence[Token], at: int, today: date, prefer: str, expected:
     day_number, after = found
     step = after + 1 if after < len(tokens) and tokens[after].text == "of" else after
     if step < len(tokens) and tokens[step].text in _MONTHS:
-        return _with_year(tokens, _MONTHS[tokens[step].text], day_number, step + 1, today, prefer)
+        return _with_year(tokens, _MONTHS[tokens[step].text], day_number, step + 1, today, prefer, expected)
     if expected and not word.isdecimal():
         months = [today.replace(day=1), (today.replace(day=1) - timedelta(days=1)).replace(day=1)]
+        if prefer == "future":
+            months[1] = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
         days = [_make(first.year, first.month, day_number) for first in months]
-        return next(((made, after, 0.7) for made in days if made and made <= today), None)
+        fits = [made for made in days if made and (made >= today if prefer == "future" else made <= today)]
+        return (fits[0], after, 0.7) if fits else None
     return None
 
 

@@ -105,6 +105,23 @@ def test_a_year_left_out_follows_the_preference() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "prefer", "iso"),
+    [
+        ("the twentieth", "future", "2026-05-20"),
+        ("on the third", "future", "2026-06-03"),
+        ("the twentieth", "past", "2026-04-20"),
+        ("january thirtieth sixty eight", "past", "1968-01-30"),
+        ("june first twenty two", "past", "2022-06-01"),
+        ("june first thirty", "past", "1930-06-01"),
+        ("june first thirty", "future", "2026-06-01"),
+    ],
+)
+def test_what_was_asked_for_says_which_day_is_meant(text: str, prefer: str, iso: str) -> None:
+    spec = SlotSpec("d", "date", {"prefer": prefer})
+    assert find_slots(text, [spec], SlotContext(TODAY, ("d",)))[0].value == iso
+
+
+@pytest.mark.parametrize(
     ("text", "address"),
     [
         ("jane.doe@example.com", "jane.doe@example.com"),
