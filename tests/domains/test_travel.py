@@ -91,7 +91,8 @@ async def test_a_booking_is_cancelled_once(agency: Backend) -> None:
 @pytest.mark.parametrize(
     ("reference", "customer", "ahead", "outcome"),
     [("482617", MAYA, 14, "full"), ("482617", MAYA, 12, "same"), ("482618", MAYA, 5, "not_allowed"),
-     ("482617", MAYA, -1, "closed"), ("541188", GUS, 5, "closed"), ("552473", INES, 27, "free"), ("482617", MAYA, 18, "order")],
+     ("482617", MAYA, -1, "closed"), ("541188", GUS, 5, "closed"), ("552473", INES, 27, "free"),
+     ("482617", MAYA, 18, "order")],
 )  # fmt: skip
 async def test_change_of_date(agency: Backend, reference: str, customer: int, ahead: int, outcome: str) -> None:
     wish = views.NewDay(reference=reference, day=TODAY + timedelta(days=ahead))
