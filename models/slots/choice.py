@@ -32,7 +32,12 @@ def _phrases(names: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[tuple[tupl
     return tuple(sorted(entries.items(), key=lambda entry: (-len(entry[0]), -len(" ".join(entry[0])))))
 
 
-def _names(spec: SlotSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def named_values(spec: SlotSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(value, synonyms) of every value.
+
+    Raises:
+        SlotError: the option is no list and no mapping, or empty.
+    """
     values = spec.options.get("values")
     if isinstance(values, Mapping):
         rows = [(str(value), tuple(str(word) for word in synonyms or ())) for value, synonyms in values.items()]
@@ -68,7 +73,7 @@ def _named_at(words: list[str], phrases: tuple[tuple[tuple[str, ...], str], ...]
 
 def parse(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
     """Every value named, leftmost and longest first."""
-    phrases = _phrases(_names(spec))
+    phrases = _phrases(named_values(spec))
     longest = len(phrases[0][0]) if phrases else 0
     tokens = tokenize(text)
     found: list[Slot] = []

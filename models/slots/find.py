@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from models.contracts import Slot
+from models.languages import CHINESE, ENGLISH, base
 from models.slots import address, choice, dates, digits, email, money, phone, yes_no
+from models.slots.chinese import choice as chinese_choice
+from models.slots.chinese import contact as chinese_contact
+from models.slots.chinese import dates as chinese_dates
+from models.slots.chinese import digits as chinese_digits
+from models.slots.chinese import money as chinese_money
+from models.slots.chinese import words as chinese_words
+from models.slots.chinese import yes_no as chinese_yes_no
 from models.slots.spec import SlotContext, SlotError, SlotSpec
 from models.slots.tokens import rejected
 
@@ -26,6 +34,23 @@ SLOT_TYPES: Mapping[str, Parser] = {
 }
 """Every type a domain may declare, in the order in which they claim characters. `text` has no parser: its values are
 words that a fine-tuned model takes for one (`models.understanding`)."""
+
+PARSERS: Mapping[str, Mapping[str, Parser]] = {
+    ENGLISH: SLOT_TYPES,
+    CHINESE: {
+        "email": chinese_contact.email,
+        "phone": chinese_contact.phone,
+        "address": chinese_contact.address,
+        "amount": chinese_money.parse,
+        "date": chinese_dates.parse,
+        "digits": chinese_digits.parse,
+        "choice": chinese_choice.parse,
+        "yes_no": chinese_yes_no.parse,
+        "text": SLOT_TYPES["text"],
+    },
+}
+"""The parsers of each language; a language without its own is read by the English ones."""
+_REJECTED = {CHINESE: chinese_words.rejected}
 
 _OPTIONS = {
     "digits": {"min_length", "max_length"},
@@ -65,10 +90,10 @@ def _overlaps(span: tuple[int, int], claims: Iterable[tuple[int, int]]) -> bool:
     return any(span[0] < high and low < span[1] for low, high in claims)
 
 
-def _settle(text: str, slots: Sequence[Slot]) -> list[Slot]:
+def _settle(text: str, slots: Sequence[Slot], language: str) -> list[Slot]:
     """Values of one slot, those the caller took back first and with confidence 0; none where nothing else is left."""
     ordered = sorted(slots, key=lambda slot: slot.span)
-    flags = rejected(text, [slot.span for slot in ordered])
+    flags = _REJECTED.get(language, rejected)(text, [slot.span for slot in ordered])
     kept = [slot for slot, gone in zip(ordered, flags, strict=True) if not gone]
     if not kept:
         return []
@@ -85,6 +110,8 @@ def find_slots(text: str, specs: Sequence[SlotSpec], context: SlotContext) -> tu
     Raises:
         SlotError: a spec has a wrong option.
     """
+    language = base(context.language)
+    parsers = PARSERS.get(language, SLOT_TYPES)
     declared = {spec.type for spec in specs}
     implied = [
         SlotSpec(f"_{kind}", kind) for kind in ("email", "phone", "address", "amount", "date") if kind not in declared
@@ -94,10 +121,10 @@ def find_slots(text: str, specs: Sequence[SlotSpec], context: SlotContext) -> tu
     names = {spec.name for spec in specs}
     out: list[Slot] = []
     for spec in queue:
-        found = SLOT_TYPES[spec.type](text, spec, context)
+        found = parsers[spec.type](text, spec, context)
         if spec.type in _NUMERIC:
             found = [slot for slot in found if not _overlaps(slot.span, claims)]
             claims += [slot.span for slot in found]
         if spec.name in names:
-            out += _settle(text, found) if spec.type not in {"yes_no", "address"} else found
+            out += _settle(text, found, language) if spec.type not in {"yes_no", "address"} else found
     return tuple(out)

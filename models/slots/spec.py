@@ -46,8 +46,12 @@ class SlotSpec:
 
 @dataclass(frozen=True, slots=True)
 class SlotContext:
-    """What parsing may know: the caller's date, the names of the slots asked for, whether yes or no was asked."""
+    """What parsing may know: the caller's date, the names of the slots asked for, whether yes or no was asked.
+
+    language: that of the text, `en` or `zh`.
+    """
 
     today: date
     expected: tuple[str, ...] = ()
     asked_yes_no: bool = False
+    language: str = "en"
