@@ -84,19 +84,16 @@ class Outside:
         most_bytes: int,
         allow_private: bool = False,
         remedy: str = "set allow_private to allow it",
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Args:
         most_bytes: longest answer that is read.
         remedy: what a message says against a private address.
-        transport: takes the place of the network, for tests.
         """
         self._who = who
         self._clock = clock
         self._most_bytes = most_bytes
         self._allow_private = allow_private
         self._remedy = remedy
-        self._transport = transport
         self._tls = httpx.create_ssl_context(trust_env=False)
 
     async def send(
@@ -143,9 +140,7 @@ class Outside:
         pinned = url._replace(netloc=f"{host}:{port_of(url)}").geturl()
         own = {"Host": url.netloc, "User-Agent": "callagent", "Accept-Encoding": "identity"}
         async with (
-            httpx.AsyncClient(
-                verify=self._tls, trust_env=False, follow_redirects=False, timeout=None, transport=self._transport
-            ) as client,
+            httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, timeout=None) as client,
             client.stream(
                 method,
                 pinned,

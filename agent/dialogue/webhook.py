@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
-import ipaddress
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-import httpx
-
-if TYPE_CHECKING:
-    from agent.dialogue.actions import ActionContext
-
-MOST_BYTES = 65_536
-"""Largest answer read."""
-
-
-class WebhookRefused(ValueError):
-    """The webhook may not be called, or answered something that is no result."""
+from agent.clock import Clock
+from agent.dialogue.actioncontext import MOST_BYTES, ActionContext, ActionFailed
+from agent.dialogue.actionspec import ResultSpec, ValueSpec
+from agent.dialogue.http_action import fit_arguments, picked, read_answer
+from agent.outbound import IDEMPOTENCY, SIGNATURE, TIMESTAMP, Outside, checked_url, sign
 
 
 class WebhookAction:
-    """Calls `url` with `{action, arguments, call_id, idempotency_key}`.
+    """Calls `url` with `{action, arguments, call_id, idempotency_key}`; caller, customer and language where known.
 
     Headers: X-Callagent-Timestamp (Unix seconds), X-Callagent-Signature `v1=` HMAC-SHA256 in hex over
-    `timestamp.body`, and Idempotency-Key. Redirects are not followed; private addresses are refused unless allowed.
+    `timestamp.body`, and Idempotency-Key. What may be called is said by `agent.outbound.Outside`.
     """
 
     def __init__(
@@ -38,68 +27,54 @@ class WebhookAction:
         timeout_s: float,
         allow_private: bool,
         name: str,
-        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock,
+        parameters: Mapping[str, ValueSpec] | None = None,
+        returns: Mapping[str, ValueSpec] | None = None,
     ) -> None:
-        self._url = url
+        """Raises:
+        ValueError: the URL cannot be used.
+        """
+        self._url = checked_url(f"webhook '{name}'", url, allow_private)
         self._secret = secret.encode()
         self._timeout_s = timeout_s
-        self._allow_private = allow_private
         self._name = name
-        self._transport = transport
+        self._parameters = parameters
+        self._returns = {
+            key: ResultSpec(path=key, shape=spec.shape, optional=spec.optional) for key, spec in (returns or {}).items()
+        }
+        self._outside = Outside(f"webhook '{name}'", clock, MOST_BYTES, allow_private)
 
     async def __call__(self, arguments: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """Run the action.
+        """Run the action once.
 
         Raises:
-            WebhookRefused: a private address, an answer that is not a JSON object, or one over 64 KB.
-            httpx.HTTPError: no connection, a time-out, or a status other than 2xx.
+            ActionFailed: the arguments do not fit, or the answer is no JSON object or not what `returns` says.
+            agent.outbound.OutboundError: there is no answer.
         """
-        if not self._allow_private:
-            await self._refuse_private()
+        if self._parameters is not None:
+            fit_arguments(self._name, arguments, self._parameters, None)
         body = json.dumps(
             {
                 "action": self._name,
                 "arguments": dict(arguments),
                 "call_id": context.call_id,
                 "idempotency_key": context.key,
+                "language": context.language,
+                **({"caller": context.caller} if context.caller else {}),
+                **({"customer": dict(context.customer)} if context.customer else {}),
             }
         ).encode()
         timestamp = str(int(context.clock.wall().timestamp()))
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": context.key,
-            "X-Callagent-Timestamp": timestamp,
-            "X-Callagent-Signature": "v1=" + sign(self._secret, timestamp, body),
+            IDEMPOTENCY: context.key,
+            TIMESTAMP: timestamp,
+            SIGNATURE: sign(self._secret, timestamp, body),
         }
-        async with (
-            httpx.AsyncClient(timeout=self._timeout_s, transport=self._transport, trust_env=False) as client,
-            client.stream("POST", self._url, content=body, headers=headers) as response,
-        ):
-            response.raise_for_status()
-            answer = b""
-            async for chunk in response.aiter_bytes():
-                answer += chunk
-                if len(answer) > MOST_BYTES:
-                    raise WebhookRefused(f"webhook '{self._name}' answered more than {MOST_BYTES} bytes; send less")
-        try:
-            result = json.loads(answer or b"{}")
-        except ValueError as error:
-            raise WebhookRefused(f"webhook '{self._name}' did not answer JSON: {error}") from error
+        answer = await self._outside.send("POST", self._url, headers, body, self._timeout_s)
+        result = read_answer(answer, self._name)
         if not isinstance(result, dict):
-            raise WebhookRefused(f"webhook '{self._name}' answered {type(result).__name__}; answer a JSON object")
-        return result
-
-    async def _refuse_private(self) -> None:
-        parts = urlsplit(self._url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port)
-        for *_, address in found:
-            if not ipaddress.ip_address(address[0]).is_global:
-                raise WebhookRefused(
-                    f"webhook '{self._name}' is at the private address {address[0]}; set allow_private to permit it"
-                )
-
-
-def sign(secret: bytes, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 over `timestamp.body`, in hex."""
-    return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+            raise ActionFailed(
+                "bad_result", f"webhook '{self._name}' answered {type(result).__name__}; answer a JSON object"
+            )
+        return {**result, **picked(result, self._returns, self._name)} if self._returns else result

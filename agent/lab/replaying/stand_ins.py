@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent.clock import Clock, LoopClock
-from agent.dialogue.actions import ActionContext, Actions, Runnable, open_actions
+from agent.dialogue.actions import HIDDEN, ActionContext, Actions, Runnable, open_actions
 from agent.dialogue.contracts import HandoffOutcome
 from agent.dialogue.domain import Domain
 from agent.handoff.contracts import HandoffRequest, HandoffResult
@@ -186,12 +186,12 @@ class RecordedActions:
                 if not known["ok"]:
                     raise NotInRecord(f"{name} failed in the recorded call: {known['result'].get('error')}")
                 return dict(known["result"])
-            if self._domain.manner.database != DEMO_DATABASE or self._domain.manner.actions[name].webhook is not None:
+            if self._domain.manner.database != DEMO_DATABASE or self._domain.manner.actions[name].python is None:
                 self.unanswered.append(name)
                 raise NotInRecord(f"the recorded call has no answer to {name} with these arguments")
             self.on_demo.append(name)
             with done_elsewhere():
-                task = (await self._demo()).start(name, arguments, context.call_id, context.key)
+                task = (await self._demo()).start(name, arguments, context)
                 acted = await task
             self._note(name)
             if not acted.ok:
@@ -206,7 +206,7 @@ class RecordedActions:
     def _recorded(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
         wanted, found, effects = redact_json(dict(arguments)), None, 0
         for action in self._record["actions"] if self._record is not None else ():
-            same = action["name"] == name and action["arguments"] == wanted
+            same = action["name"] == name and _alike(action["arguments"], wanted)
             if same and (found is None or effects <= self._effects):
                 found = action
             spec = self._domain.manner.actions.get(action["name"])
@@ -220,6 +220,11 @@ class RecordedActions:
                 url = f"sqlite+aiosqlite:///{self._folder / f'shop-{self._shops}.db'}"
                 self._shop = await open_actions(self._domain, self._clock, url)
             return self._shop
+
+
+def _alike(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether arguments are those of the record; a value that was hidden there may be any."""
+    return recorded.keys() == wanted.keys() and all(value in (HIDDEN, wanted[name]) for name, value in recorded.items())
 
 
 def _answered_after(handoff: Mapping[str, Any]) -> float:
