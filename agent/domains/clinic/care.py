@@ -120,7 +120,8 @@ async def refill(clinic: Backend, arguments: Medicine, context: ActionContext) -
             return Refilled(outcome="refused")
         if row.key == context.key:
             return Refilled(outcome="sent" if row.state == "pending" else "asked", medicine=row.medicine)
-        if row.state not in ("active", "expired"):
+        too_soon = row.state == "active" and row.refill_from > context.clock.wall().date()
+        if too_soon or row.state not in ("active", "expired"):
             return Refilled(outcome="refused", medicine=row.medicine)
         sent = row.state == "active" and row.refills > 0
         changed = await session.execute(

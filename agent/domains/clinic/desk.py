@@ -10,9 +10,10 @@ from sqlalchemy import select
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.clinic.appointments import Money
-from agent.domains.clinic.identity import Nothing, patient_of, same_name
+from agent.domains.clinic.identity import Nothing, patient_of
 from agent.domains.clinic.requests import put_request
 from agent.domains.clinic.store import Patient
+from agent.domains.names import same_name
 
 INSURERS = {
     "Blue Harbor Health": "accepted",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import itertools
-import re
 from datetime import date, timedelta
 
 from pydantic import BaseModel, Field
@@ -13,12 +10,8 @@ from sqlalchemy import select, update
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.clinic.store import Appointment, LabResult, Patient
+from agent.domains.names import same_name
 
-NAME_LIKENESS = 0.75
-"""Similarity (difflib ratio) of a heard and a written name from which they are the same: "burg strom" is Bergstrom.
-
-The name is checked after date of birth and postcode have matched, so a near miss does not open another record.
-"""
 OPEN_DAYS = 3
 """Days before an appointment in which a caller is reminded of it."""
 
@@ -85,7 +78,10 @@ def patient_of(context: ActionContext) -> int:
 
 
 async def check_identity(clinic: Backend, claim: Claim, context: ActionContext) -> Proof:
-    """Compare a claim with the patients; a wrong claim counts against the record it names."""
+    """Compare a claim with the patients; a wrong claim counts against the record it names.
+
+    The name is compared loosely, once date of birth and postcode have matched.
+    """
     claimed = f"{claim.birth_date}|{claim.postcode}"
     if context.attempts.locked(claimed):
         return Proof(outcome="locked")
@@ -135,18 +131,6 @@ async def stop_offers(clinic: Backend, arguments: Nothing, context: ActionContex
     async with clinic.session() as session, session.begin():
         await session.execute(update(Patient).where(Patient.phone == context.caller).values(no_offers=True))
     return Done()
-
-
-def same_name(heard: str, written: str) -> bool:
-    """Whether the words `heard` hold the last name of `written`, or something that sounds much like it."""
-    words = re.findall(r"[a-z]+", heard.lower())
-    wanted = re.sub(r"[^a-z]", "", written.split()[-1].lower())
-    candidates = [*words, *("".join(pair) for pair in itertools.pairwise(words))]
-    spelled = "".join(word for word in words if len(word) == 1)
-    return any(
-        difflib.SequenceMatcher(None, candidate, wanted).ratio() >= NAME_LIKENESS
-        for candidate in (*candidates, spelled)
-    )
 
 
 def _proven(patient: Patient) -> Proof:
