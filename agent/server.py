@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from agent import logs
 from agent.call.session import Session
 from agent.call.transport import GOING_AWAY, Disconnected
+from agent.clock import Clock
 from agent.config import Settings
 from agent.gateways.auth import PathTokens, TokenError, check_twilio_signature
 from agent.gateways.base import GatewayProtocol
@@ -78,8 +79,10 @@ class SocketTransport:
 class CallServer:
     """The calls of one process, and the door to them."""
 
-    def __init__(self, settings: Settings, insecure: bool = False) -> None:
+    def __init__(self, settings: Settings, insecure: bool = False, clock: Clock | None = None) -> None:
+        """`clock`: another than the machine's."""
         self.settings = settings
+        self._clock = clock
         self.insecure = insecure
         self.sessions: dict[str, Session] = {}
         self.loaded: Loaded | None = None
@@ -97,7 +100,7 @@ class CallServer:
         Raises:
             Exception: whatever `agent.loading.load` raises.
         """
-        async with load(self.settings) as loaded:
+        async with load(self.settings, self._clock) as loaded:
             key = self.settings.secrets.token_key
             if key is not None:
                 self._tokens = PathTokens(key.get_secret_value(), loaded.services.clock)

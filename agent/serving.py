@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from agent.clock import Clock
 from agent.config import Settings
 from agent.server import CallServer, create_app, is_loopback
 
@@ -56,8 +57,14 @@ def bind(settings: Settings, insecure: bool) -> socket.socket:
     return listening
 
 
-def serve(settings: Settings, listening: socket.socket, insecure: bool, on_ready: Callable[[str], None]) -> None:
-    """Serve until a signal. `on_ready` is told the address once calls are taken.
+def serve(
+    settings: Settings,
+    listening: socket.socket,
+    insecure: bool,
+    on_ready: Callable[[str], None],
+    clock: Clock | None = None,
+) -> None:
+    """Serve until a signal. `on_ready` is told the address once calls are taken; `clock`: another than the machine's.
 
     Raises:
         ServeError: the TLS certificate or key cannot be used.
@@ -71,7 +78,7 @@ def serve(settings: Settings, listening: socket.socket, insecure: bool, on_ready
         on_ready(address)
 
     sys.setswitchinterval(SWITCH_S)
-    asyncio.run(Server(CallServer(settings, insecure), ready).run(listening))
+    asyncio.run(Server(CallServer(settings, insecure, clock), ready).run(listening))
 
 
 class Server(uvicorn.Server):

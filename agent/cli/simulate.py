@@ -23,6 +23,7 @@ from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.server import measured_server
+from agent.lab.outcome import CallOutcome
 from agent.lab.reporting.compare import Comparison, compare
 from agent.lab.reporting.document import Run, read_report, stored
 from agent.lab.reporting.limits import over, parse_limits
@@ -41,6 +42,7 @@ from agent.lab.suite import (
     scenario_files,
     target_of,
 )
+from agent.lab.voices import Voices, read_voices
 from agent.yamlfile import FileError
 from models.errors import ModelError
 
@@ -70,6 +72,14 @@ def simulate(
     url: Annotated[str | None, typer.Option(help="Server, ws://... ; without it one of its own is started.")] = None,
     token: Annotated[str | None, typer.Option(help="Bearer token for the server.", envvar="AGENT_CALL_TOKEN")] = None,
     protocol: Annotated[str | None, typer.Option(help="twilio or plain, instead of what the scenarios say.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Domain of its own server: a name under configs/domains, or a folder.")
+    ] = None,
+    conversations: Annotated[
+        bool,
+        typer.Option("--conversations", help="Play the domain's conversations by voice, each on a server of its own."),
+    ] = False,
+    only: Annotated[str, typer.Option(help="Only conversations whose names match this glob.")] = "*",
     calls: Annotated[int, typer.Option(help="Calls at a time.", min=1, max=500)] = 1,
     ramp: Annotated[float, typer.Option(help="Seconds over which the first calls begin.", min=0)] = 0.0,
     repeat: Annotated[int, typer.Option(help="Every scenario this often.", min=1, max=1000)] = 1,
@@ -106,17 +116,26 @@ def simulate(
     with _told(errors) as stopped:
         limits = parse_limits(fail_on)
         before = read_report(against) if against is not None else None
-        only_people = not scenarios and bool(speech or digits)
+        only_people = not scenarios and (bool(speech or digits) or conversations)
         chosen = [] if only_people else read_scenarios(scenario_files(scenarios or ()))
         spoken = _protocol(protocol)
+        if (conversations or domain is not None) and url is not None:
+            raise ValueError("--domain and --conversations are for a server of its own; leave out --url")
+        voices = read_voices(domain or "shop", only) if conversations else None
+        for name, why in voices.unspoken.items() if voices is not None else ():
+            errors.print(f"{escape(name)} is played by text only: {escape(why)}", highlight=False, soft_wrap=True)
         if url is not None and config is not None:
             raise ValueError("--config is for a server of its own; leave out --url, or configure the server there")
-        server = _own(folder, config, calls) if url is None else _given(url, token)
+        server = _own(folder, config, calls, domain, voices) if url is None else _given(url, token)
         with _bar(errors) as watch:
             people = people_calls(speech or (), digits or (), speech_calls, seed, watch.preparing)
-            planned += batches(chosen, people, spoken, repeat, seed)
+            if chosen or people:
+                planned += batches(chosen, people, spoken, repeat, seed)
+            if voices is not None:
+                planned += voices.batches(len(planned), spoken or "twilio", repeat, seed)
             watch.plan(planned)
-            asyncio.run(_place(planned, server, calls, ramp, keep, done, watch))
+            judge = voices.judged if voices is not None else _as_it_is
+            asyncio.run(_place(planned, server, calls, ramp, keep, done, watch, judge))
     if not planned:
         _tidy(folder, keep)
         raise typer.Exit(_COULD_NOT)
@@ -131,6 +150,7 @@ def simulate(
         "protocol": protocol or "as the scenarios say",
         "server": "its own" if url is None else urlsplit(url).hostname,
         "config": None if config is None else config.name,
+        "domain": domain or "shop",
         "speech": [path.resolve().name for path in (*(speech or ()), *(digits or ()))],
         "scenarios": sorted({job.scenario.name for batch in planned for job in batch.jobs}),
     }
@@ -191,23 +211,33 @@ async def _place(
     keep: Path | None,
     done: list[CallScore],
     watch: _Watch,
+    judge: Callable[[CallOutcome], CallOutcome],
 ) -> None:
     """Place the calls; `done` has those that ended, whatever stops the rest."""
     outcomes = place(planned, server, RealClock(), at_a_time=calls, ramp_s=ramp, keep=keep, on_event=watch.event)
     async with aclosing(outcomes):
         async for outcome in outcomes:
-            call = score(outcome)
+            call = score(judge(outcome))
             done.append(call)
             watch.over(call)
 
 
-def _own(folder: Path, config: Path | None, calls: int) -> Callable[[Batch], AbstractAsyncContextManager[Target]]:
-    """A server and a shop for each round and protocol: what calls of one changed, those of the next do not see."""
+def _as_it_is(outcome: CallOutcome) -> CallOutcome:
+    return outcome
+
+
+def _own(
+    folder: Path, config: Path | None, calls: int, domain: str | None, voices: Voices | None
+) -> Callable[[Batch], AbstractAsyncContextManager[Target]]:
+    """A server and a database for each batch: what calls of one changed, those of the next do not see."""
 
     @asynccontextmanager
     async def server(batch: Batch) -> AsyncIterator[Target]:
         place = folder / f"server-{batch.round}-{batch.protocol}"
-        async with measured_server(place, RealClock(), config, calls=calls) as started:
+        more: dict[str, Any] = {} if domain is None else {"domain": domain}
+        if voices is not None:
+            more |= voices.began(batch)
+        async with measured_server(place, RealClock(), config, calls=calls, **more) as started:
             yield target_of(started.url, batch.protocol)
 
     return server

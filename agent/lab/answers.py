@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
+from agent.lab.conversations import pattern_of
 from agent.lab.ear import Span
 from agent.lab.expectations import Checked, caller_turns, handoff_found, mood, slot_value, words_of
 from agent.lab.outcome import Kind
 from agent.lab.player import Asked, Played, plain
+from agent.lab.unmet import contains
 
 NEAR_MS = 300.0
 """Clocks of the two ends and the edges of a voice agree to about this."""
@@ -53,12 +55,12 @@ def _understood(asked: Asked, after: float, record: Mapping[str, Any], kept: boo
     wanted = asked.wanted
     theirs = caller_turns(record["turns"], asked.start_ms, asked.end_ms)
     answers = agent_turns(asked, after, record["turns"])
-    text = plain(" ".join(words_of(turn) for turn in answers))
+    text = " ".join(words_of(turn) for turn in answers)
     for piece in wanted.text:
-        if plain(piece) not in text:
+        if not _said(text, piece):
             yield f"the answer lacks “{piece}”"
     for piece in wanted.lacks:
-        if plain(piece) in text:
+        if _said(text, piece):
             yield f"the answer has “{piece}”"
     if wanted.inner and not kept and not any("intent" in turn for turn in record["turns"]):
         yield "what was understood is not known: the server has no record that can be read"
@@ -72,6 +74,11 @@ def _understood(asked: Asked, after: float, record: Mapping[str, Any], kept: boo
         yield from _absent("emotion", wanted.emotion, [*found, *(mood(turn) for turn in answers)])
     if wanted.handoff is not None and not handoff_found(wanted.handoff, record):
         yield "there was no such handoff"
+
+
+def _said(text: str, piece: str) -> bool:
+    """Whether `piece` was said, letter case and punctuation aside; `/.../` is searched for as it is."""
+    return contains(text, piece) if pattern_of(piece) is not None else plain(piece) in plain(text)
 
 
 def _next(asked: Asked, played: Played, kinds: Sequence[Kind]) -> float:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 READY = "ready on "
@@ -32,27 +33,22 @@ async def local_server(
     environment: Mapping[str, str] | None = None,
     start_s: float = START_S,
     on_start: Callable[[int], None] | None = None,
+    began: datetime | None = None,
 ) -> AsyncIterator[str]:
     """Start `agent serve --port 0 --insecure ARGUMENTS`, give its http://127.0.0.1:PORT, and end it by its pid.
 
     SIGTERM to us cancels the task that asked, and so ends the server too. Its output goes to `log`. `environment`
-    replaces ours. `on_start` is told its process id.
+    replaces ours. `on_start` is told its process id. `began`: the time of day at its start, now without it.
 
     Raises:
         ServerFailed: it ended, or was not ready within `start_s`.
         OSError: `log` cannot be written.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-c",
-        "from agent.cli.main import app; app()",
-        "serve",
-        "--port",
-        "0",
-        "--insecure",
-        *arguments,
-    ]
+    command = [sys.executable, "-c", "from agent.cli.main import app; app()", "serve", "--port", "0", "--insecure"]
+    if began is not None:
+        command = [sys.executable, "-m", "agent.lab.dated_server", began.isoformat()]
+    command += arguments
     with log.open("wb") as file, _cancelled_by_sigterm():
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -72,9 +72,9 @@ class WaitFor(Part):
 class AnswerExpected(Part):
     """What must be true of the caller's last utterance and of the agent's answer to it; at least one thing.
 
-    text / lacks: the agent said it / none of it in its answer, letter case and punctuation aside. intent, slot,
-    emotion: how the utterance was understood. latency_ms: the longest wait, at the caller's ear. interrupted: the
-    utterance broke off what the agent was saying. resumed: the agent went on with what it was saying.
+    text / lacks: the agent said it / none of it in its answer, letter case and punctuation aside; `/.../` is a regular
+    expression. intent, slot, emotion: how the utterance was understood. latency_ms: the longest wait, at the caller's
+    ear. interrupted: the utterance broke off what the agent was saying. resumed: the agent went on with that.
     """
 
     text: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import yaml
 
 from agent.clock import Clock
 from agent.config import PREFIX, load_settings
-from agent.domains.shop.seed import create_shop
 from agent.lab.local_server import local_server
 from agent.lab.measuring.machine import MeasureFailed
 from agent.yamlfile import read_yaml
@@ -71,12 +71,19 @@ class MeasuredServer:
 
 @contextlib.asynccontextmanager
 async def measured_server(
-    folder: Path, clock: Clock, config: Path | None = None, changes: Mapping[str, Any] | None = None, calls: int = 1
+    folder: Path,
+    clock: Clock,
+    config: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    calls: int = 1,
+    domain: str = "shop",
+    began: datetime | None = None,
 ) -> AsyncIterator[MeasuredServer]:
-    """Start the server that `config` describes, with the demo shop, and end it with the block.
+    """Start the server that `config` describes, with a demo domain and a new database, and end it with the block.
 
     Databases, recordings and the log lie in `folder`. No webhook is sent and no carrier called, whatever is configured.
-    `changes` are further settings by section; `calls` at a time must be let in.
+    `changes` are further settings by section; `calls` at a time must be let in. `domain`: a name, or a folder. `began`:
+    the time of day at the server's start, now without it.
 
     Raises:
         FileError: the configuration is wrong.
@@ -84,21 +91,23 @@ async def measured_server(
     """
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     file = folder / "config.yaml"
-    settings = settings_to_measure(folder, config, changes or {}, calls)
+    settings = settings_to_measure(folder, config, changes or {}, calls, domain)
     await asyncio.to_thread(file.write_text, yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    if not (folder / "shop.db").exists():
-        await create_shop(folder / "shop.db")
     pids: list[int] = []
-    began = clock.now_ms()
+    from_ms = clock.now_ms()
     async with (
-        local_server(folder / "server.log", ("--config", str(file)), _environment(), on_start=pids.append) as url,
+        local_server(
+            folder / "server.log", ("--config", str(file)), _environment(), on_start=pids.append, began=began
+        ) as url,
         httpx.AsyncClient(base_url=url, timeout=10.0) as http,
     ):
         await _until_ready(http)
-        yield MeasuredServer(url, pids[0], (clock.now_ms() - began) / 1000.0, http)
+        yield MeasuredServer(url, pids[0], (clock.now_ms() - from_ms) / 1000.0, http)
 
 
-def settings_to_measure(folder: Path, config: Path | None, changes: Mapping[str, Any], calls: int) -> dict[str, Any]:
+def settings_to_measure(
+    folder: Path, config: Path | None, changes: Mapping[str, Any], calls: int, domain: str = "shop"
+) -> dict[str, Any]:
     """The configuration file of a measured server.
 
     Raises:
@@ -108,7 +117,7 @@ def settings_to_measure(folder: Path, config: Path | None, changes: Mapping[str,
     merged: dict[str, Any] = dict(read_yaml(config).data or {}) if config is not None else {}
     ours: dict[str, Any] = {
         "server": {"max_calls": max(configured.server.max_calls, calls + 1)},
-        "dialogue": {"domain": "shop", "database_url": f"sqlite+aiosqlite:///{folder / 'shop.db'}"},
+        "dialogue": {"domain": domain, "database_url": f"sqlite+aiosqlite:///{folder / 'business.db'}"},
         "handoff": {"webhook_url": None, "transfer_to": None},
         "records": {
             "database_url": f"sqlite+aiosqlite:///{folder / 'records.db'}",

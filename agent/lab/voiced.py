@@ -1,0 +1,132 @@
+"""Conversations of a domain by voice: scenarios for the simulated caller, and whether the caller's task was done.
+
+The caller says each turn once the agent has finished; a conversation whose line drops, or that is not in English, is
+played by text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.dialogue.domain import Domain
+from agent.lab.conversations import NONE, Conversation, Turn
+from agent.lab.expectations import Checked, slot_value
+from agent.lab.outcome import CallOutcome
+from agent.lab.scenario import Line, Scenario, Script
+from agent.lab.steps import AnswerExpected, Step, WaitFor
+from agent.lab.unmet import same
+from models.speakable.spoken import speakable
+
+SETTLED_MS = 1000.0
+"""The agent is silent this long before the caller goes on: longer than while an action runs between two sentences."""
+SILENCE_S = 13.0
+"""The caller says nothing for so long: the agent asks again after 8 s, and speaks."""
+CHARACTER_MS = 65.0
+"""How long the agent's voice takes for a character, about; `interrupted_at` says how many were heard."""
+LONGEST_S = 600.0
+TURN_S = 20.0
+TAG = "conversation"
+
+
+def voiced(conversation: Conversation) -> Scenario | str:
+    """The conversation as a scenario, or why it is played by text only."""
+    script = conversation.script
+    if any(turn.drop for turn in script.turns):
+        return "the line drops"
+    if script.language not in (None, "en"):
+        return f"the caller speaks {script.language}"
+    steps: list[Step] = [_until_done()]
+    lines: list[Line] = []
+    cut: str | None = None
+    for number, turn in enumerate(script.turns, 1):
+        if turn.kind == "interrupted_at":
+            cut = turn.interrupted_at
+            continue
+        cut, heard = None, turn.interrupted_at if turn.interrupted_at is not None else cut
+        if heard is not None and steps[-1] == _until_done():
+            steps.pop()  # he does not let the agent finish
+        steps += _steps(turn, number, heard, lines)
+    found = Script(
+        description=script.description,
+        tags=(TAG, *script.tags),
+        protocol="twilio",
+        caller=script.caller or "anonymous",
+        life_s=min(LONGEST_S, 60.0 + TURN_S * len(script.turns)),
+        lines=tuple(lines),
+        steps=(*steps, Step(hang_up=True)),
+    )
+    return Scenario(conversation.name, found, conversation.path.parent)
+
+
+def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line]) -> Iterator[Step]:
+    if turn.say is not None:
+        line = Line(id=f"t{number}", text=_aloud(turn.say), raised=turn.angry)
+        lines.append(line)
+        if heard is not None:
+            yield Step(say=line.id, interrupt_after=len(heard) * CHARACTER_MS)
+        else:
+            yield Step(say=line.id)
+    elif turn.press is not None:
+        yield Step(press=turn.press)
+    elif turn.silence is not None:
+        yield Step(hold_silence=SILENCE_S)
+    yield _until_done()
+    wanted = turn.expect
+    if wanted is not None and (wanted.says or wanted.lacks):
+        yield Step(expect=AnswerExpected(text=wanted.says, lacks=wanted.lacks))
+
+
+def _until_done() -> Step:
+    return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS)
+
+
+def _aloud(text: str) -> str:
+    """The words as a voice says them: figures written out."""
+    return speakable(text, "en").text
+
+
+def judged(outcome: CallOutcome, conversation: Conversation, domain: Domain) -> CallOutcome:
+    """`outcome` with what the caller's task came to among what was checked."""
+    if outcome.error is not None or outcome.record is None:
+        return outcome
+    return replace(outcome, checked=(*outcome.checked, *task(conversation, domain, outcome.record, outcome.ended)))
+
+
+def task(conversation: Conversation, domain: Domain, record: Mapping[str, Any], ended: str) -> Iterator[Checked]:
+    """Whether the caller's task was done: actions, values, a person called, the call ended.
+
+    record: as `GET /api/calls/{id}` returns it. Slots that take any words are left out: nobody says them alike twice.
+    """
+    wanted = [turn.expect for turn in conversation.script.turns if turn.expect is not None]
+    ran = [str(row["name"]) for row in record.get("actions", ()) if row.get("ok")]
+    broken = [str(row["name"]) for row in record.get("actions", ()) if not row.get("ok")]
+    actions = [name for one in wanted for name in one.action if name != NONE]
+    for name in dict.fromkeys(actions):
+        yield Checked(f"action {name}", name in ran, f"with success ran {', '.join(ran) or 'none'}")
+    changed = {name for name in ran if domain.manner.actions[name].side_effects}
+    more = sorted(changed - set(actions)) if any(one.action for one in wanted) else []
+    yield Checked("nothing else was changed", not more, ", ".join(more) or "nothing")
+    yield Checked("no action failed", not broken, ", ".join(broken) or "none")
+    for one in wanted:
+        for name, value in one.slots.items():
+            if name in domain.slots and domain.slots[name].type != "text":
+                yield Checked(f"slot {name} {value}", *_known(record, name, value))
+    rules = [str(row.get("rule")) for row in record.get("handoffs", ())]
+    asked = [one.hand_off for one in wanted if one.hand_off is not None]
+    yield Checked(
+        f"handed off by {', '.join(asked) or 'no rule'}", rules == asked, ", ".join(rules) or "not handed off"
+    )
+    if any(one.hang_up for one in wanted):
+        agent = ended not in ("hung_up", "life_over")
+        yield Checked("the agent ends the call", agent, ended)
+
+
+def _known(record: Mapping[str, Any], name: str, value: Any) -> tuple[bool, str]:
+    turns: Sequence[Mapping[str, Any]] = record.get("turns", ())
+    found = [slot_value(turn, name) for turn in turns if slot_value(turn, name) is not None]
+    found += [
+        row.get("arguments", {}).get(name) for row in record.get("actions", ()) if name in row.get("arguments", {})
+    ]
+    return any(same(one, value) for one in found), f"heard was {', '.join(map(str, found)) or 'none'}"
