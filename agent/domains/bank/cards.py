@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agent.dialogue.actions import ActionContext
+from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.bank.accounts import Money
 from agent.domains.bank.identity import owner
@@ -279,8 +279,8 @@ def _charge_name(row: Entry, language: str) -> str:
 
 
 def _named(row: Entry, words: str) -> bool:
-    """Whether the words name who was paid: any longer word of its name."""
+    """Whether the words name who was paid: any word of its name."""
     if any(part in words for part in (row.what_zh, row.what_zh[:2])):
         return True
     said = words.lower().split()
-    return any(part in said for part in row.what.lower().split() if len(part) > 3)
+    return any(part in said for part in row.what.lower().split() if len(part) > 2)

@@ -7,14 +7,15 @@ import re
 from datetime import date
 
 from pydantic import BaseModel, Field
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from agent.dialogue.actions import ActionContext
+from agent.dialogue.actioncontext import ActionContext
+from agent.dialogue.identity import same_secret
 from agent.domains.backend import Backend
-from agent.domains.bank.store import MOST_TRIES, Attempt, Card, Customer, Loan
+from agent.domains.bank.store import MOST_TRIES, Card, Customer, Loan
 from agent.domains.bank.words import card_words, loan_words
 
-_SAME_NAME = 0.72
+_SAME_NAME = 0.6
 """Similarity (difflib ratio) from which a spoken name counts as the customer's: a recogniser writes names as it hears
 them, and the date of birth and the PIN must be right besides."""
 
@@ -130,30 +131,30 @@ async def recognise_line(bank: Backend, arguments: Nothing, context: ActionConte
 
 async def find_customer(bank: Backend, arguments: Claim, context: ActionContext) -> ClaimView:
     """Find the customer who was born that day and has that number, name or telephone; counts what does not fit."""
-    async with bank.session() as session, session.begin():
-        tried = select(func.count()).select_from(Attempt).where(Attempt.call_id == context.call_id)
-        if int(await session.scalar(tried) or 0) >= MOST_TRIES:
+    async with bank.session() as session:
+        if context.attempts.locked():
             return ClaimView(outcome="give_up")
         born = (await session.scalars(select(Customer).where(Customer.birth_date == arguments.birth_date))).all()
         fitting = [customer for customer in born if _fits(customer, arguments.who, context.caller)]
         if len(fitting) == 1:
             return ClaimView(outcome="found", number=fitting[0].number)
-        session.add(Attempt(call_id=context.call_id, made_at=context.clock.wall().replace(tzinfo=None)))
-        await session.flush()
-        last = int(await session.scalar(tried) or 0) >= MOST_TRIES
-        return ClaimView(outcome="give_up" if last else "again")
+        context.attempts.failed()
+        return ClaimView(outcome="give_up" if context.attempts.locked() else "again")
 
 
 async def check_pin(bank: Backend, arguments: PinClaim, context: ActionContext) -> Proof:
     """Check the PIN; after too many wrong ones in a row none is right any more."""
     async with bank.session() as session, session.begin():
         customer = await session.get(Customer, arguments.number)
-        if customer is None or customer.tries >= MOST_TRIES:
+        if customer is None or customer.tries >= MOST_TRIES or context.attempts.locked(customer.number):
             return Proof(outcome="locked")
-        if customer.pin != arguments.pin:
+        if not same_secret(arguments.pin, customer.pin):
             customer.tries += 1
-            return Proof(outcome="locked" if customer.tries >= MOST_TRIES else "wrong")
+            context.attempts.failed(customer.number)
+            locked = customer.tries >= MOST_TRIES or context.attempts.locked(customer.number)
+            return Proof(outcome="locked" if locked else "wrong")
         customer.tries = 0
+        context.attempts.proved(customer.number)
         if context.language == "zh":
             return Proof(outcome="verified", number=customer.number, name=customer.name_zh, first_name=customer.name_zh)
         return Proof(

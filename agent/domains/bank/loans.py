@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agent.dialogue.actions import ActionContext
+from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.bank.accounts import Money
 from agent.domains.bank.identity import Nothing, owner

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agent.dialogue.actions import ActionContext
+from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.bank.identity import Nothing, owner
 from agent.domains.bank.store import Appointment, Complaint, Customer

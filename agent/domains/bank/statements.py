@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from agent.dialogue.actions import ActionContext
+from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.bank.accounts import Money, accounts_of
 from agent.domains.bank.identity import Nothing, owner

@@ -11,7 +11,7 @@ from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
 
 MOST_TRIES = 3
-"""Wrong names or dates of birth in a call, and wrong PINs in a row, after which nobody is verified by telephone."""
+"""Wrong PINs in a row after which a customer is verified at a branch only."""
 DAILY_LIMIT = 500_000
 """Cents that may be sent to payees by telephone in a day; the knowledge files say the same."""
 PAYEE_FEE = 150
@@ -54,15 +54,6 @@ class Customer(Table):
     topic: Mapped[str] = mapped_column(String(120), default="")
     topic_zh: Mapped[str] = mapped_column(String(120), default="")
     topic_on: Mapped[date | None] = mapped_column(default=None)
-
-
-class Attempt(Table):
-    """A claim of who is calling that did not fit; counted per call."""
-
-    __tablename__ = "attempts"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    call_id: Mapped[str] = mapped_column(String(64), index=True)
-    made_at: Mapped[datetime]
 
 
 class Account(Table):
