@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.completeness_zh import ChineseRules
 from models.contracts import UnderstandingContext
 from models.encoder import normalise
+from models.languages import CHINESE, written_in
 from models.slots.digits import digit_runs
 from models.slots.find import find_slots
 from models.slots.spec import SlotContext, SlotSpec
@@ -202,7 +204,7 @@ class Rules:
 class Completeness:
     """P(the sentence is finished): rules where the words or the question settle it, else a small network.
 
-    See weights/turn.md for the network.
+    Chinese has rules only (`models.completeness_zh`). See weights/turn.md for the network.
     """
 
     def __init__(self, slot_specs: Sequence[SlotSpec], folder: Path = WEIGHTS) -> None:
@@ -213,14 +215,20 @@ class Completeness:
             ModelDamaged: a file cannot be loaded.
         """
         self._rules = Rules(slot_specs)
+        self._chinese = ChineseRules(slot_specs)
         self._net = TextEnd(folder)
         self._weights = TurnWeights.load(folder / "turn.npz").words
 
     def read(self, text: str, context: UnderstandingContext, at: SlotContext) -> Completion:
-        """How `text` ends; 0.5 where nothing was said. `at` is what slot parsing knows (today, expected)."""
+        """How `text` ends; 0.5 where nothing was said. `at` is what slot parsing knows (today, expected, language)."""
         plain = normalise(text)
         if not plain:
             return Completion(UNDECIDED, ruled=True)
+        if at.language == CHINESE or written_in(text) == CHINESE:
+            answered = self._chinese.answer(text, context, at)
+            if answered is not None:
+                return Completion(answered, ruled=True)
+            return Completion(self._chinese.wording(text, context), ruled=False)
         sure = self._rules.answer(text, context, at)
         if sure is not None:
             return Completion(sure, ruled=True)

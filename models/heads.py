@@ -17,6 +17,8 @@ import numpy.typing as npt
 from models.contracts import OUT_OF_SCOPE, Encoder
 from models.encoder import normalise
 from models.errors import ModelDamaged
+from models.languages import CHINESE, written_in
+from models.slots.chinese import digits as chinese_digits
 from models.slots.digits import mask_digits
 
 Vectors = npt.NDArray[np.float32]
@@ -31,7 +33,8 @@ _LEXICAL_WEIGHT = 0.5
 
 def classifiable(text: str) -> str:
     """`text` as heads see it, in training and in service: numbers masked, case and punctuation gone."""
-    return normalise(mask_digits(text, NUMBER))
+    masked = chinese_digits.mask_digits(text, NUMBER) if written_in(text) == CHINESE else mask_digits(text, NUMBER)
+    return normalise(masked)
 
 
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.contracts import Recognition, Samples, UnderstandingContext, Understood
 from models.emotion import VoiceEncoder
+from models.languages import ENGLISH, base
 from models.turn_voice import VoiceEnd
 from models.turn_weights import WEIGHTS, TurnWeights, bounded, chance, log_odds, read_out
 
@@ -18,6 +19,8 @@ HANGING_ODDS = -2.7
 """Log-odds of words that end in the middle of something: "my number is", "and", "um"."""
 HANGING = 0.2
 """Most that such words can reach, however they sound: 6 of 360 ends of read dev turns and 88 of 639 pauses had them."""
+FOREIGN_VOICE = 0.5
+"""Weight of the voice's log-odds beside the words' in a language that the voice model was not taught."""
 _UNMARKED = re.compile(r"\w\s*$")
 
 
@@ -67,6 +70,12 @@ class TurnModel:
         result = words
         if understood.ruled:
             parts["ruled"] = 1.0
+        elif recognition is not None and base(recognition.language) != ENGLISH:
+            # how words and marks end a turn was learnt on English; the voice falls in other languages, too
+            features = None if samples is None else self._voice.features(samples)
+            if features is not None:
+                parts["voice"] = bounded(read_out(self._weights.voice, features))
+                result = words + FOREIGN_VOICE * parts["voice"]
         elif recognition is not None and recognition.closing is not None:
             inputs = heard_inputs(words, recognition)
             parts["closing"] = inputs[1]

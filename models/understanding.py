@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from models.completeness import Completeness
@@ -14,16 +15,21 @@ from models.contracts import (
     OUT_OF_SCOPE,
     Slot,
     TextEmotion,
+    Understanding,
     UnderstandingContext,
     Understood,
 )
 from models.explain import BRIEF, ExamplesIndex
+from models.languages import CHINESE, ENGLISH, base, ideographs
 from models.slots import SlotContext, SlotSpec, find_slots
+from models.slots.chinese import yes_no as chinese_yes_no
 from models.slots.tokens import FILLERS, tokenize
 from models.slots.yes_no import only
 from models.text_emotion import LABELS, TextEmotionModel
 from models.text_model import FoundSpan, Ranking, Reading, TextModel
 from models.wishes import wishes
+from models.wording_zh import clauses as chinese_clauses
+from models.wording_zh import residue as chinese_residue
 
 HUMAN = "human"
 
@@ -37,6 +43,7 @@ _CLEAR = 0.6
 """Probability from which another intent counts although the text holds what was asked for."""
 
 _MIN_CLAUSE = 2
+_WORD = re.compile(r"[A-Za-z']{2,}")
 _SENTENCE = re.compile(r"[.?!;]+(?:\s+|$)")
 
 _LEAD_IN = FILLERS | frozenset(
@@ -84,8 +91,9 @@ class TurnUnderstanding:
         text_emotion: TextEmotionModel,
         today: Callable[[], date],
         examples: ExamplesIndex | None = None,
+        language: str = ENGLISH,
     ) -> None:
-        """`today` gives the caller's date, against which "last Tuesday" is read.
+        """`today` gives the caller's date, against which "last Tuesday" is read; `language` is that of the texts.
 
         text_emotion: read where the model has no head for its labels. examples: those the model was trained on; the
         nearest come with each turn.
@@ -102,7 +110,12 @@ class TurnUnderstanding:
         self._today = today
         self._examples = examples
         self._completeness = Completeness(slot_specs)
-        find_slots("one", self._specs, SlotContext(today()))
+        self._language = base(language)
+        chinese = self._language == CHINESE
+        self._clauses = chinese_clauses if chinese else _clauses
+        self._residue = chinese_residue if chinese else _residue
+        self._only = chinese_yes_no.only if chinese else only
+        find_slots("one", self._specs, SlotContext(today(), language=self._language))
 
     def understand(self, text: str, context: UnderstandingContext = UnderstandingContext()) -> Understood:  # noqa: B008
         """Intent with ranking, slots with spans into `text`, emotion, and whether the sentence is finished.
@@ -110,7 +123,7 @@ class TurnUnderstanding:
         An empty text is out of scope with confidence 0. A text that is little more than the value asked for is
         `give_information`, a bare answer to a yes-no question `affirm` or `deny`, unless another intent is clear.
         """
-        at = SlotContext(self._today(), context.expected_slots, context.asked_yes_no)
+        at = SlotContext(self._today(), context.expected_slots, context.asked_yes_no, self._language)
         completion = self._completeness.read(text, context, at)
         if not text.strip():
             return Understood(OUT_OF_SCOPE, 0.0, complete=completion.probability, ruled=completion.ruled)
@@ -142,7 +155,7 @@ class TurnUnderstanding:
 
     def _classify(self, text: str) -> tuple[Reading, Reading]:
         """Readings of the whole turn, and of what of it asks most clearly for something; later sentences win ties."""
-        clauses = _clauses(text)
+        clauses = self._clauses(text)
         readings = self._model.read([text, *clauses] if len(clauses) > 1 else [text])
         best = readings[0]
         weight = _weight(best.intent, best.confidence)
@@ -168,7 +181,7 @@ class TurnUnderstanding:
         clear = intent not in SOCIAL | {OUT_OF_SCOPE, GIVE_INFORMATION} and confidence >= _CLEAR
         values = [slot for slot in slots if not isinstance(slot.value, bool)]
         asked = [slot for slot in values if slot.name in context.expected_slots and slot.confidence > 0]
-        words = _residue(text, values)
+        words = self._residue(text, values)
         # Choices are everyday words ("the tent"), so unasked ones do not make a turn an answer.
         kinds = {spec.name: spec.type for spec in self._specs}
         bare = [slot for slot in values if kinds[slot.name] != "choice" and slot.confidence > 0]
@@ -183,11 +196,54 @@ class TurnUnderstanding:
         if said not in labels:
             return intent, confidence
         if context.asked_yes_no or any(kinds.get(name) == "yes_no" for name in context.expected_slots):
-            if only(text) or not (clear or (intent in _BESIDE_ANSWER and confidence >= _CLEAR)):
+            if self._only(text) or not (clear or (intent in _BESIDE_ANSWER and confidence >= _CLEAR)):
                 return said, max(answer.confidence * 0.95, confidence if intent == said else 0.0)
-        elif only(text) and intent in {OUT_OF_SCOPE, GIVE_INFORMATION, AFFIRM, DENY}:
+        elif self._only(text) and intent in {OUT_OF_SCOPE, GIVE_INFORMATION, AFFIRM, DENY}:
             return said, max(0.8, confidence if intent == said else 0.0)
         return intent, confidence
+
+
+class MultilingualUnderstanding:
+    """Understands each turn in its language; implements `models.contracts.Understanding`.
+
+    An understanding of another language is made when a turn first needs it.
+    """
+
+    def __init__(
+        self, usual: Understanding, others: Mapping[str, Callable[[], Understanding]], usual_language: str = ENGLISH
+    ) -> None:
+        """others: language code -> what makes its understanding; it may block for seconds."""
+        self._usual = usual
+        self._usual_language = usual_language
+        self._makers = dict(others)
+        self._made: dict[str, Understanding] = {}
+        self._lock = threading.Lock()
+
+    def understand(self, text: str, context: UnderstandingContext = UnderstandingContext()) -> Understood:  # noqa: B008
+        """Understand one caller turn, in the context's language unless the script is another's.
+
+        Raises:
+            models.errors.ModelError: the understanding of that language cannot be made.
+        """
+        return self._of(self.language_of(text, context)).understand(text, context)
+
+    def language_of(self, text: str, context: UnderstandingContext) -> str:
+        """The language that `text` is understood in."""
+        known = {self._usual_language, *self._makers}
+        if ideographs(text) and CHINESE in known:
+            return CHINESE
+        language = base(context.language)
+        if language == CHINESE and ENGLISH in known and len(_WORD.findall(text)) >= _MIN_CLAUSE:
+            return ENGLISH
+        return language if language in known else self._usual_language
+
+    def _of(self, language: str) -> Understanding:
+        if language == self._usual_language:
+            return self._usual
+        with self._lock:
+            if language not in self._made:
+                self._made[language] = self._makers[language]()
+            return self._made[language]
 
 
 def _weight(intent: str, confidence: float) -> float:
