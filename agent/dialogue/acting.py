@@ -33,7 +33,7 @@ class Acting:
 
     def fork(self) -> Acting:
         """The same for a preview: what it notes is not seen here."""
-        copy = Acting(self._actions, self._clock)
+        copy = Acting(self._actions.fork(), self._clock)
         copy.done, copy.late = list(self.done), list(self.late)
         return copy
 

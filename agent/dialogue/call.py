@@ -264,7 +264,7 @@ class CallDialogue:
             elif stop == "finished":
                 parts += self._what_else(telling, today)
         if state.consents:
-            facts["consents"] = {name: consent.given for name, consent in state.consents.items()}
+            facts["consents"] = {name: consent.agreed for name, consent in state.consents.items()}
         for part in self._planned(parts, telling):
             yield part
 

@@ -11,7 +11,7 @@ from agent.dialogue.call import CallDialogue
 from agent.dialogue.domain import Domain
 from agent.dialogue.knowledge import KnowledgeBase
 from agent.dialogue.loader import fixed_texts
-from agent.dialogue.saving import Keeper
+from agent.dialogue.saving import Keeper, MemoryKeeper
 from agent.dialogue.text import holes, sentences
 from agent.dialogue.tongue import tongue_of
 from agent.dialogue.writing.contracts import Writer
@@ -33,7 +33,8 @@ class DialogueEngine:
     ) -> None:
         """`run` runs a blocking function in the pool and gives its result.
 
-        writer: a language model's words, where one is used. keeper: where dialogues of dropped calls are kept.
+        writer: a language model's words, where one is used. keeper: where dialogues of dropped calls are
+        kept; by default in this process.
         """
         self.domain = domain
         spoken = {domain.manner.language: domain, **domain.localized}
@@ -42,7 +43,7 @@ class DialogueEngine:
         self._clock = clock
         self._run = run
         self._writer = writer
-        self._keeper = keeper
+        self._keeper = keeper or MemoryKeeper(clock)
         self._phrases = [phrase for one in spoken.values() for phrase in fixed_phrases(one)]
 
     def new_call(self, call_id: str, caller: str | None = None) -> CallDialogue:
@@ -50,7 +51,7 @@ class DialogueEngine:
         return CallDialogue(
             self._tongues,
             self.domain.manner.language,
-            self._actions.for_call(call_id),
+            self._actions.for_call(call_id, caller, self.domain.manner.language),
             self._clock,
             self._run,
             self._phrases,

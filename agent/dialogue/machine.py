@@ -72,11 +72,11 @@ class FlowMachine:
         step = self.flow(frame).steps[frame.at]
         return step if isinstance(step, AskStep | ConfirmStep) else None
 
-    def phrase(self, state: CallState, name: str, today: date, **scope: Any) -> list[Say]:
+    def phrase(self, state: CallState, name: str, today: date, /, **scope: Any) -> list[Say]:
         """The phrase `name`, its wordings in turn."""
         return self.worded(state, name, self._domain.manner.phrases[name], today, **scope)
 
-    def worded(self, state: CallState, name: str, phrase: Phrase, today: date, **scope: Any) -> list[Say]:
+    def worded(self, state: CallState, name: str, phrase: Phrase, today: date, /, **scope: Any) -> list[Say]:
         """The sentences of the next wording of `phrase`; `name` counts which came last."""
         count = state.spoken.get(name, 0)
         state.spoken[name] = count + 1

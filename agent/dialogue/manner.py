@@ -218,7 +218,7 @@ class EscalationRule(Part):
 class Listening(Part):
     """Words with a fixed meaning, as regular expressions: never_mind drops the open task, go_on asks for the rest,
     unknown says that the caller cannot answer the question, slower, faster and louder how to speak, no_offers that none
-    is wanted.
+    is wanted, goodbye that the caller is leaving.
 
     other: per slot, asks for the other value spoken of before. another: per slot, drops the value.
     """
@@ -232,11 +232,12 @@ class Listening(Part):
     faster: tuple[Word, ...] = ()
     louder: tuple[Word, ...] = ()
     no_offers: tuple[Word, ...] = ()
+    goodbye: tuple[Word, ...] = ()
     other: Mapping[str, tuple[Word, ...]] = {}
     another: Mapping[str, tuple[Word, ...]] = {}
 
     @field_validator(
-        "never_mind", "go_on", "unknown", "negation", "instead", "slower", "faster", "louder", "no_offers"
+        "never_mind", "go_on", "unknown", "negation", "instead", "slower", "faster", "louder", "no_offers", "goodbye"
     )
     @classmethod
     def _valid_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:

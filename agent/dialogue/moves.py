@@ -45,7 +45,7 @@ class Moves:
         self.domain = domain
         self.machine = machine
 
-    def says(self, state: CallState, phrase: str, today: date, **scope: Any) -> list[Part]:
+    def says(self, state: CallState, phrase: str, today: date, /, **scope: Any) -> list[Part]:
         """The sentences of a phrase."""
         return [*self.machine.phrase(state, phrase, today, **scope)]
 

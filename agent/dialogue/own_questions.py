@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import date
 
 from agent.dialogue.contracts import CallerTurn
+from agent.dialogue.manner import matches
 from agent.dialogue.moves import SOFT_INTENTS, Decision, Moves
 from agent.dialogue.state import CallState, Pending
 from agent.dialogue.steps import ConfirmStep
 from models.contracts import Understood
+
+LEAVING = ("more", "offer", "continue", "last_topic")
+"""Questions that a goodbye answers, whatever yes or no it comes with ("okay, that's it, bye")."""
+THANKFUL = 0.6
+"""Probability of thanks from which "okay, thank you" is no yes to "anything else?"."""
 
 
 class OwnQuestions:
@@ -28,6 +34,11 @@ class OwnQuestions:
         new = self._new_value(state, turn, pending) if pending.slot else None
         if new is not None:
             return new
+        if pending.kind in LEAVING and self._leaves(turn):
+            return self._moves.hang_up(state, "goodbye", "goodbye", today)
+        if pending.kind == "more" and yes and dict(understood.ranking).get("thanks", 0.0) >= THANKFUL:
+            says = self._moves.says(state, "welcome", today)
+            return Decision([*says, *self._machine.question(state, today)], why="thanks")
         if yes is not None and not (self._changes(state, turn) and understood.intent != "affirm"):
             return self.yes_no(state, turn, yes, today)
         if pending.kind == "clarify" and self._moves.strong(understood, 0.0):
@@ -83,6 +94,14 @@ class OwnQuestions:
         state.failures = state.unclear = 0
         self._machine.confirmed(state, yes, turn.text or turn.dtmf or "")
         return Decision(run=True, why="yes" if yes else "no")
+
+    def _leaves(self, turn: CallerTurn) -> bool:
+        """Whether the caller says goodbye, perhaps with thanks and a yes or no ("okay, that's it, bye")."""
+        understood, manner = turn.understood, self._moves.domain.manner
+        if dict(understood.ranking).get("goodbye", 0.0) >= manner.understanding.minimum:
+            return True
+        idle = understood.intent in SOFT_INTENTS or not self._moves.strong(understood)
+        return idle and matches(manner.listening.goodbye, turn.text)
 
     def _person(self, state: CallState, pending: Pending, yes: bool, today: date) -> Decision:
         state.failures = state.unclear = 0

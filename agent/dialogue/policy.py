@@ -167,11 +167,15 @@ class Policy:
         signals = Signals(
             turn.text, understood.intent, understood.confidence, state.failures, state.feelings.angry_turns
         )
-        offered = state.offered if state.pending is None or state.pending.kind != "person" else _All()
+        asked = isinstance(self._machine.asking(state), ConfirmStep) or state.pending is not None
+        answers = (asked and said_yes(understood) is not None) or (state.pending and state.pending.kind == "person")
+        offered = _All() if answers else state.offered
         return evaluate(self._domain.manner.escalation, signals, offered)
 
     def _never_mind(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         if state.frame is None or not matches(self._domain.manner.listening.never_mind, turn.text):
+            return None
+        if isinstance(self._machine.asking(state), ConfirmStep) and said_yes(turn.understood) is False:
             return None
         title = self._machine.flow(self._machine.drop(state)).title
         state.wishes.clear()
@@ -215,11 +219,10 @@ class Policy:
             return None
         values = self._moves.values(turn)
         if frame is not None:
-            for below in state.frames[:-1]:
-                for name, value in values.items():
-                    if self._machine.flow(below).asks(name) is not None:
-                        state.learn(name, value)
             mine = {name: value for name, value in values.items() if self._machine.flow(frame).asks(name) is not None}
+            for name in values.keys() - mine.keys():
+                if any(self._machine.flow(below).asks(name) is not None for below in state.frames[:-1]):
+                    state.learn(name, values[name])
             if mine:
                 state.pending = None
                 return self._filled(state, turn, mine, today)
@@ -380,7 +383,7 @@ class Policy:
 
 
 class _All(frozenset[str]):
-    """Every name: while a person is being offered, nothing offers one again."""
+    """Every name: while a person is being offered, or a question is answered, nothing offers one again."""
 
     def __contains__(self, item: object) -> bool:
         return True

@@ -85,7 +85,7 @@ class Wish:
 class Consent:
     """The caller's answer to a question of consent, and the words of both."""
 
-    given: bool
+    agreed: bool
     turn: int
     question: str
     words: str

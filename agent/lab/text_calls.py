@@ -197,6 +197,8 @@ class _TextCall:
 
     async def _greeted(self, turn: Turn) -> TurnResult:
         self.clock.move(turn.after_s * 1000.0 if turn.drop else 0.0)
+        if self.call is not None:
+            await self.call.over()
         self.calls += 1
         self.over = False
         name = self.conversation.name
