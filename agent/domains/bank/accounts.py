@@ -25,6 +25,7 @@ from agent.domains.bank.words import (
     balance_words,
     entry_words,
     list_words,
+    names,
 )
 
 _AT_A_TIME = 3
@@ -187,12 +188,12 @@ async def list_payees(bank: Backend, arguments: Named, context: ActionContext) -
         rows = (await session.scalars(select(Payee).where(Payee.customer == owner(context)).order_by(Payee.id))).all()
         if not rows:
             return Payees(outcome="none")
-        named = [row for row in rows if _names(row, arguments.words)]
-        names = [row.name for row in rows]
+        named = [row for row in rows if names(f"{row.name} {row.known_as}", arguments.words)]
+        saved = [row.name for row in rows]
         return Payees(
             outcome="matched" if len(named) == 1 else "several",
-            names=names,
-            spoken=list_words(names[:_AT_A_TIME], context.language),
+            names=saved,
+            spoken=list_words(saved[:_AT_A_TIME], context.language),
             match=named[0].name if len(named) == 1 else None,
         )
 
@@ -302,13 +303,6 @@ async def _quote(
         target=spoken,
     )
     return quote, source, target
-
-
-def _names(payee: Payee, words: str) -> bool:
-    """Whether the words name the payee: any part of the name, or another name for it."""
-    said = words.lower()
-    parts = [part for part in f"{payee.name} {payee.known_as}".lower().split() if len(part) > 2 or not part.isascii()]
-    return any(part in (said if not part.isascii() else said.replace("'s", "").split()) for part in parts)
 
 
 def _what(row: Entry, language: str) -> str:

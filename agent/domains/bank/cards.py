@@ -14,7 +14,7 @@ from agent.domains.backend import Backend
 from agent.domains.bank.accounts import Money
 from agent.domains.bank.identity import owner
 from agent.domains.bank.store import DISPUTE_DAYS, Account, Card, Customer, Dispute, Entry
-from agent.domains.bank.words import card_words, charge_words, list_words
+from agent.domains.bank.words import card_words, charge_words, list_words, names
 
 _POST_DAYS = 6
 """Days until a new card or a PIN letter arrives."""
@@ -207,12 +207,13 @@ async def list_charges(bank: Backend, arguments: Heard, context: ActionContext) 
         rows = await _charges(session, owner(context))
         if not rows:
             return Charges(outcome="none")
-        names = [_charge_name(row, context.language) for row in rows]
-        named = [name for name, row in zip(names, rows, strict=True) if _named(row, arguments.words)]
+        options = [_charge_name(row, context.language) for row in rows]
+        payees = [f"{row.what} {row.what_zh} {row.what_zh[:2]}" for row in rows]
+        named = [option for option, payee in zip(options, payees, strict=True) if names(payee, arguments.words)]
         return Charges(
             outcome="matched" if len(named) == 1 else "several",
-            names=names,
-            spoken=list_words(names[:_CHARGES], context.language),
+            names=options,
+            spoken=list_words(options[:_CHARGES], context.language),
             match=named[0] if len(named) == 1 else None,
         )
 
@@ -276,11 +277,3 @@ async def _charges(session: AsyncSession, customer: str) -> list[Entry]:
 
 def _charge_name(row: Entry, language: str) -> str:
     return charge_words(row.what_zh if language == "zh" else row.what, row.amount, language)
-
-
-def _named(row: Entry, words: str) -> bool:
-    """Whether the words name who was paid: any word of its name."""
-    if any(part in words for part in (row.what_zh, row.what_zh[:2])):
-        return True
-    said = words.lower().split()
-    return any(part in said for part in row.what.lower().split() if len(part) > 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
 
@@ -92,3 +93,13 @@ def charge_words(what: str, minor: int, language: str) -> str:
 def phone_words(phone: str) -> str:
     """The last four digits of a telephone number, one by one."""
     return " ".join(phone[-4:])
+
+
+def names(parts: str, words: str) -> bool:
+    """Whether the words hold any of `parts`, which are names between blanks; two letters are too little in English."""
+    said = set(re.findall(r"[a-z]+", words.lower().replace("'s", "")))
+    return any(
+        part in said if part.isascii() else part in words
+        for part in parts.lower().split()
+        if len(part) > 2 or not part.isascii()
+    )
