@@ -40,7 +40,20 @@ def read_operation(spec: ActionSpec, api: OpenApiSpec, folder: Path, headers: Ma
     """
     path = (folder / api.file).resolve()
     document = read_document(path)
-    where, method, item, operation = find(document, api.operation, path.name)
+    try:
+        return _request(spec, api, document, headers, path.name)
+    except OpenApiError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise OpenApiError(
+            [f"{path.name}, operation '{api.operation}' is not written as OpenAPI 3 has it: {error}; correct it"]
+        ) from error
+
+
+def _request(
+    spec: ActionSpec, api: OpenApiSpec, document: Mapping[str, Any], headers: Mapping[str, str], file: str
+) -> Request:
+    where, method, item, operation = find(document, api.operation, file)
     problems: list[str] = []
     server = _server(api, spec, document, item, operation, problems)
     arguments: dict[str, ValueSpec] = {}
@@ -68,7 +81,7 @@ def read_operation(spec: ActionSpec, api: OpenApiSpec, folder: Path, headers: Ma
     left = set(re.findall(r"\{([^}]*)\}", where)) - set(arguments)
     problems += [f"the path has '{{{name}}}', which is no parameter; add it to the file" for name in sorted(left)]
     if problems:
-        raise OpenApiError([f"{path.name}, operation '{api.operation}': {problem}" for problem in problems])
+        raise OpenApiError([f"{file}, operation '{api.operation}': {problem}" for problem in problems])
     return Request(
         method.upper(),
         server.rstrip("/") + where,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -50,9 +51,22 @@ class PythonAction:
                 "bad_result", f"action '{self._name}' returned a {type(result).__name__}; return a pydantic model"
             )
         try:
-            return result.model_dump(mode="json")
-        except PydanticSerializationError as error:
+            # As JSON, pydantic would write null for a number that is not finite.
+            sound = _finite(result.model_dump())
+            dumped = result.model_dump(mode="json")
+        except (PydanticSerializationError, RecursionError) as error:
             raise ActionFailed("bad_result", f"action '{self._name}' returned what is not JSON") from error
+        if not sound:
+            raise ActionFailed("bad_result", f"action '{self._name}' returned a number that is not finite")
+        return dumped
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_finite(inner) for inner in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(_finite(inner) for inner in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def explained(error: ValidationError) -> str:
