@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from agent.call import floor
-from agent.call.claims import claims_floor
+from agent.call.claims import claims_floor, count_of, without_last
 from agent.call.handover import Handover
 from agent.call.hearing import Heard, Hearing
 from agent.call.listening import RECORD_RATE, Listening
@@ -271,10 +271,10 @@ class Conversation:
         said = self._reply.text if self._reply else ""
         asked = self._dialogue.context
         # While the caller goes on the last word is only begun.
-        text = heard.text.rpartition(" ")[0] if self._floor.overheard else heard.text
+        text = without_last(heard.text) if self._floor.overheard else heard.text
         claim = heard.confident and claims_floor(text, said, asked.asked_yes_no and self._question_heard())
-        words = len(heard.text.split())
-        if words:
+        words = count_of(heard.text)
+        if words and not self._dialogue.sensitive:
             self._notes.caption("caller", heard.text, self._number + 1, final=False)
         answer = asked.asked_yes_no and heard.understood.slot("yes_no") is not None
         self._step(floor.Guess(revision, heard.over.probability, words, claim, answer))
@@ -347,8 +347,10 @@ class Conversation:
             await _ended(previous)
             turn = entered or await self._settle(reply, revision, guessing)
             reply.snapshot = self._dialogue.snapshot()
-            self._notes.caller(turn, onset_ms)
-            self._notes.compare(turn, self._dialogue.context)
+            withheld = self._dialogue.sensitive
+            self._notes.caller(turn, onset_ms, withheld)
+            if not withheld:
+                self._notes.compare(turn, self._dialogue.context)
             await self._speaker.speak(reply, self._dialogue.respond(turn), prepared)
             self._faults = 0
         except Exception as error:
@@ -427,7 +429,8 @@ class Conversation:
                 understood = await self.hearing.understand(text)
                 while self._holds(self._clock.now_ms()):
                     await self._poll()
-                self._enter(CallerTurn(self._number + 1, text, understood))
+                language = self.hearing.language_of(text)
+                self._enter(CallerTurn(self._number + 1, text, understood, language=language))
                 while self._reply is not None and self._reply.answers_caller and self._reply.snapshot is None:
                     await self._poll()
             except Exception as error:
@@ -592,8 +595,18 @@ class Conversation:
         self._end("completed", reason, NORMAL)
 
 
+    async def over(self) -> None:
+        """Tell the dialogue that the call is over."""
+        try:
+            await self._dialogue.over()
+        except Exception as error:
+            self._notes.fault("dialogue_not_kept", f"{type(error).__name__}: {error}")
+
+
 def _turn_of(number: int, heard: Heard) -> CallerTurn:
-    return CallerTurn(number, heard.text, heard.understood, heard.voice, confident=heard.confident)
+    return CallerTurn(
+        number, heard.text, heard.understood, heard.voice, confident=heard.confident, language=heard.language
+    )
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.call.claims import words_of
 from agent.call.listening import FREEZE_S, LONGEST_S, Listening, Piece
 from agent.call.services import CallServices
 from agent.dialogue.contracts import Profile
@@ -21,6 +22,7 @@ from models.contracts import (
     Understood,
     VoiceEmotion,
 )
+from models.languages import CHINESE, ENGLISH, asked_for, base, written_in
 from models.pool import Priority
 from models.turn import TurnEnd
 
@@ -28,6 +30,9 @@ UNSURE = -1.0
 """Average log-probability per token below which words are asked again; faster-whisper's own retry threshold."""
 PROMPTS: Mapping[Profile, str] = {"digits": "The number is 5 0 3 8 6."}
 """What the recognizer is told came before. For dictated digits this cuts errors by a third (docs/benchmarks.md)."""
+PROMPTS_OF: Mapping[str, Mapping[Profile, str]] = {ENGLISH: PROMPTS, CHINESE: {"digits": "号码是50386。"}}
+LEAST_WORDS = 2
+"""Words from which speech changes the language of the call; a single one is said in any language."""
 NO_WORDS = TurnEnd(0.5)
 """Where nothing was recognized, nothing says whether the turn is over."""
 EMOTION_GRACE_S = 0.05
@@ -38,7 +43,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One reading of the open turn. `history` is the emotion history as it would be after this turn."""
+    """One reading of the open turn. `history` is the emotion history as it would be after this turn.
+
+    language: what the call is to go on in, where callers may choose; else empty.
+    """
 
     text: str
     understood: Understood
@@ -49,6 +57,7 @@ class Heard:
     understanding_ms: float = 0.0
     end: int = 0
     over: TurnEnd = NO_WORDS
+    language: str = ""
 
 
 class Hearing:
@@ -122,9 +131,9 @@ class Hearing:
         began = clock.now_ms()
         earlier = await self._earlier()
         if piece is None:
-            text = " ".join(earlier)
+            text = joined(earlier)
             understood, end = await self._understand(text) if text else (Understood(OUT_OF_SCOPE, 0.0), NO_WORDS)
-            heard = Heard(text, understood, history=self._history, over=end)
+            heard = Heard(text, understood, history=self._history, over=end, language=self.language_of(text))
             if on_words is not None:
                 on_words(heard)
             return heard
@@ -149,7 +158,7 @@ class Hearing:
 
     async def _understood(self, recognition: Recognition, earlier: list[str], piece: Piece, began: float) -> Heard:
         recognized = self._services.clock.now_ms()
-        text = " ".join(part for part in (*earlier, recognition.text) if part)
+        text = joined([*earlier, recognition.text])
         understood, end = await self._understand(text, recognition, piece.samples)
         return Heard(
             text,
@@ -160,7 +169,22 @@ class Hearing:
             understanding_ms=self._services.clock.now_ms() - recognized,
             end=piece.end,
             over=end,
+            language=self.language_of(text, recognition.language),
         )
+
+    def language_of(self, text: str, spoken: str | None = None) -> str:
+        """The language to go on in after `text`: the one it asks for, or that it was `spoken` or written in.
+
+        A single word changes nothing. Empty where callers have no choice.
+        """
+        if len(self._services.languages) < 2:
+            return ""
+        asked = asked_for(text)
+        if asked in self._services.languages:
+            return str(asked)
+        now = base(self._asked()[0].language)
+        found = base(spoken) if spoken is not None else written_in(text, ENGLISH if words_of(text) else now)
+        return found if found in self._services.languages and len(words_of(text)) >= LEAST_WORDS else now
 
     async def understand(self, text: str) -> Understood:
         """Understand a text in the dialogue's present context."""
@@ -172,6 +196,8 @@ class Hearing:
     ) -> tuple[Understood, TurnEnd]:
         context, _ = self._asked()
         services = self._services
+        if recognition is not None and len(services.languages) > 1:
+            context = replace(context, language=recognition.language)
 
         def work() -> tuple[Understood, TurnEnd]:
             understood = services.understanding.understand(text, context)
@@ -210,9 +236,11 @@ class Hearing:
             return error
 
     async def _recognize(self, piece: Piece, priority: Priority, quick: bool = False) -> Recognition:
-        _, profile = self._asked()
-        recognizer = self._services.recognizer
-        hints = RecognitionHints(PROMPTS.get(profile), self._language, quick)
+        context, profile = self._asked()
+        recognizer, languages = self._services.recognizer, self._services.languages
+        language = base(context.language) if len(languages) > 1 else self._language
+        prompt = PROMPTS_OF.get(base(language), PROMPTS).get(profile)
+        hints = RecognitionHints(prompt, language, quick, languages if len(languages) > 1 else ())
         return await self._services.pool.run(priority, lambda: recognizer.recognize(piece.samples, hints))
 
     async def _emotion(self, samples: Samples) -> tuple[VoiceEmotion | None, Any]:
@@ -228,6 +256,15 @@ class Hearing:
             log.warning("voice emotion is left out of this turn: %s", error)
             self._services.metrics.faults.labels("emotion_failed").inc()
             return None, self._history
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The pieces of a turn as one text; Chinese ones have no space between them."""
+    text = ""
+    for part in parts:
+        apart = text and part and not (written_in(text[-1:]) == CHINESE or written_in(part[:1]) == CHINESE)
+        text += (" " if apart else "") + part
+    return text
 
 
 def _known(text: str) -> asyncio.Task[str | Exception]:

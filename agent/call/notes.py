@@ -13,6 +13,7 @@ from agent.call.replying import Reply
 from agent.call.services import CallServices
 from agent.call.transcript import Transcript
 from agent.dialogue.contracts import Acted, CallerTurn
+from agent.dialogue.reasons import WITHHELD
 from agent.gateways.base import ShowState, ShowTranscript, ShowTurn
 from agent.learning.shadow import EVENT as SHADOW_EVENT
 from agent.learning.shadow import SettledTurn
@@ -73,8 +74,8 @@ class Notes:
         """Show a line to clients that can."""
         self._outbox.put(ShowTranscript("caller" if speaker == "caller" else "agent", text, final, turn))
 
-    def caller(self, turn: CallerTurn, started_ms: float) -> None:
-        """A turn of the caller is settled."""
+    def caller(self, turn: CallerTurn, started_ms: float, withheld: bool = False) -> None:
+        """A turn of the caller is settled. withheld: its words and values are neither recorded nor shown."""
         understood, voice = turn.understood, turn.voice
         emotion: dict[str, Any] = {"words": understood.emotion.label}
         if voice is not None:
@@ -84,6 +85,8 @@ class Notes:
         self.emotions = [known for known in self.emotions if known["turn"] != turn.number]
         self.emotions.append({"turn": turn.number, **emotion})
         text = turn.text if turn.dtmf is None else f"[keys {turn.dtmf}]"
+        if withheld:
+            text = f"[{WITHHELD}]"
         self._put(
             TurnRecord(
                 turn.number,
@@ -93,11 +96,15 @@ class Notes:
                 self.at(self._clock.now_ms()),
                 intent=understood.intent,
                 confidence=round(understood.confidence, 3),
-                slots={slot.name: slot.value for slot in understood.slots},
+                slots={} if withheld else {slot.name: slot.value for slot in understood.slots},
                 emotion=emotion,
                 reasons={
                     "ranking": [[name, round(chance, 3)] for name, chance in understood.ranking[:3]],
-                    **({"nearest": [list(near) for near in understood.nearest]} if understood.nearest else {}),
+                    **(
+                        {"nearest": [list(near) for near in understood.nearest]}
+                        if understood.nearest and not withheld
+                        else {}
+                    ),
                 },
                 model=understood.model or None,
             )

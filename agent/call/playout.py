@@ -56,6 +56,10 @@ class HeardUtterance:
     complete: bool
 
 
+WORDS = re.compile(r"[\u3400-\u9fff][，。！？；：、]*|[^\s\u3400-\u9fff]+")
+"""Words of a text; Chinese has no spaces, each character is one."""
+
+
 class Playout:
     """The line of one call: at most one reply plays at a time."""
 
@@ -309,7 +313,7 @@ class Playout:
                 text = self._texts[entry.utterance]
                 per_char = (entry.last - entry.first) / max(1, entry.end - entry.start)
                 at = entry.start + (position - entry.first) / per_char
-                starts = [match.start() for match in re.finditer(r"\S+", text) if match.start() <= at]
+                starts = [match.start() for match in WORDS.finditer(text) if match.start() <= at]
                 start = max((s for s in starts if s >= entry.start), default=entry.start)
                 return math.ceil(entry.first + (start - entry.start) * per_char)
         return position
@@ -317,7 +321,7 @@ class Playout:
 
 def _whole_words(text: str, chars: float) -> str:
     end = 0
-    for match in re.finditer(r"\S+", text):
+    for match in WORDS.finditer(text):
         share = (chars - match.start()) / (match.end() - match.start())
         if share < WORD_HEARD:
             break

@@ -51,7 +51,7 @@ class Preparation:
             async with closing(self._parts):
                 self._say = await self._first()
             if self._say is not None:
-                speaking = self._voice.speak(self._say.text, self._say.tone)
+                speaking = self._spoken(self._say, self._say.text)
                 async with closing(speaking):
                     async for speech in speaking:
                         self._pieces.append(speech)
@@ -66,11 +66,14 @@ class Preparation:
 
     def take(self, say: Say) -> AsyncIterator[Speech] | None:
         """The sound of `say`, as far as it is made and as it is made; None where something else was prepared."""
-        if self._say is None or (self._say.text, self._say.tone) != (say.text, say.tone):
+        if self._say is None or _sound_of(self._say) != _sound_of(say):
             return None
         if self._over and not self._pieces:
             return None
         return self._stream(say)
+
+    def _spoken(self, say: Say, text: str) -> AsyncIterator[Speech]:
+        return self._voice.speak(text, say.tone, pace=say.pace, language=say.language or None)
 
     async def _first(self) -> Say | None:
         async for part in self._parts:
@@ -108,8 +111,13 @@ class Preparation:
         done = self._pieces[-1].span[1] if self._pieces else 0
         rest = say.text[done:]
         if rest.strip():
-            speaking = self._voice.speak(rest, say.tone)
+            speaking = self._spoken(say, rest)
             async with closing(speaking):
                 async for speech in speaking:
                     span = (done + speech.span[0], done + speech.span[1])
                     yield Speech(speech.samples, speech.rate, span)
+
+
+def _sound_of(say: Say) -> tuple[object, ...]:
+    """What the sound of a sentence depends on; how loud it is played is no part of it."""
+    return say.text, say.tone, say.pace, say.language

@@ -15,13 +15,18 @@ from agent.call.playout import HeardUtterance, Playout
 from agent.clock import Clock
 from agent.dialogue.contracts import Acted, Because, Expect, HandOff, HangUp, Part, Profile, Say
 from audio.resample import resample, to_pcm16
-from models.contracts import Speech, Voice
+from models.contracts import Samples, Speech, Voice
 from models.pool import Priority
 
 AHEAD_MS = 15_000.0
 """Audio made before it is due; a longer answer waits, so that an interruption wastes little."""
 WAIT_MS = 250.0
 """Shortest wait for the line to empty; a paused line does not empty at all."""
+
+MOST_GAIN_DB = 12.0
+"""Most that speech is raised: four times the amplitude, at which most of it is still below the limiter."""
+KNEE = 0.7
+"""Amplitude from which raised speech is limited."""
 
 priority: ContextVar[Priority] = ContextVar("priority", default=Priority.LATER_SENTENCE)
 """Urgency of the synthesis that runs in this task; read by whoever submits it to the pool."""
@@ -142,10 +147,14 @@ class Speaker:
             reply.reasons["prepared"] = made is not None
             if made is None:
                 prepared.drop()
-        speaking = made if made is not None else self._voice.speak(say.text, say.tone)
+        speaking = (
+            made
+            if made is not None
+            else self._voice.speak(say.text, say.tone, pace=say.pace, language=say.language or None)
+        )
         async with closing(speaking):
             async for speech in speaking:
-                samples = to_pcm16(resample(speech.samples, speech.rate, self._rate))
+                samples = to_pcm16(louder(resample(speech.samples, speech.rate, self._rate), say.gain_db))
                 if not self._playout.add(reply.generation, utterance, speech.span, samples):
                     return
                 if first and "synthesis" not in reply.latency:
@@ -154,6 +163,17 @@ class Speaker:
                 self._wake()
                 while (ahead := self._playout.ahead_ms(self._clock.now_ms()) - AHEAD_MS) > 0:
                     await self._clock.sleep_until(self._clock.now_ms() + max(WAIT_MS, ahead))
+
+
+def louder(samples: Samples, gain_db: float) -> Samples:
+    """samples[n] in [-1, 1], `gain_db` louder, at most `MOST_GAIN_DB`; peaks above `KNEE` are limited, never cut."""
+    if gain_db == 0.0:
+        return samples
+    raised = samples * np.float32(10 ** (min(MOST_GAIN_DB, gain_db) / 20))
+    over = np.abs(raised) > KNEE
+    room = 1.0 - KNEE
+    raised[over] = np.sign(raised[over]) * (KNEE + room * np.tanh((np.abs(raised[over]) - KNEE) / room))
+    return raised.astype(np.float32)
 
 
 @asynccontextmanager

@@ -83,6 +83,7 @@ class CallServices:
     new_vad_state(): the voice activity state of a new call.
     new_dialogue(call_id, caller): begins a dialogue.
     shadow: reads settled turns by a candidate model, where one runs.
+    languages: those callers may speak, the usual one first; fewer than two where they have no choice.
     """
 
     settings: Settings
@@ -104,3 +105,4 @@ class CallServices:
     redact: Callable[[str], str] = str
     model_names: Mapping[str, str] = field(default_factory=dict)
     shadow: Shadow | None = None
+    languages: tuple[str, ...] = ()

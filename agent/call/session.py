@@ -146,6 +146,7 @@ class Session:
         metrics.ended.labels(gateway, ended.outcome, ended.reason).inc()
         if self._conversation is None or self._notes.record is None:
             return
+        await self._conversation.over()
         try:
             await self._conversation.handover.stream_ended()
         except Exception as error:

@@ -35,7 +35,7 @@ def slow_voice(call: FakeCall, seconds: float = 0.8) -> None:
     """Synthesis takes `seconds`, so that replies stay unheard for a while."""
     speak = call.voice.speak
 
-    async def slowly(text: str, tone: Any = "neutral") -> AsyncIterator[Any]:
+    async def slowly(text: str, tone: Any = "neutral", **_: Any) -> AsyncIterator[Any]:
         await asyncio.sleep(seconds)
         async for speech in speak(text, tone):
             yield speech

@@ -120,7 +120,7 @@ def test_a_caller_who_goes_on_as_the_reply_begins_is_answered_on_the_whole_turn(
 
 
 def _slow(speak):  # type: ignore[no-untyped-def]
-    async def slowly(text, tone="neutral"):  # type: ignore[no-untyped-def]
+    async def slowly(text, tone="neutral", **_):  # type: ignore[no-untyped-def]
         await asyncio.sleep(0.8)
         async for speech in speak(text, tone):
             yield speech

@@ -143,7 +143,7 @@ def test_an_answer_does_not_wait_behind_others_for_its_own_preparation() -> None
         call = FakeCall()
         speak = call.voice.speak
 
-        async def queued(text: str, tone: Any = "neutral") -> AsyncIterator[Speech]:
+        async def queued(text: str, tone: Any = "neutral", **_: Any) -> AsyncIterator[Speech]:
             if priority.get() is Priority.SPECULATION:
                 await asyncio.sleep(3.0)
                 raise Overloaded("model job dropped: its deadline passed while it waited")
@@ -312,7 +312,7 @@ async def preparing() -> FakeCall:
     await phone.wait_for_agent()
     speak = call.voice.speak
 
-    async def slowly(text: str, tone: Any = "neutral") -> AsyncIterator[Speech]:
+    async def slowly(text: str, tone: Any = "neutral", **_: Any) -> AsyncIterator[Speech]:
         await asyncio.sleep(1.0)
         async for speech in speak(text, tone):
             yield speech

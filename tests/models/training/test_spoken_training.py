@@ -30,7 +30,7 @@ class Whistler:
         self.rate = rate
         self.spoken: list[str] = []
 
-    async def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+    async def speak(self, text: str, tone: Tone = "neutral", **_: object) -> AsyncIterator[Speech]:
         self.spoken.append(text)
         times = np.arange(round(WORD_S * self.rate)) / self.rate
         for word in text.lower().split():
@@ -122,7 +122,7 @@ def test_a_cache_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 def test_a_voice_that_fails_is_not_hidden(tmp_path: Path) -> None:
     class Mute(Whistler):
-        async def speak(self, text: str, tone: Tone = "neutral") -> AsyncIterator[Speech]:
+        async def speak(self, text: str, tone: Tone = "neutral", **_: object) -> AsyncIterator[Speech]:
             raise ModelError("no voice")
             yield
 
