@@ -200,6 +200,13 @@ class FakeDialogue:
     def summary(self) -> Mapping[str, Any]:
         return {"summary": "the caller called", "intent": None, "slots": {}}
 
+    @property
+    def sensitive(self) -> bool:
+        return False
+
+    async def over(self) -> None:
+        self.ended = True
+
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         return []
 

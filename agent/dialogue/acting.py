@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from agent.clock import Clock
 from agent.dialogue.actions import CallActions
 from agent.dialogue.contracts import Acted
 from agent.dialogue.machine import Need
+from agent.dialogue.reasons import WITHHELD
 
 MOST_LATE = 16
 """Outcomes of actions waiting to be told; the oldest goes first."""
@@ -17,12 +19,14 @@ MOST_LATE = 16
 class Acting:
     """Runs a call's actions and keeps what came of them.
 
-    done: every outcome, in order. late: outcomes of actions with side effects that outlived the turn that wanted them.
+    hidden: argument values that are neither recorded nor shown. done: every outcome, in order. late: outcomes of actions
+    with side effects that outlived the turn that wanted them.
     """
 
     def __init__(self, actions: CallActions, clock: Clock) -> None:
         self._actions = actions
         self._clock = clock
+        self.hidden: frozenset[str] = frozenset()
         self.done: list[Acted] = []
         self.late: list[Acted] = []
 
@@ -76,7 +80,7 @@ class Acting:
                     task.add_done_callback(self._finished_late)
                 else:
                     task.cancel()
-        acted = task.result()
+        acted = self._shown(task.result())
         if joined:
             acted = Acted(acted.name, acted.arguments, acted.ok, acted.result, acted.idempotency_key, True, 0.0)
         self.done.append(acted)
@@ -84,4 +88,11 @@ class Acting:
 
     def _finished_late(self, task: asyncio.Task[Acted]) -> None:
         if not task.cancelled():
-            self.keep_late(task.result())
+            self.keep_late(self._shown(task.result()))
+
+    def _shown(self, acted: Acted) -> Acted:
+        """The outcome without the values that are hidden."""
+        if not any(str(value) in self.hidden for value in acted.arguments.values()):
+            return acted
+        shown = {name: WITHHELD if str(value) in self.hidden else value for name, value in acted.arguments.items()}
+        return replace(acted, arguments=shown)

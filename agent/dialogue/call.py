@@ -28,7 +28,7 @@ from agent.dialogue.knowledge import Found
 from agent.dialogue.machine import Need
 from agent.dialogue.offers import Occasion, choose_offer
 from agent.dialogue.profile import NOBODY, Profile, personal, read_profile
-from agent.dialogue.reasons import emotion_facts, turn_facts
+from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
 from agent.dialogue.state import HISTORY, CallState, Pending
 from agent.dialogue.summary import summarise
@@ -100,6 +100,11 @@ class CallDialogue:
         return self._here.machine.expecting(self._state).context
 
     @property
+    def sensitive(self) -> bool:
+        """Whether what is waited for is neither recorded nor shown."""
+        return self._here.machine.expecting(self._state).sensitive
+
+    @property
     def _here(self) -> Tongue:
         return self._tongues.get(self._state.language) or self._tongues[self._first]
 
@@ -135,7 +140,7 @@ class CallDialogue:
         state.intents = [*state.intents, turn.understood.intent][-50:] if turn.text.strip() else state.intents
         if turn.text.strip():
             feel(state.feelings, self._here.emotion, turn.number, turn.understood.emotion, turn.voice)
-            self._said("caller", turn.text)
+            self._said("caller", f"({WITHHELD})" if self.sensitive else turn.text)
         if state.frame is not None and state.pending is None and self._here.machine.asking(state) is None:
             # The caller spoke while this flow was at work: what its action did is told as late news.
             self._here.machine.drop(state)
@@ -294,7 +299,10 @@ class CallDialogue:
         spec = self._acting.actions.spec(need.action)
         if self._previewing and not spec.speculate:
             raise _NotForeseeable
-        self._acting.actions.customer = self._state.customer
+        state = self._state
+        self._acting.actions.customer = state.customer
+        hidden = (state.slots[name].value for name in state.sensitive if name in state.slots)
+        self._acting.hidden = frozenset(str(value) for value in hidden)
         async with aclosing(self._acting.run(need)) as outcome:
             async for acted in outcome:
                 if acted is None:

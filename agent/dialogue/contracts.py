@@ -108,6 +108,15 @@ class Dialogue(Protocol):
         """What the dialogue waits for now; given to understanding."""
         ...
 
+    @property
+    def sensitive(self) -> bool:
+        """Whether what the dialogue waits for is neither recorded nor shown (a PIN)."""
+        ...
+
+    async def over(self) -> None:
+        """The call is over, however it ended; what a dropped line left open is kept for the caller's next call."""
+        ...
+
     def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
         """Greet, disclose, offer help."""
         ...

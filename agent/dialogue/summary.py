@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.dialogue.contracts import Acted
 from agent.dialogue.domain import Domain
+from agent.dialogue.reasons import WITHHELD
 from agent.dialogue.state import CallState
 
 
@@ -21,6 +22,8 @@ def summarise(domain: Domain, state: CallState, acted: Sequence[Acted], caller: 
     if state.frame is not None:
         lines.append(f"Now in {domain.flows[state.frame.flow].title}, not finished.")
     for name, known in state.slots.items():
+        if name in state.sensitive:
+            continue
         lines.append(
             f"{name.replace('_', ' ').capitalize()} {known.value}{'' if known.verified else ' (not verified)'}."
         )
@@ -38,7 +41,15 @@ def summarise(domain: Domain, state: CallState, acted: Sequence[Acted], caller: 
         "reason": state.handed_off.reason if state.handed_off else None,
         "paragraph": " ".join(lines),
         "intent": intent,
-        "slots": {name: {"value": known.value, "verified": known.verified} for name, known in state.slots.items()},
+        "slots": {
+            name: {"value": WITHHELD if name in state.sensitive else known.value, "verified": known.verified}
+            for name, known in state.slots.items()
+        },
+        "customer": state.customer,
+        "consents": {
+            name: {"agreed": one.agreed, "turn": one.turn, "question": one.question, "words": one.words}
+            for name, one in state.consents.items()
+        },
         "emotion": [
             {
                 "turn": one.turn,
@@ -53,5 +64,5 @@ def summarise(domain: Domain, state: CallState, acted: Sequence[Acted], caller: 
             {"name": one.name, "arguments": dict(one.arguments), "ok": one.ok, "result": dict(one.result)}
             for one in acted
         ],
-        "language": domain.manner.language,
+        "language": state.language or domain.manner.language,
     }

@@ -85,8 +85,15 @@ async def test_changed_mind_does_not_come_back(talk: Conversation) -> None:
 async def test_never_mind_drops_the_task(desk: Desk, talk: Conversation) -> None:
     await talk.say("cancel 42731", "cancel_order", order_number="42731")
     answer = await talk.say("never mind", "deny", yes_no=False)
-    assert answer.text.startswith("Okay, I've left the cancellation as it is.")
+    assert answer.text.startswith("Okay, I'll leave order 42731 as it is.")
     assert await status_of(desk, "42731") == "processing"
+
+
+async def test_never_mind_drops_a_task_that_waits_for_a_value(talk: Conversation) -> None:
+    await talk.say("I want to cancel my order", "cancel_order")
+    answer = await talk.say("never mind", "deny", yes_no=False)
+    assert answer.text.startswith("Okay, I've left the cancellation as it is.")
+    assert answer.facts["decision"] == "never mind"
 
 
 async def test_repeat_says_the_same_again(talk: Conversation) -> None:
