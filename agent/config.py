@@ -108,7 +108,13 @@ class RecognizerSettings(Section):
     workers: int = Field(2, ge=1, le=64)
     """Recognitions at a time, one thread each: a second thread for one recognition brings nothing here."""
     language: str = "en"
-    """Code of the language callers speak; English-only models take no other."""
+    """Code of the language callers speak first; English-only models take no other."""
+    languages: tuple[str, ...] | None = None
+    """Codes of the languages callers may speak; none takes those of the domain. Each call finds its own."""
+    multilingual: str = "base"
+    """The model for callers who speak another language than `language`, loaded when the first of them does."""
+    multilingual_beam_size: int = Field(5, ge=1, le=10)
+    """Hypotheses kept by that model: Chinese on a telephone gains more from them than English (docs/benchmarks.md)."""
     allow_download: bool = False
     """Allow a hub download at start for a model that is not on this machine."""
 
@@ -138,6 +144,8 @@ class VoiceSettings(Section):
 
     model: str = "en_US-joe-medium"
     """A name from `agent models` or the path of a Piper .onnx with its .json beside it."""
+    chinese: str = "jm_kumo"
+    """Kokoro voice that speaks Chinese, loaded when it first does; needs the extra `zh`."""
     cache: Path = Path("var/cache/phrases")
     """Folder of phrases rendered once; the domain's fixed ones are rendered at start."""
     cache_mb: int = Field(256, ge=1)

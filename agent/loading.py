@@ -29,20 +29,20 @@ from agent.metrics import Metrics
 from agent.records.database import Database
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
+from agent.tongues import ears_of, languages_of, understanding_of, voice_of
 from agent.yamlfile import FileError
 from models.contracts import Recognition, Samples, UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
 from models.encoder import SentenceEncoder
+from models.languages import ENGLISH, written_in
 from models.phrase_cache import CachedVoice, PhraseCache
 from models.pool import Pool, Priority
-from models.recognizer import WhisperRecognizer
 from models.registry import Registry
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
 from models.turn import TurnEnd, TurnModel
 from models.understanding import TurnUnderstanding
 from models.vad import SileroVad, VadState
-from models.voice import PiperVoice
 
 T = TypeVar("T")
 
@@ -87,10 +87,11 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         pool = Pool(settings.pool.workers, settings.pool.queue, gather_ms)
         stack.callback(pool.close)
         domain = load_domain(settings.domain_path())
+        languages = languages_of(settings, domain)
         emotion: VoiceEmotionModel | None
         recognizer, voice, vad, encoder, emotion = await asyncio.gather(
-            giving_way(lambda: _recognizer(settings)),
-            asyncio.to_thread(PiperVoice, settings.voice.model, run=_synthesis(pool)),
+            giving_way(lambda: ears_of(settings, languages)),
+            asyncio.to_thread(voice_of, settings, languages, _synthesis(pool)),
             asyncio.to_thread(SileroVad, settings.vad.weights),
             asyncio.to_thread(_encoder),
             asyncio.to_thread(_emotion, settings),
@@ -102,6 +103,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         if choice.problem is not None:
             log.warning("%s", choice.problem, extra={"code": "model_not_used"})
         understanding = LiveUnderstanding(await asyncio.to_thread(reader, choice))
+        understands = understanding_of(understanding, settings, domain, languages, encoder, clock)
         shadow = Shadow(pool, metrics, clock)
         stack.push_async_callback(shadow.aclose)
         versions = VersionWatch(
@@ -137,7 +139,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             vad=vad,
             new_vad_state=VadState,
             recognizer=recognizer,
-            understanding=understanding,
+            understanding=understands,
             turn_end=await asyncio.to_thread(_turn_end, domain, emotion),
             emotion=emotion,
             voice=cached,
@@ -154,8 +156,11 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
                 "emotion": str(settings.emotion.heads or "voice-emotion") if emotion is not None else "off",
             },
             shadow=shadow,
+            languages=languages if len(languages) > 1 else (),
         )
-        phrases = engine.fixed_phrases()
+        # those of other languages are rendered when they are first spoken: English does not wait for them
+        phrases = [phrase for phrase in engine.fixed_phrases() if written_in(phrase[0]) in (ENGLISH, languages[0])]
+        cached.keep(engine.fixed_phrases())
 
         async def warm() -> int:
             return await cached.warm(phrases)
@@ -179,19 +184,6 @@ def _background(pool: Pool) -> Any:
     return run
 
 
-def _recognizer(settings: Settings) -> WhisperRecognizer:
-    chosen = settings.recognizer
-    return WhisperRecognizer(
-        chosen.model,
-        device=chosen.device,
-        compute_type=chosen.compute_type,
-        context_s=chosen.context_s,
-        beam_size=chosen.beam_size,
-        workers=chosen.workers,
-        allow_hub=chosen.allow_download,
-    )
-
-
 def _encoder() -> SentenceEncoder:
     encoder = SentenceEncoder()
     encoder.load()
@@ -207,11 +199,12 @@ def _emotion(settings: Settings) -> VoiceEmotionReader | None:
 def _reader(domain: Domain, encoder: SentenceEncoder, clock: Clock) -> Callable[[Choice], Opened]:
     """Makes an understanding of the domain's turns of an opened version."""
     specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
-    emotion = TextEmotionModel(encoder, language=domain.manner.language)
+    language = domain.manner.language
+    emotion = TextEmotionModel(encoder, language=language)
 
     def read(choice: Choice) -> Opened:
         understanding = TurnUnderstanding(
-            choice.model, specs, emotion, lambda: clock.wall().date(), examples=choice.examples
+            choice.model, specs, emotion, lambda: clock.wall().date(), examples=choice.examples, language=language
         )
         return Opened(understanding, choice.version)
 

@@ -192,6 +192,12 @@ class CachedVoice:
             if pieces:
                 await self._keep(key, np.concatenate(pieces))
 
+    def keep(self, phrases: Iterable[tuple[str, Tone]]) -> None:
+        """Keep the sentences of `phrases` on disk once they were spoken, without rendering them now."""
+        for text, tone in phrases:
+            language = written_in(text)
+            self._fixed.update(self._key(text[start:end], tone, 1.0, language) for start, end in sentences(text))
+
     async def warm(
         self,
         phrases: Iterable[tuple[str, Tone]],

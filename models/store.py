@@ -231,6 +231,15 @@ def check(weights: Weights, cache: Path | None = None) -> Status:
     return Status(weights, "ok", path, size=sum((folder / name).stat().st_size for name in weights.files))
 
 
+def installed(name: str, part: Part) -> bool:
+    """Whether a model of the catalogue has all its packages, or `name` is a path that exists; reads no weights."""
+    known = next((one for one in PACKAGED if one.name == name and one.part == part), None)
+    if known is None:
+        return Path(name).expanduser().exists()
+    places = [known.where] if known.kind == "package" else [piece for row in known.pieces.values() for piece in row]
+    return all(importlib.util.find_spec(place.partition(":")[0]) is not None for place in places)
+
+
 def read_sums(folder: Path) -> dict[str, str]:
     """File name -> SHA-256 from `folder/SHA256SUMS`; empty where there is none.
 
