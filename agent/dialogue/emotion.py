@@ -19,7 +19,7 @@ from models.fusion import fuse
 
 VOICE_MOST = 0.4
 """Most that a voice can add where the words are not angry, of what they leave: less than the default `apologise`."""
-SAD_VOICE_MOST = 0.7
+SAD_VOICE_MOST = 0.6
 """The same for sadness: with the default smoothing a sad voice alone counts from its second turn on."""
 LONGEST_SERIES = 200
 """Turns kept; older ones have no influence and only lengthen the record."""
@@ -122,18 +122,17 @@ def choose(feelings: Feelings, settings: EmotionSettings, facts: TurnFacts, turn
 def opener(feelings: Feelings, settings: EmotionSettings, turn: int) -> str | None:
     """The sentence that opens a reply in the stance of `feelings`, and takes note of it; None where none is fit.
 
-    None is said twice in a call, nor within `opener_turns` of the last one; an apology only where one is due.
+    None is said twice in a call, nor within `opener_turns` of the last one. An apology does not wait for that, but is
+    said only where one is due.
     """
     stance = feelings.stance
-    lately = feelings.opened is not None and turn - feelings.opened < settings.opener_turns
-    if lately or (stance == "apologise" and not feelings.due):
-        return None
-    left = [text for text in settings.say.get(stance, ()) if text not in feelings.said]
-    if not left:
-        return None
-    feelings.said.append(left[0])
-    feelings.opened = turn
-    return left[0]
+    apart = 1 if stance == "apologise" else settings.opener_turns
+    lately = feelings.opened is not None and turn - feelings.opened < apart
+    text = None if lately or (stance == "apologise" and not feelings.due) else _unsaid(feelings, settings, stance)
+    if text is not None:
+        feelings.said.append(text)
+        feelings.opened = turn
+    return text
 
 
 def shape(
@@ -157,7 +156,7 @@ def shape(
     kept = [part for part in parts if not (short and isinstance(part, Say) and part.optional)]
     rate = _rate(stance, brought, pace)
     shaped: list[Part] = []
-    opening = stance != before or stance == "apologise"
+    opening = stance != before or feelings.due
     for part in kept:
         if isinstance(part, Say):
             if opening:
@@ -192,8 +191,12 @@ def _limited(label: str, most: float, words: TextEmotion, voice: VoiceEmotion | 
     return min(both, 1.0 - (1.0 - fuse(words, None).scores[label]) * (1.0 - most))
 
 
+def _unsaid(feelings: Feelings, settings: EmotionSettings, stance: Stance) -> str | None:
+    return next((text for text in settings.say.get(stance, ()) if text not in feelings.said), None)
+
+
 def _called_for(feelings: Feelings, settings: EmotionSettings, facts: TurnFacts) -> Stance:
-    if feelings.due:
+    if feelings.due and _unsaid(feelings, settings, "apologise") is not None:
         return "apologise"
     if feelings.raised or feelings.anger >= settings.upset:
         return "brief"
