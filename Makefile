@@ -13,6 +13,7 @@ PIP := $(BIN)/python $(INSTALL)
 
 help:
 	@echo "make demo      one whole call, shown as it happens (the first time it installs what is needed)"
+	@echo "               DOMAIN=bank, clinic, ... shows another business; the shop without"
 	@echo "make serve     take calls on http://127.0.0.1:8080 from this machine"
 	@echo "make simulate  the short suite of simulated callers; fails on more than one failed task, cut-off or false interruption"
 	@echo "make test      lint, types and quick tests, with coverage"
@@ -23,7 +24,7 @@ help:
 	@echo "PYTHON=python3.12 chooses another interpreter (3.11 or later)."
 
 demo: $(VENV)/installed
-	$(BIN)/agent demo
+	$(BIN)/agent demo$(if $(DOMAIN), --domain $(DOMAIN))
 
 serve: $(VENV)/installed
 	$(BIN)/agent serve --insecure

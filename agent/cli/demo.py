@@ -13,8 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.turns import TurnPrinter
-from agent.config import CONFIGS
-from agent.lab.demo import DemoFailed, DemoResult, run_demo
+from agent.lab.demo import SHOP, DemoFailed, DemoResult, run_demo, script_of
 from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
 from agent.lab.steps import Step
@@ -27,9 +26,10 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where run folders are made; each run gets a new one.")] = Path(
         "var/demo"
     ),
-    script: Annotated[Path, typer.Option(help="The caller's script.", exists=True, dir_okay=False)] = CONFIGS
-    / "scenarios"
-    / "demo.yaml",
+    domain: Annotated[str, typer.Option(help="A name under configs/domains, or a folder with a demo.yaml.")] = SHOP,
+    script: Annotated[
+        Path | None, typer.Option(help="The caller's script; the domain's own without.", exists=True, dir_okay=False)
+    ] = None,
 ) -> None:
     """Place a scripted call to a server of its own, over the Twilio protocol, and check what came of it.
 
@@ -38,7 +38,7 @@ def demo(
     """
     console = Console()
     try:
-        result = asyncio.run(run_demo(folder, script, _View(console)))
+        result = asyncio.run(run_demo(folder, script or script_of(domain), _View(console), domain))
     except (FileError, ServerFailed, LineError, DemoFailed, TimeoutError) as error:
         console.print(f"[red]The demo could not be run:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
@@ -54,6 +54,9 @@ class _View:
 
     def server_ready(self, url: str, folder: Path) -> None:
         self._console.print(f"Server at {url}; everything is kept in {folder}\n", highlight=False)
+
+    def typed(self) -> None:
+        self._console.print("The caller types: no voice is installed for him (pip install 'callagent[lab]').")
 
     def step(self, step: Step) -> None:
         if step.interrupt_after is not None:

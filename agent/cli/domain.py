@@ -26,7 +26,7 @@ from agent.lab.authoring.notation import dot, mermaid
 from agent.lab.authoring.scaffold import new_domain
 from agent.lab.authoring.svg import svg
 from agent.lab.conversations import FOLDER, conversation_files, read_conversations
-from agent.lab.text_calls import ConversationResult, TextDesk
+from agent.lab.text_calls import ConversationResult, TextDesk, understanding_of
 from agent.lab.unmet import TurnResult
 from agent.yamlfile import FileError
 from models.encoder import SentenceEncoder
@@ -190,9 +190,9 @@ async def _played(folder: Path, settings: Settings, only: str) -> tuple[list[Con
     if not conversations:
         return [], problems
     opener = opener_for(settings, domain)
-    choice, _ = opener.open_current()
     with tempfile.TemporaryDirectory(prefix="agent-domain-test-") as place:
-        desk = TextDesk(domain, opener.encoder, choice, Path(place))
+        understand = understanding_of(domain, opener, settings.understanding.cache)
+        desk = TextDesk(domain, opener.encoder, understand, Path(place))
         return [await desk.play(conversation) for conversation in conversations], problems
 
 

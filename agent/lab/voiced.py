@@ -16,7 +16,7 @@ from agent.lab.expectations import Checked, slot_value
 from agent.lab.outcome import CallOutcome
 from agent.lab.scenario import Line, Scenario, Script
 from agent.lab.steps import AnswerExpected, Step, WaitFor
-from agent.lab.unmet import same
+from agent.lab.unmet import contains, same
 from models.speakable.spoken import speakable
 
 SETTLED_MS = 1000.0
@@ -28,10 +28,15 @@ CHARACTER_MS = 65.0
 LONGEST_S = 600.0
 TURN_S = 20.0
 TAG = "conversation"
+AGAIN = ("not_heard", "not_understood")
+"""Phrases that make a caller say the same again."""
 
 
-def voiced(conversation: Conversation) -> Scenario | str:
-    """The conversation as a scenario, or why it is played by text only."""
+def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
+    """The conversation as a scenario, or why it is played by text only.
+
+    A caller who was not understood says the same again, as people do, unless that is what the conversation is about.
+    """
     script = conversation.script
     if any(turn.drop for turn in script.turns):
         return "the line drops"
@@ -45,9 +50,9 @@ def voiced(conversation: Conversation) -> Scenario | str:
             cut = turn.interrupted_at
             continue
         cut, heard = None, turn.interrupted_at if turn.interrupted_at is not None else cut
-        if heard is not None and steps[-1] == _until_done():
-            steps.pop()  # he does not let the agent finish
-        steps += _steps(turn, number, heard, lines)
+        if heard is not None and steps[-1].wait_for is not None:
+            steps.pop()  # the caller does not let the agent finish
+        steps += _steps(turn, number, heard, lines, domain)
     found = Script(
         description=script.description,
         tags=(TAG, *script.tags),
@@ -60,7 +65,7 @@ def voiced(conversation: Conversation) -> Scenario | str:
     return Scenario(conversation.name, found, conversation.path.parent)
 
 
-def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line]) -> Iterator[Step]:
+def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line], domain: Domain) -> Iterator[Step]:
     if turn.say is not None:
         line = Line(id=f"t{number}", text=_aloud(turn.say), raised=turn.angry)
         lines.append(line)
@@ -72,14 +77,25 @@ def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line]) -> Ite
         yield Step(press=turn.press)
     elif turn.silence is not None:
         yield Step(hold_silence=SILENCE_S)
-    yield _until_done()
+    yield _until_done(_not_understood(turn, domain))
     wanted = turn.expect
     if wanted is not None and (wanted.says or wanted.lacks):
         yield Step(expect=AnswerExpected(text=wanted.says, lacks=wanted.lacks))
 
 
-def _until_done() -> Step:
-    return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS)
+def _until_done(again_if: tuple[str, ...] = ()) -> Step:
+    if not again_if:
+        return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS)
+    return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS, again_if=again_if)
+
+
+def _not_understood(turn: Turn, domain: Domain) -> tuple[str, ...]:
+    """What the agent says where it has not understood this turn; nothing where that, or nothing at all, is expected."""
+    wanted, phrases = turn.expect, domain.manner.phrases
+    if turn.say is None or wanted is None or not (wanted.says or wanted.slots or set(wanted.action) - {NONE}):
+        return ()
+    texts = tuple(text for name in AGAIN for text in phrases[name].text if name in phrases)
+    return () if any(contains(text, piece) for text in texts for piece in wanted.says) else texts
 
 
 def _aloud(text: str) -> str:

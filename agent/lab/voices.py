@@ -65,7 +65,7 @@ def read_voices(domain: str, only: str = "*") -> Voices:
         raise FileError([f"{folder / FOLDER}: no conversation matches {only!r}; write one there"])
     scenarios, unspoken = [], {}
     for conversation in conversations:
-        scenario = voiced(conversation)
+        scenario = voiced(conversation, loaded)
         if isinstance(scenario, str):
             unspoken[conversation.name] = scenario
         else:
