@@ -107,8 +107,7 @@ async def prove(backend: Backend, arguments: Proof, context: ActionContext) -> T
             outcome="proven",
             proven=True,
             customer_id=customer.id,
-            name=f"{customer.first_name} {customer.last_name}",
-            first_name=customer.first_name,
+            name=customer.first_name,
             tier=customer.tier,
         )
 

@@ -68,7 +68,6 @@ class Traveller(BaseModel):
     proven: bool = False
     customer_id: int = 0
     name: str = ""
-    first_name: str = ""
     tier: str = ""
 
 

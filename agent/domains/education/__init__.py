@@ -1,0 +1,1 @@
+"""The demo backend of Rowan Hill University's student services."""
