@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,8 +30,22 @@ class Noon(RealClock):
         return datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seeded bank that every test copies."""
+    path = tmp_path_factory.mktemp("bank") / "bank.db"
+
+    async def seed() -> None:
+        await (await open_bank(f"sqlite+aiosqlite:///{path}", Noon())).close()
+
+    asyncio.run(seed())
+    return path
+
+
 @pytest.fixture
-async def bank(tmp_path: Path) -> AsyncIterator[Backend]:
+async def bank(seeded: Path, tmp_path: Path) -> AsyncIterator[Backend]:
+    for file in seeded.parent.glob("bank.db*"):
+        shutil.copyfile(file, tmp_path / file.name)
     backend = await open_bank(f"sqlite+aiosqlite:///{tmp_path}/bank.db", Noon())
     yield backend
     await backend.close()
