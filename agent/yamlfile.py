@@ -88,6 +88,8 @@ def _build(
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
+            if isinstance(key, bool):
+                key = key_node.value  # YAML 1.1 takes a plain yes, no, on or off for a truth value
             if not isinstance(key, str | int | bool):
                 problems.append(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is not a plain word")
                 continue

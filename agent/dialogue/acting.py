@@ -19,7 +19,7 @@ MOST_LATE = 16
 class Acting:
     """Runs a call's actions and keeps what came of them.
 
-    hidden: argument values that are neither recorded nor shown. done: every outcome, in order. late: outcomes of actions
+    hidden: argument values that are neither recorded nor shown. done: every outcome, in order. late: those of actions
     with side effects that outlived the turn that wanted them.
     """
 

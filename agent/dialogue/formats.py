@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, time, timedelta
 from typing import Any
+
+import phonenumbers
 
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥"}
 _NAMES_ZH = {
@@ -54,7 +57,21 @@ def _list(value: Any, today: date, language: str) -> str:
 
 
 def _digits(value: Any, today: date, language: str) -> str:
-    return " ".join(str(value)) if language != "zh" else str(value)
+    text = str(value)
+    if text.startswith("+"):
+        text = _national(text)
+    if language == "zh":
+        return "".join(mark for mark in text if mark.isalnum())
+    return ", ".join(" ".join(group) for group in re.split(r"[^0-9A-Za-z]+", text) if group)
+
+
+def _national(number: str) -> str:
+    """A telephone number as people of its country say it, in their groups."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number.lstrip("+")
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
 
 
 def _time(value: Any, today: date, language: str) -> str:

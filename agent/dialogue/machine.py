@@ -282,7 +282,7 @@ class FlowMachine:
                 return parts, self._need(state, step.call, step.arguments, today)
             elif isinstance(step, BranchStep):
                 value = look_up(self.scope(state, today), step.branch)
-                self._go(state, frame, step.cases.get("none" if value is None else str(value).lower(), step.otherwise))
+                self._go(state, frame, step.cases.get(case_of(value, step.cases), step.otherwise))
             elif isinstance(step, AnswerStep):
                 return parts, "search"
             elif isinstance(step, ForgetStep):
@@ -470,6 +470,14 @@ class FlowMachine:
     @staticmethod
     def _says(template: str, tone: Tone, scope: Mapping[str, Any], must_hear: bool = False) -> list[Say]:
         return [Say(sentence, tone, must_hear) for sentence in sentences(render(template, scope))]
+
+
+def case_of(value: Any, cases: Mapping[str, str]) -> str:
+    """The key of `cases` that a value goes by: "none" for none, "true" or "yes" for true."""
+    key = "none" if value is None else str(value).lower()
+    if isinstance(value, bool) and key not in cases:
+        return "yes" if value else "no"
+    return key
 
 
 _QUESTIONS = {

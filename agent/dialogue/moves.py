@@ -12,7 +12,7 @@ from agent.dialogue.machine import FlowMachine
 from agent.dialogue.manner import EscalationRule, matches
 from agent.dialogue.state import MOST_WISHES, CallState, Pending, Wish
 from agent.dialogue.steps import AskStep
-from models.contracts import OUT_OF_SCOPE, Understood
+from models.contracts import OUT_OF_SCOPE, Slot, Understood
 
 SOFT_INTENTS = frozenset(
     {
@@ -69,9 +69,27 @@ class Moves:
         spec = self.domain.intents.get(intent)
         return spec is not None and spec.leads_on
 
-    def values(self, turn: CallerTurn) -> dict[str, Any]:
-        """The slot values of a turn that the domain knows."""
-        return {slot.name: slot.value for slot in turn.understood.slots if slot.name in self.domain.slots}
+    def values(self, turn: CallerTurn, asked: str | None = None) -> dict[str, Any]:
+        """The slot values of a turn that the domain knows, `asked` being the slot that was asked for.
+
+        Words are one value only, the longest ("March third nineteen eighty" is no month), and of equally long ones that
+        which was asked for; an address or free words take nothing from what was asked for.
+        """
+        known = self.domain.slots
+        slots = [slot for slot in turn.understood.slots if slot.name in known]
+
+        def outdone(slot: Slot) -> bool:
+            return any(
+                other is not slot
+                and other.name != slot.name
+                and slot.span[0] < other.span[1]
+                and other.span[0] < slot.span[1]
+                and not (slot.name == asked and known[other.name].type in ("address", "text"))
+                and (_length(other), other.name == asked) > (_length(slot), slot.name == asked)
+                for other in slots
+            )
+
+        return {slot.name: slot.value for slot in slots if not outdone(slot)}
 
     def leave(
         self, state: CallState, reason: str, rule: str, priority: int, today: date, words: list[Say] | None = None
@@ -104,7 +122,7 @@ class Moves:
         """Open a flow with what the caller said; what else was asked for in the same breath is kept for later."""
         frame = state.frame
         asked = self.machine.asking(state)
-        values = self.values(turn)
+        values = self.values(turn, asked.ask if isinstance(asked, AskStep) else None)
         if frame is not None and frame.flow != flow:
             answers = isinstance(asked, AskStep) and asked.ask in values
             if answers or matches(self.domain.manner.listening.instead, turn.text):
@@ -154,3 +172,7 @@ class Moves:
             }
             if len(state.wishes) < MOST_WISHES:
                 state.wishes.append(Wish(flow, said.text, inside))
+
+
+def _length(slot: Slot) -> int:
+    return slot.span[1] - slot.span[0]

@@ -165,7 +165,12 @@ class Policy:
     def _rule(self, state: CallState, turn: CallerTurn) -> EscalationRule | None:
         understood = turn.understood
         signals = Signals(
-            turn.text, understood.intent, understood.confidence, state.failures, state.feelings.angry_turns
+            turn.text,
+            understood.intent,
+            understood.confidence,
+            state.failures,
+            state.feelings.angry_turns,
+            state.feelings.sad_turns,
         )
         asked = isinstance(self._machine.asking(state), ConfirmStep) or state.pending is not None
         answers = (asked and said_yes(understood) is not None) or (state.pending and state.pending.kind == "person")
@@ -217,7 +222,7 @@ class Policy:
         )
         if elsewhere and understood.intent not in SOFT_INTENTS:
             return None
-        values = self._moves.values(turn)
+        values = self._moves.values(turn, asked.ask if isinstance(asked, AskStep) else None)
         if frame is not None:
             mine = {name: value for name, value in values.items() if self._machine.flow(frame).asks(name) is not None}
             for name in values.keys() - mine.keys():
@@ -324,7 +329,10 @@ class Policy:
             rest: list[Part] = [Say(sentence) for sentence in sentences(state.reply.unheard)]
             if rest:
                 return Decision([*rest, self._machine.expecting(state)], why="go on")
-            return Decision(self._machine.question(state, today), why="go on")
+            question = self._machine.question(state, today)
+            if not any(isinstance(part, Say) for part in question):
+                question = [*self._moves.says(state, "what_is_it", today), *question]
+            return Decision(question, why="go on")
         intent = turn.understood.intent
         if not self._moves.strong(turn.understood, self._domain.manner.understanding.minimum):
             return None

@@ -31,6 +31,7 @@ _NO = (
 _CUES = re.compile(
     rf"\b(?:(?P<no>{'|'.join(_NO[:-1])})|(?P<yes>{'|'.join(_YES)})|(?P<refusal>{_NO[-1]}))\b", re.IGNORECASE
 )
+_SOFT = re.compile(r"okay|ok\b|fine|alright|good|please|right|that(?:'s| is| was) it", re.IGNORECASE)
 _ALSO = re.compile(
     r"\b(?:i mean|i meant|wait|thanks?|thank you|please|uh|um|er|well|oh|i|it|is|that|do|so|much|very|just|actually"
     r"|sorry|then|and|a lot|for now|the|one|ma'am|sir|i'm|it's|that's|good|great)\b|[\W_]+",
@@ -42,8 +43,8 @@ def cue(text: str) -> tuple[bool, tuple[int, int]] | None:
     """The last word of agreement or refusal in `text` and its span; "yeah, no" is a no."""
     last: tuple[bool, tuple[int, int]] | None = None
     for match in _CUES.finditer(text.replace("’", "'")):
-        # "fine", "okay" and the like after a no are politeness: "no, that's okay".
-        soft = match.lastgroup == "yes" and re.search(r"okay|ok\b|fine|alright|good|please|right", match.group(), re.I)
+        # "fine", "okay" and the like after a no are politeness: "no, that's okay", "no, that's it".
+        soft = match.lastgroup == "yes" and _SOFT.search(match.group())
         if soft and last is not None and not last[0]:
             continue
         last = match.lastgroup == "yes", match.span()
