@@ -74,10 +74,13 @@ class UnderstandingSettings(Part):
 
 
 class KnowledgeSettings(Part):
-    """When a found section is an answer; see `agent.dialogue.knowledge`."""
+    """Least P(a section answers the question) for it to be an answer; see `agent.dialogue.knowledge.answerable`.
 
-    minimum: float = Field(default=0.66, ge=0, le=1)
-    strong: float = Field(default=0.75, ge=0, le=1)
+    minimum: where an answer is looked for; strong: where it is given without asking what was meant.
+    """
+
+    minimum: float = Field(default=0.35, ge=0, le=1)
+    strong: float = Field(default=0.45, ge=0, le=1)
 
 
 Stance = Literal["soothe", "apologise", "encourage", "celebrate", "brief", "plain"]

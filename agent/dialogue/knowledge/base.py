@@ -1,30 +1,47 @@
-"""Finding the section of the knowledge files that answers a question: words and meaning together.
+"""Finding the answer to a question in a domain's sections and graph, or finding that it is not there.
 
-BM25 (Robertson and Zaragoza, 2009; k1 1.2, b 0.75) and cosine similarity each rank the sections; the ranks are joined
-by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009; k 60). Ranks say which is best, not whether it is good:
-that is judged by the cosine and by how much of the question's weight the section's words cover.
+Sections are ranked by words and meaning (`search`); which of the best answers, and how surely, a logistic model says
+(`answerable`); what is spoken are sentences of the section as they stand (`spoken`). Comparisons, selections and
+relations are answered by the graph.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from pathlib import Path
 
 from agent.dialogue.domain import Fact
+from agent.dialogue.knowledge.answerable import Answerable, answerable
+from agent.dialogue.knowledge.graph import Graph, GraphAnswer, GraphReader
+from agent.dialogue.knowledge.likeness import weight
+from agent.dialogue.knowledge.search import SearchIndex, Signals
+from agent.dialogue.knowledge.spoken import spoken_answer
+from agent.dialogue.knowledge.terms import terms
 from agent.dialogue.manner import KnowledgeSettings
-from agent.dialogue.text import content
 from models.contracts import Encoder
 
-K1, B, FUSION = 1.2, 0.75, 60
+WORD_FOR_WORD = 0.97
+"""Similarity from which a question is one that a section was written for, so that the graph is not asked."""
+FEW = 3
+"""Terms of a question up to which it may lean on what was spoken of before."""
+
+_LEANING = re.compile(
+    r"\b(it|its|that|this|they|them|those|these|one|ones|there|then|both)\b|^\W*(and|but|so|or|what about|how about)\b"
+    r"|它|这|那|呢",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best section. score in [0, 1] mixes meaning and words; `answers` and `strong` compare it to the settings."""
+    """The best answer. score: P(it answers the question); `answers` and `strong` compare it to the settings.
+
+    answer: what is to be spoken, one or two sentences. cosine, coverage: nearest text, and share of the question's
+    weight that the section's words cover; graph: the answer is the graph's; signals: everything the score rests on;
+    entities: things of the graph that the answer is about.
+    """
 
     fact: Fact
     score: float
@@ -32,68 +49,131 @@ class Found:
     coverage: float
     answers: bool
     strong: bool
+    answer: str
+    graph: bool = False
+    signals: Signals | None = None
+    entities: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """FILE#heading of the section, or `graph.yaml#ENTITY`."""
+        return self.fact.source
 
 
 class KnowledgeBase:
     """An index of a domain's facts. `find` blocks on the encoder: call it from the pool."""
 
-    def __init__(self, facts: Sequence[Fact], encoder: Encoder, settings: KnowledgeSettings) -> None:
-        self._facts = tuple(facts)
-        self._encoder = encoder
-        self._settings = settings
-        self._owners: list[int] = []
-        texts: list[str] = []
-        for n, fact in enumerate(self._facts):
-            for text in (fact.heading, *fact.questions, fact.text):
-                texts.append(text)
-                self._owners.append(n)
-        self._vectors = encoder.encode(texts) if texts else np.zeros((0, encoder.width), np.float32)
-        self._counts = [Counter(content(" ".join((f.heading, *f.questions, f.text)))) for f in self._facts]
-        lengths = [sum(counts.values()) for counts in self._counts]
-        average = sum(lengths) / max(1, len(lengths))
-        self._norms = [K1 * (1 - B + B * length / max(1.0, average)) for length in lengths]
-        seen = Counter(term for counts in self._counts for term in counts)
-        total = len(self._facts)
-        self._idf = {term: math.log(1 + (total - n + 0.5) / (n + 0.5)) for term, n in seen.items()}
-        self._unseen = math.log(1 + (total + 0.5) / 0.5)
+    def __init__(
+        self,
+        facts: Sequence[Fact],
+        encoder: Encoder,
+        settings: KnowledgeSettings,
+        graph: Graph | None = None,
+        cache: Path | None = None,
+        model: Answerable | None = None,
+    ) -> None:
+        """`cache`: where vectors are kept, a path without a suffix (var/cache/knowledge/NAME); None keeps none.
 
-    def find(self, question: str) -> Found | None:
-        """The section nearest to `question`, or None where there are no facts or no words."""
-        terms = content(question)
-        if not self._facts or not question.strip():
+        model: what judges sections; None takes the one that comes with the agent.
+        """
+        self.facts = tuple(facts)
+        self._settings = settings
+        self._encoder = encoder
+        self._index = SearchIndex(facts, encoder, cache)
+        self._graph = GraphReader(graph) if graph is not None else None
+        self._model = model or answerable()
+        self._sections = {fact.source: n for n, fact in enumerate(self.facts)}
+
+    def find(self, question: str, about: str | None = None) -> Found | None:
+        """The best answer to `question`, or None where there is nothing to find or no words.
+
+        about: the source spoken of before, which "and what does it cost?" leans on.
+        """
+        if not question.strip():
             return None
-        similarity = self._vectors @ self._encoder.encode([question])[0]
-        cosine = np.full(len(self._facts), -1.0)
-        np.maximum.at(cosine, self._owners, similarity)
-        bm25 = np.array([self._bm25(n, terms) for n in range(len(self._facts))])
-        fused = 1.0 / (FUSION + _ranks(cosine)) + 1.0 / (FUSION + _ranks(bm25))
-        best = int(np.argmax(fused + 1e-6 * cosine))
-        weight = sum(self._idf.get(term, self._unseen) for term in set(terms))
-        covered = sum(self._idf[term] for term in set(terms) if term in self._counts[best])
-        coverage = covered / weight if weight else 0.0
-        score = 0.7 * max(0.0, float(cosine[best])) + 0.3 * coverage
+        entities = self._entities(about)
+        told = self._graph.answer(question, entities) if self._graph is not None else None
+        found = self._section(question)
+        if about is not None and leans(question) and not (found is not None and found.strong):
+            found = self._better(found, self._section_about(question, about, entities))
+        if told is None:
+            return found
+        exact = found is not None and found.signals is not None and found.signals.asked >= WORD_FOR_WORD
+        if told.relational and not exact:
+            return self._told(told)
+        if found is None or not found.strong:
+            return self._told(told)
+        return found
+
+    def _section(self, question: str, without: int | None = None) -> Found | None:
+        candidates = self._index.candidates(question, without)
+        if not candidates:
+            return None
+        scores = [self._model.probability(candidate.signals) for candidate in candidates]
+        score = max(scores)
+        best = candidates[scores.index(score)]
+        fact, signals = self.facts[best.section], best.signals
         return Found(
-            self._facts[best],
+            fact,
             round(score, 3),
-            round(float(cosine[best]), 3),
-            round(coverage, 3),
+            round(signals.cosine, 3),
+            round(signals.coverage, 3),
             score >= self._settings.minimum,
             score >= self._settings.strong,
+            spoken_answer(fact.text, question, self._encoder, _weigh),
+            signals=signals,
         )
 
-    def _bm25(self, n: int, terms: Sequence[str]) -> float:
-        counts = self._counts[n]
-        return sum(
-            self._idf[term] * counts[term] * (K1 + 1) / (counts[term] + self._norms[n])
-            for term in set(terms)
-            if term in counts
-        )
+    def _section_about(self, question: str, about: str, entities: Sequence[str]) -> Found | None:
+        """The answer to `question` said in full: with the things that were spoken of in place of "it".
+
+        The section spoken of is left out, where the question asks for something that it does not say.
+        """
+        section = self._sections.get(about)
+        topic = self._topic(section, entities)
+        if not topic:
+            return None
+        plain = _LEANING.sub(" ", question).strip(" ?.,!")
+        without = section
+        if section is not None:
+            fact = self.facts[section]
+            own = set(terms(" ".join((fact.heading, *fact.questions, fact.text))))
+            if set(terms(plain)) <= own:
+                without = None
+        return self._section(f"{plain} {topic}", without)
+
+    def _topic(self, section: int | None, entities: Sequence[str]) -> str:
+        if self._graph is not None and len(entities) == 1:
+            return self._graph.graph.entities[entities[0]].say
+        return self.facts[section].heading.strip("?？") if section is not None else ""
+
+    def _better(self, one: Found | None, other: Found | None) -> Found | None:
+        if one is None or other is None:
+            return one or other
+        return other if other.score > one.score else one
+
+    def _entities(self, about: str | None) -> list[str]:
+        if about is None or self._graph is None:
+            return []
+        file, _, names = about.partition("#")
+        if file == "graph.yaml":
+            return names.split("+")
+        section = self._sections.get(about)
+        if section is None:
+            return []
+        fact = self.facts[section]
+        headed = self._graph.entities_in(fact.heading)
+        return headed or self._graph.entities_in(fact.text)
+
+    def _told(self, told: GraphAnswer) -> Found:
+        fact = Fact(told.source, " + ".join(told.entities), told.text)
+        return Found(fact, 1.0, 1.0, 1.0, True, True, told.text, graph=True, entities=told.entities)
 
 
-def _ranks(
-    scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    order = np.argsort(-scores, kind="stable")
-    ranks = np.empty(len(scores), np.int64)
-    ranks[order] = np.arange(1, len(scores) + 1)
-    return ranks
+def leans(question: str) -> bool:
+    """Whether `question` may be about what was spoken of before: it says "it" or the like, and little else."""
+    return len(set(terms(question))) <= FEW and _LEANING.search(question) is not None
+
+
+def _weigh(words: Sequence[str]) -> float:
+    return sum(weight(word) for word in words)

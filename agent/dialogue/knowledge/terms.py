@@ -37,21 +37,26 @@ def terms(text: str) -> list[str]:
     A character that stands alone is a term itself. Pairs are the usual unit for Chinese without a dictionary (Nie, Gao,
     Zhang and Zhou, 2000).
     """
-    return list(_terms(_APOSTROPHE.sub("", text.lower())))
+    return [term for term, _ in surfaces(text)]
 
 
-def _terms(text: str) -> Iterator[str]:
+def surfaces(text: str) -> list[tuple[str, str]]:
+    """The terms of `text`, each with the word that it stands for."""
+    return list(_surfaces(_APOSTROPHE.sub("", text.lower())))
+
+
+def _surfaces(text: str) -> Iterator[tuple[str, str]]:
     for word in _PIECE.findall(_RUN.sub(" ", text)):
         if word not in STOP_WORDS and word not in "$€£¥%":
-            yield normal(word)
+            yield normal(word), word
     for run in _RUN.findall(text):
         if len(run) == 1:
             if run not in STOP_CHARACTERS:
-                yield run
+                yield run, run
             continue
-        for pair in pairwise(run):
-            if not STOP_CHARACTERS.issuperset(pair):
-                yield "".join(pair)
+        for one, other in pairwise(run):
+            if not (one in STOP_CHARACTERS and other in STOP_CHARACTERS):
+                yield one + other, one + other
 
 
 def chinese(text: str) -> bool:
