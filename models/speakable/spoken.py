@@ -72,7 +72,8 @@ def speakable(text: str, language: str | None = None) -> SpokenText:
             length += len(piece)
 
     while position < len(text):
-        replaced = _apply(text, position, used) if starts(text, position) else None
+        here = starts(text, position) or (chinese and position == kept)
+        replaced = _apply(text, position, used) if here else None
         if replaced is None:
             position += 1
             continue

@@ -211,18 +211,15 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(r"第(?P<n>\d+)", lambda found: "第" + cardinal(int(found["n"]))),
     _rule(rf"(?P<id>[A-Z]{{1,4}}-?\d{{2,}}(?:-?[A-Z0-9]+)*|\d+[A-Z]{{2,4}}\d+){_END}", _identifier),
-    _rule(
-        rf"(?P<minus>[-−])?(?P<n>{_NUMBER})\s?[%％]", lambda f: f"百分之{'负' if f['minus'] else ''}{decimal(f['n'])}"
-    ),
+    _rule(r"(?P<id>[A-Za-z]+\d[A-Za-z0-9]*|\d+[A-Za-z]+\d[A-Za-z0-9]*)", _identifier),
     _rule(
         r"(?P<a>\d+(?:\.\d+)?)(?:%|％)?\s?[-–—~～]\s?(?P<b>\d+(?:\.\d+)?)"
         rf"(?:(?P<percent>[%％])|(?=(?P<measure>{_MEASURES})))?(?![\d-])",
         _range,
     ),
-    _rule(
-        r"(?P<a>\d+)/(?P<b>\d+)(?![\d/])", lambda found: f"{cardinal(int(found['b']))}分之{cardinal(int(found['a']))}"
-    ),
-    _rule(rf"(?P<minus>(?<![A-Za-z0-9)])[-−])?(?P<n>{_NUMBER})\s?(?P<unit>{_UNIT})(?![A-Za-z])", _unit),
+    _rule(rf"(?P<minus>[-−])?(?P<n>{_NUMBER})\s?[%％]", _percent),
+    _rule(r"(?P<a>\d+)/(?P<b>\d+)(?![\d/])", _fraction),
+    _rule(rf"(?P<minus>(?<![A-Za-z0-9)])[-−])?(?P<n>{_NUMBER})\s?(?P<unit>{_UNIT})(?![A-Za-z0-9])", _unit),
     _rule(rf"(?P<minus>(?<![A-Za-z0-9)])[-−])?(?P<n>{_NUMBER})(?={_MEASURES})(?!个?月)", _counted),
     _rule(rf"(?P<minus>(?<![A-Za-z0-9)])[-−])?(?P<n>{_NUMBER})(?=个月)", _counted),
     _rule(rf"\d{{5,}}{_END}(?![.,]\d|[万亿多余])", _bare),

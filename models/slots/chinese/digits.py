@@ -18,7 +18,7 @@ _PLACED = "".join([*PLACES, *MYRIADS])
 _DIGIT = f"[{_ONE}]"
 _REPEATED = rf"[两二三四]个(?=[{_ONE}])"
 """两个八 is 88, 三个零 is 000."""
-_PIECE = rf"(?:{_REPEATED}{_DIGIT}|[{_ONE}{_PLACED}]+)"
+_PIECE = rf"(?:{_REPEATED}{_DIGIT}|(?:(?!{_REPEATED})[{_ONE}{_PLACED}])+)"
 _GAP = rf"(?:[\s,，、.。…\-—–/]|杠|横杠|{FILLER})*"
 _RUN = re.compile(rf"{_PIECE}(?:{_GAP}{_PIECE})*")
 _PART = re.compile(_PIECE)
