@@ -183,11 +183,11 @@ async def test_plausible_intents_are_asked_about(talk: Conversation) -> None:
 
 async def test_a_flow_opened_by_a_yes_remembers_what_was_said(talk: Conversation) -> None:
     ranking = (("complaint", 0.5), ("return_order", 0.1))
-    turn = talk.turn("the tent is a mess", "out_of_scope", 0.5)
+    turn = talk.turn("everything is a mess", "out_of_scope", 0.5)
     turn = type(turn)(turn.number, turn.text, Understood("out_of_scope", 0.5, ranking))
     assert "do you want to make a complaint?" in (await gather(talk.call.respond(turn))).text
     answer = await talk.say("yes", "affirm", yes_no=True)
-    assert answer.acted[0].arguments["text"] == "the tent is a mess"
+    assert answer.acted[0].arguments["text"] == "everything is a mess"
 
 
 async def test_a_search_in_vain_is_not_offered_again(talk: Conversation) -> None:
