@@ -10,12 +10,13 @@ from agent.config import Settings
 from agent.lab.measuring.lines import Line, line_of
 from agent.lab.measuring.recordings import RATE, Recording
 from agent.lab.measuring.report import Progress, figure, spread
-from agent.lab.measuring.word_errors import WordErrors, character_errors, word_errors
+from agent.lab.measuring.word_errors import WordErrors, character_errors, word_errors, written_out
 from models.contracts import RecognitionHints, Recognizer
 from models.evaluation.figures import Figure, Sample, amount, quantiles
 from models.evaluation.plots import interval_plot
 from models.evaluation.report import Evaluation
 from models.evaluation.tables import Table
+from models.languages import ENGLISH, base
 from models.recognizer import WhisperRecognizer
 
 MEASURE = "recognizer"
@@ -136,10 +137,13 @@ def hear(
     began = time.perf_counter()
     heard = recognizer.recognize(samples, hints).text.strip()
     found.times_ms.append((time.perf_counter() - began) * 1000.0)
-    errors = word_errors(recording.text, heard)
+    said, written = recording.text, heard
+    if base(hints.language or ENGLISH) != ENGLISH:
+        said, written = (written_out(text, hints.language or ENGLISH) for text in (said, written))
+    errors = word_errors(said, written)
     found.recordings.append(recording)
     found.words.append(errors)
-    found.characters.append(character_errors(recording.text, heard))
+    found.characters.append(character_errors(said, written))
     found.seconds += len(samples) / RATE
     if errors.errors:
         found.wrong.append((recording.text, heard))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,17 @@ from agent.lab.measuring.lines import line_of
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.recordings import RATE
 from agent.lab.measuring.report import Progress
-from agent.lab.measuring.word_errors import WordErrors, character_errors, word_errors
+from agent.lab.measuring.word_errors import WordErrors, character_errors, word_errors, written_out
 from audio.resample import resample
 from models.contracts import RecognitionHints, Recognizer, Samples
 from models.evaluation.figures import Figure, Sample, amount, quantiles
 from models.evaluation.plots import interval_plot
 from models.evaluation.report import Evaluation
 from models.evaluation.tables import Table
-from models.speakable import sentences, speakable
+from models.languages import base
+from models.speakable import sentences
 
 MEASURE = "voice"
-_DOTTED_TIME = re.compile(r"\b(\d{1,2})\.(\d{2})(?=\s*(?:[ap]\.?m\b|in the ))", re.IGNORECASE)
-"""Recognizers write 4:30 p.m. as 4.30pm, too."""
-_HALF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 
 
 class Reader(Protocol):
@@ -97,7 +94,7 @@ def measure_voice(
     for place, one in enumerate(sentences_read):
         progress(place, len(sentences_read), "speaking")
         began = time.perf_counter()
-        samples = _read(voice, one.text)
+        samples = _read(voice, one.text, language)
         times.append((time.perf_counter() - began) * 1000.0)
         seconds += len(samples) / voice.rate
         spoken.append(resample(samples, voice.rate, RATE))
@@ -110,7 +107,7 @@ def measure_voice(
         for place, (one, samples) in enumerate(zip(sentences_read, spoken, strict=True)):
             progress(place, len(spoken), f"recognizing, {condition}")
             heard = recognizer.recognize(line(samples, seed + place), hints).text.strip()
-            said, written = written_out(one.text), written_out(heard)
+            said, written = written_out(one.text, language), written_out(heard, language)
             words.append(word_errors(said, written))
             letters.append(character_errors(said, written))
             if words[-1].errors:
@@ -146,14 +143,8 @@ def measure_voice(
     )
 
 
-def written_out(text: str) -> str:
-    """`text` as it is said: numbers, money, times and addresses in words, on whichever side they were figures."""
-    timed = _DOTTED_TIME.sub(r"\1:\2", text)
-    return _HALF_DAY.sub(r"\1m", speakable(timed).text)
-
-
-def _read(voice: Reader, text: str) -> Samples:
-    pieces = [voice.synthesize(text[start:end]) for start, end in sentences(text)]
+def _read(voice: Reader, text: str, language: str) -> Samples:
+    pieces = [voice.synthesize(text[start:end]) for start, end in sentences(text, base(language))]
     if not pieces or not any(len(piece) for piece in pieces):
         raise MeasureFailed(f"the voice says nothing for {text!r}; leave the sentence out")
     return np.concatenate(pieces)

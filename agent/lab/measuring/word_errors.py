@@ -6,11 +6,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.languages import CHINESE, base
+from models.simplified import simplified
+from models.speakable import speakable
 from models.speakable.numbers import cardinal
 from models.speakable.numbers import digits as digit_by_digit
 
 _APART = 3
 """Figures from this many digits on are read digit by digit, as callers dictate order numbers."""
+
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)*")
+_DOTTED_TIME = re.compile(r"\b(\d{1,2})\.(\d{2})(?=\s*(?:[ap]\.?m\b|in the ))", re.IGNORECASE)
+"""Recognizers write 4:30 p.m. as 4.30pm, too."""
+_HALF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +53,11 @@ def plain_words(text: str) -> list[str]:
     """`text` as words to compare: lower case, no punctuation, figures as words.
 
     "42719", "4-2-7-1-9" and "four two seven one nine" become the same; figures of one or two digits become a cardinal.
+    Each Chinese character is a word.
     """
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text.lower().replace("’", "'"))
     text = re.sub(r"\d+", lambda found: f" {_spelled(found.group())} ", text)
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text)
+    return _WORD.findall(text)
 
 
 def count_errors(said: Sequence[str], heard: Sequence[str]) -> WordErrors:
@@ -85,6 +94,17 @@ def character_errors(said: str, heard: str) -> WordErrors:
     if first == second:
         return WordErrors(words=len(first))
     return count_errors(first, second)
+
+
+def written_out(text: str, language: str = "en") -> str:
+    """`text` as it is said: numbers, money, times and addresses in words, on whichever side they were figures.
+
+    Chinese is written in simplified characters.
+    """
+    if base(language) == CHINESE:
+        return speakable(simplified(text), CHINESE).text
+    timed = _DOTTED_TIME.sub(r"\1:\2", text)
+    return _HALF_DAY.sub(r"\1m", speakable(timed).text)
 
 
 def _spelled(figures: str) -> str:
