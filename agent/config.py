@@ -237,6 +237,23 @@ class HandoffSettings(Section):
     """Number, as +12125550100, that the carrier transfers to where the webhook names none."""
 
 
+class AlertSettings(Section):
+    """When many calls on one topic go badly."""
+
+    webhook_url: str | None = None
+    """Told of each surge of negative calls by a signed POST (docs/emotion.md)."""
+    allow_private: bool = False
+    """Allow that webhook at private and loopback addresses."""
+    window_s: float = Field(3600.0, ge=60, le=86_400)
+    """Calls that are compared with those before."""
+    half_life_s: float = Field(604_800.0, ge=3600)
+    """How fast earlier calls are forgotten."""
+    least: int = Field(5, ge=1)
+    """Negative calls in the window below which nothing is a surge."""
+    cool_down_s: float = Field(3600.0, ge=0)
+    """Time after an alert in which the same topic raises none."""
+
+
 class RecordSettings(Section):
     """What calls leave behind."""
 
@@ -316,6 +333,7 @@ class Settings(Section):
     llm: LlmSettings = LlmSettings()
     dialogue: DialogueSettings = DialogueSettings()
     handoff: HandoffSettings = HandoffSettings()
+    alerts: AlertSettings = AlertSettings()
     records: RecordSettings = RecordSettings()
     twilio: TwilioSettings = TwilioSettings()
     plain: PlainSettings = PlainSettings()

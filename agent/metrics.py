@@ -28,6 +28,14 @@ class Metrics:
         )
         self.handoffs = Counter("callagent_handoffs", "Handoffs", ["rule", "outcome"], registry=r)
         self.actions = Counter("callagent_actions", "Actions run", ["name", "ok"], registry=r)
+        self.topic_calls = Counter("callagent_topic_calls", "Calls ended", ["topic", "negative"], registry=r)
+        self.negative_rate = Gauge(
+            "callagent_negative_rate", "Share of negative calls in the last window", ["topic"], registry=r
+        )
+        self.negative_baseline = Gauge(
+            "callagent_negative_baseline", "Share of negative calls before it", ["topic"], registry=r
+        )
+        self.negative_surges = Counter("callagent_negative_surges", "Surges of negative calls", ["topic"], registry=r)
         self.loop_lag = Histogram(
             "callagent_loop_lag_seconds", "Lag of the event loop, every 20 ms", buckets=LAG_SECONDS, registry=r
         )
