@@ -227,9 +227,9 @@ class _TextCall:
         return named if named in self.understandings else next(iter(self.understandings))
 
     async def _greeted(self, turn: Turn) -> TurnResult:
-        self.clock.move(turn.after_s * 1000.0 if turn.drop else 0.0)
         if self.call is not None:
             await self.call.over()
+        self.clock.move(turn.after_s * 1000.0 if turn.drop else 0.0)
         self.calls += 1
         self.over = False
         name = self.conversation.name
@@ -278,7 +278,7 @@ class _TextCall:
             None if hand_off is None else hand_off.rule,
             hang_up,
             tuple(say.tone for say in says),
-            _consents(after),
+            {name: one.agreed for name, one in after.consents.items()},
             facts,
         )
 
@@ -305,12 +305,6 @@ def _sources(facts: Mapping[str, Any]) -> list[str]:
     found = facts.get("knowledge")
     rows = found if isinstance(found, list) else [found]
     return [str(row["source"]) for row in rows if isinstance(row, Mapping) and row.get("answers", True)]
-
-
-def _consents(state: CallState) -> dict[str, bool]:
-    """What the caller agreed to, or did not, so far."""
-    found: Mapping[str, Any] = getattr(state, "consents", {})
-    return {name: bool(value if isinstance(value, bool) else value.agreed) for name, value in found.items()}
 
 
 async def _moving(task: asyncio.Task[Any], clock: SteppedClock) -> Any:

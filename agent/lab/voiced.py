@@ -77,10 +77,12 @@ def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line], domain
         yield Step(press=turn.press)
     elif turn.silence is not None:
         yield Step(hold_silence=SILENCE_S)
-    yield _until_done(_not_understood(turn, domain))
-    wanted = turn.expect
-    if wanted is not None and (wanted.says or wanted.lacks):
-        yield Step(expect=AnswerExpected(text=wanted.says, lacks=wanted.lacks))
+    if turn.agent is None:
+        yield _until_done(_not_understood(turn, domain))
+    says = (*(turn.expect.says if turn.expect is not None else ()), *([turn.agent] if turn.agent is not None else []))
+    lacks = turn.expect.lacks if turn.expect is not None else ()
+    if says or lacks:
+        yield Step(expect=AnswerExpected(text=says, lacks=lacks))
 
 
 def _until_done(again_if: tuple[str, ...] = ()) -> Step:
