@@ -129,11 +129,11 @@ class TurnUnderstanding:
             return Understood(OUT_OF_SCOPE, 0.0, complete=completion.probability, ruled=completion.ruled)
         whole, best = self._classify(text)
         wanted = wishes(text, self._model.read, SOCIAL | {OUT_OF_SCOPE, GIVE_INFORMATION})
-        if all(said.intent != whole.intent for said in wanted):
+        if whole.intent != OUT_OF_SCOPE and all(said.intent != whole.intent for said in wanted):
             wanted = ()
         slots = self._with_seen(text, find_slots(text, self._specs, at), whole.spans)
         intent, confidence = self._in_context(text, context, slots, best.intent, best.confidence)
-        if any(said.intent == intent for said in wanted):
+        if wanted and (intent == OUT_OF_SCOPE or any(said.intent == intent for said in wanted)):
             intent, confidence = wanted[0].intent, wanted[0].confidence
         else:
             wanted = ()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from agent.clock import Clock, RealClock
 from agent.domains.backend import Backend
-from agent.domains.shop.store import Customer, Order, OrderItem, Product, open_shop
+from agent.domains.shop.store import Customer, GiftCard, Order, OrderItem, Product, open_shop
 
 CUSTOMERS = (
     ("Maya Lindqvist", "maya@example.com", "+15035550101"),
@@ -60,6 +60,8 @@ ORDERS: dict[str, tuple[int, str, int, int, int | None, tuple[tuple[str, int], .
     "42752": (6, "delivered", 33, -29, 29, (("PACK-45", 1),)),
     "42753": (5, "cancelled", 15, -8, None, (("FILT-1", 2),)),
 }
+# number: cents left
+GIFT_CARDS = {"70314482": 5000, "70314483": 1275, "70314484": 0}
 STREETS = (
     "12 Alder Street, Portland, Oregon 97201",
     "88 Harbor Road, Astoria, Oregon 97103",
@@ -86,6 +88,7 @@ async def seed_if_empty(shop: Backend) -> None:
             Product(sku=sku, name=name, spoken=spoken, price=price, stock=stock)
             for sku, (name, spoken, price, stock) in PRODUCTS.items()
         )
+        session.add_all(GiftCard(number=number, balance=balance) for number, balance in GIFT_CARDS.items())
         await session.flush()
         session.add_all(_order(number, today) for number in ORDERS)
 

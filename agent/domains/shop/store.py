@@ -95,6 +95,43 @@ class Complaint(Table):
     key: Mapped[str] = mapped_column(String(64), unique=True)
 
 
+class Claim(Table):
+    """A claim: kind missing or warranty."""
+
+    __tablename__ = "claims"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    order_number: Mapped[str] = mapped_column(ForeignKey("orders.number"), index=True)
+    text: Mapped[str] = mapped_column(String(1000))
+    created_at: Mapped[datetime]
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class GiftCard(Table):
+    """A gift card; `balance` in cents."""
+
+    __tablename__ = "gift_cards"
+    number: Mapped[str] = mapped_column(String(8), primary_key=True)
+    balance: Mapped[int]
+
+
+class StockAlert(Table):
+    """Somebody waits for a product."""
+
+    __tablename__ = "stock_alerts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str] = mapped_column(ForeignKey("products.sku"))
+    phone: Mapped[str] = mapped_column(String(20))
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class NoOffers(Table):
+    """A number that wants no offers."""
+
+    __tablename__ = "no_offers"
+    phone: Mapped[str] = mapped_column(String(20), primary_key=True)
+
+
 async def open_shop(url: str, clock: Clock) -> Backend:
     """Open the shop at a SQLAlchemy `url`, creating and seeding it if it has no tables.
 
