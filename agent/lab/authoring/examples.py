@@ -61,10 +61,9 @@ def odd_examples(examples: Sequence[Example], encoder: Encoder) -> Iterator[str]
         if before is not example:
             twice.add(n)
             if before.own or example.own:
-                where = example.where if example.own else before.where
-                other = before if example.own else example
+                mine, other = (example, before) if example.own else (before, example)
                 again = "again" if before.intent == example.intent else f"as {other.intent}"
-                yield f"{where}: “{example.text}” stands {again} at {_at(other.where)}; remove one"
+                yield f"{mine.where}: “{mine.text}” stands {again} at {_at(other.where)}; remove one"
     rows = [example for n, example in enumerate(examples) if n not in twice]
     yield from _look_alikes(rows, encoder)
     yield from _few(examples)
