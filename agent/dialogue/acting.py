@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 
 from agent.clock import Clock
 from agent.dialogue.actions import CallActions
 from agent.dialogue.contracts import Acted
 from agent.dialogue.machine import Need
-from agent.dialogue.reasons import WITHHELD
 
 MOST_LATE = 16
 """Outcomes of actions waiting to be told; the oldest goes first."""
@@ -58,9 +56,10 @@ class Acting:
         When cancelled, an action with side effects goes on and is told later; any other is cancelled too.
         """
         spec = self._actions.spec(need.action)
-        task, joined = self._actions.start(need.action, need.arguments)
+        hidden = [name for name, value in need.arguments.items() if str(value) in self.hidden]
+        task, joined = self._actions.start(need.action, need.arguments, hidden)
         if joined:
-            key = self._actions.key(need.action, need.arguments)
+            key = self._actions.key(need.action, need.arguments, hidden)
             self.late = [acted for acted in self.late if acted.idempotency_key != key]
         done = False
         try:
@@ -80,7 +79,7 @@ class Acting:
                     task.add_done_callback(self._finished_late)
                 else:
                     task.cancel()
-        acted = self._shown(task.result())
+        acted = task.result()
         if joined:
             acted = Acted(acted.name, acted.arguments, acted.ok, acted.result, acted.idempotency_key, True, 0.0)
         self.done.append(acted)
@@ -88,11 +87,4 @@ class Acting:
 
     def _finished_late(self, task: asyncio.Task[Acted]) -> None:
         if not task.cancelled():
-            self.keep_late(self._shown(task.result()))
-
-    def _shown(self, acted: Acted) -> Acted:
-        """The outcome without the values that are hidden."""
-        if not any(str(value) in self.hidden for value in acted.arguments.values()):
-            return acted
-        shown = {name: WITHHELD if str(value) in self.hidden else value for name, value in acted.arguments.items()}
-        return replace(acted, arguments=shown)
+            self.keep_late(task.result())

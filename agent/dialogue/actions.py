@@ -31,11 +31,12 @@ from agent.dialogue.loader import DomainError
 from agent.dialogue.manner import IdentitySettings
 from agent.dialogue.openapi import OpenApiError, read_operation
 from agent.dialogue.python_action import PythonAction, arguments_model, entry_point
+from agent.dialogue.reasons import WITHHELD
 from agent.dialogue.schema import finite
 from agent.dialogue.webhook import WebhookAction
 from agent.outbound import OutboundError, persist
 
-__all__ = ["HIDDEN", "ActionContext", "Actions", "CallActions", "Database", "Runnable", "open_actions", "shown"]
+__all__ = ["ActionContext", "Actions", "CallActions", "Database", "Runnable", "open_actions", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,6 @@ MOST_RUNNING = 256
 """Actions running at once in the process; more are refused with the error `overloaded`."""
 MOST_KEPT = 64
 """Outcomes kept per call for idempotency; the oldest goes first."""
-HIDDEN = "[hidden]"
-"""Stands for the value of a sensitive argument wherever it is shown or stored."""
 
 
 class Actions:
@@ -241,7 +240,7 @@ class CallActions:
 
 def shown(arguments: Mapping[str, Any], sensitive: Collection[str]) -> dict[str, Any]:
     """Arguments as they are recorded and shown."""
-    return {name: HIDDEN if name in sensitive and value is not None else value for name, value in arguments.items()}
+    return {name: WITHHELD if name in sensitive and value is not None else value for name, value in arguments.items()}
 
 
 def fit_result(name: str, result: Any) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError
 
 from agent.dialogue.actioncontext import MOST_BYTES, ActionContext
-from agent.dialogue.actions import HIDDEN, Actions, CallActions
+from agent.dialogue.actions import Actions, CallActions
 from agent.dialogue.actionspec import ActionSpec
 from agent.dialogue.contracts import Acted
 from agent.dialogue.python_action import PythonAction, arguments_model
+from agent.dialogue.reasons import WITHHELD
 from agent.outbound import NotNow
 
 Work = Callable[..., Awaitable[Any]]
@@ -158,14 +159,14 @@ async def test_sensitive_arguments_are_hidden_and_their_key_is_no_clue(caplog: p
     caplog.set_level(logging.DEBUG)
     desk = Desk(work, sensitive=("pin",))
     acted = await desk.run(pin="4821")
-    assert acted.arguments == {"order_number": "42718", "pin": HIDDEN}
+    assert acted.arguments == {"order_number": "42718", "pin": WITHHELD}
     assert "4821" not in caplog.text + str(acted)
     assert "RuntimeError" in caplog.text
     same = Desk(found, sensitive=("pin",))
     assert same.call().key("act", {"pin": "4821"}) != desk.call().key("act", {"pin": "4821"})
     assert same.call().key("act", {"pin": "4821"}) == same.call().key("act", {"pin": "4821"})
     task, _ = same.call().start("act", {"order_number": "42718", "pin": None}, hidden=("order_number",))
-    assert (await task).arguments == {"order_number": HIDDEN, "pin": None}
+    assert (await task).arguments == {"order_number": WITHHELD, "pin": None}
 
 
 async def test_arguments_that_do_not_fit_are_refused_by_field(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent.clock import Clock, LoopClock
-from agent.dialogue.actions import HIDDEN, ActionContext, Actions, Runnable, open_actions
+from agent.dialogue.actions import ActionContext, Actions, Runnable, open_actions
 from agent.dialogue.contracts import HandoffOutcome
 from agent.dialogue.domain import Domain
+from agent.dialogue.reasons import WITHHELD
 from agent.handoff.contracts import HandoffRequest, HandoffResult
 from agent.lab.replaying.source import Record
 from agent.lab.virtual import done_elsewhere
@@ -224,7 +225,9 @@ class RecordedActions:
 
 def _alike(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether arguments are those of the record; a value that was hidden there may be any."""
-    return recorded.keys() == wanted.keys() and all(value in (HIDDEN, wanted[name]) for name, value in recorded.items())
+    return recorded.keys() == wanted.keys() and all(
+        value in (WITHHELD, wanted[name]) for name, value in recorded.items()
+    )
 
 
 def _answered_after(handoff: Mapping[str, Any]) -> float:
