@@ -42,6 +42,14 @@ _NOT_AN_ADDRESS = re.compile(
     r"|never mind|hold on|wait|repeat)\b",
     re.IGNORECASE,
 )
+_STATES = re.compile(
+    r"\W*\b(?:is|isn't|are|aren't|has|hasn't|have|was|wasn't|were|where)\b.*$", re.IGNORECASE | re.DOTALL
+)
+"""After a street, the rest says something of it: "at 14 Birch Street is out"."""
+_ASKS = re.compile(
+    r"^\W*(?:(?:and|but|okay|ok|so|uh|um|well|oh)\b\W*)*(?:is|are|do|does|did|will|should|may)\b", re.IGNORECASE
+)
+"""A question, which is no address although one was asked for."""
 _SMALL = frozenset({"of", "the", "and"})
 _MAX_LENGTH = 160
 
@@ -72,10 +80,10 @@ def parse(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
         street = _STREET_AFTER.match(text, run.end)
         if street is None or len(run.digits) > 6:
             continue
-        stop = _REST_STOP.search(text, street.end())
-        slot = _slot(spec, text, run.start, stop.start() if stop else len(text), 1.0)
+        stops = (stop for stop in (_REST_STOP.search(text, street.end()), _STATES.search(text, street.end())) if stop)
+        slot = _slot(spec, text, run.start, min((stop.start() for stop in stops), default=len(text)), 1.0)
         return [slot] if slot else []
-    if spec.name not in context.expected or _NOT_AN_ADDRESS.search(text):
+    if spec.name not in context.expected or _NOT_AN_ADDRESS.search(text) or _ASKS.match(text):
         return []
     lead = _LEAD_IN.match(text)
     start = lead.end() if lead else 0

@@ -201,6 +201,17 @@ def test_an_address_beside_an_order_number() -> None:
     assert slots == {"order_number": "42731", "address": "14 Birch Street Portland"}
 
 
+def test_what_is_said_of_a_place_is_no_part_of_its_address() -> None:
+    for text in ("the light at fourteen birch street is out", "fourteen birch street hasn't been plowed"):
+        assert value(text, "address", asked=False) == "14 Birch Street"
+    assert value("the corner of Main and Fifth", "address", asked=True) == "the Corner of Main and Fifth"
+
+
+@pytest.mark.parametrize("text", ["is trash picked up on holidays", "okay and do you come on Sundays"])
+def test_a_question_is_no_address(text: str) -> None:
+    assert value(text, "address", asked=True) is None
+
+
 def test_a_free_address_is_taken_only_when_asked_for() -> None:
     text = "send it to Pine Tower suite four hundred"
     assert value(text, "address", asked=True) == "Pine Tower Suite 400"
