@@ -200,7 +200,7 @@ async def test_registration(clinic: Backend) -> None:
 
 
 def test_insurers_and_domain() -> None:
-    domain = load_domain(Path("configs/domains/clinic").resolve())
+    domain = load_domain(Path(__file__).parents[2] / "configs" / "domains" / "clinic")
     assert set(domain.slots["insurer"].options["values"]) == set(desk.INSURERS)
     assert len(PATIENTS) >= 8
     assert len(domain.flows) >= 8

@@ -37,6 +37,13 @@ class NewReport(BaseModel):
     place: str = Field(min_length=3, max_length=200)
 
 
+class Missed(BaseModel):
+    """Which bin was not picked up: trash, recycling or yard waste; and where."""
+
+    bin: str
+    place: str = Field(min_length=3, max_length=200)
+
+
 class Reported(BaseModel):
     """outcome: created, or known (the same was reported before, and still is open)."""
 
@@ -124,6 +131,11 @@ async def report_problem(city: Backend, arguments: NewReport, context: ActionCon
             await session.rollback()
             row = (await session.scalars(select(Report).where(Report.key == context.key))).one()
         return Reported(outcome="created", number=row.number, due_on=row.due_on)
+
+
+async def report_missed(city: Backend, arguments: Missed, context: ActionContext) -> Reported:
+    """Record a pickup that was missed."""
+    return await report_problem(city, NewReport(problem=f"missed {arguments.bin}", place=arguments.place), context)
 
 
 async def find_report(city: Backend, arguments: ReportNumber, context: ActionContext) -> ReportView:
