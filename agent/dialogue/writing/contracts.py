@@ -26,6 +26,7 @@ Reason = (
         "empty",
         "question",
         "options",
+        "repeated",
         "unknown_tool",
         "bad_arguments",
         "not_verified",
@@ -38,7 +39,8 @@ Reason = (
 unsupported: no section says it. value, name: a number, date, amount or name that no section has (or, in a rewording,
 one that was lost or added). negation: it denies what a section says, or the reverse. meaning: too far from what it
 should say. filtered: a rule of `filter.yaml`. placeholder: private data that cannot be put back. too_long, empty.
-question, options: a rewording lost its question, or a question names something else than the options.
+question, options: a rewording lost its question, or a question names something else than the options. repeated: a
+wording that was to be avoided.
 unknown_tool, bad_arguments, not_verified, action_failed, rounds, no_tools: what it asked for was refused or failed."""
 
 Count = Callable[[Use, Literal["used", "fallback", "dropped"], str], None]

@@ -63,9 +63,14 @@ class Evidence:
         for passage in passages:
             self._add(passage)
 
+    @staticmethod
+    def sentences(text: str) -> list[str]:
+        """The sentences of a section."""
+        return [piece.strip() for piece in _SENTENCE.split(text) if piece and piece.strip()]
+
     def _add(self, passage: Passage) -> None:
         heading = frozenset(all_stems(passage.heading))
-        pieces = [piece.strip() for piece in _SENTENCE.split(passage.text) if piece and piece.strip()]
+        pieces = self.sentences(passage.text)
         before = _NONE
         for piece in pieces:
             before = self._cut(piece, passage.source, heading, before)

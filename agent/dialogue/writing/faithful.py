@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from agent.dialogue.writing.contracts import Reason
 from agent.dialogue.writing.evidence import Clause, Evidence, clause, parts
-from agent.dialogue.writing.terms import COST, content_stems, matched, names, opposite
+from agent.dialogue.writing.terms import COST, all_stems, content_stems, matched, names, opposite
 from agent.dialogue.writing.values import Value, figures, values
 
 COVERED = 0.8
@@ -33,6 +33,9 @@ AHEAD = 0.2
 ALIKE = 0.1
 """Clauses whose fits differ by no more speak of the same thing."""
 
+WINDOW = 5
+"""Words before a value that say what it is a value of, in a sentence that joins facts."""
+
 _LEAD = re.compile(r"(yes|yeah|no|nope)\b[\s,.!:;—-]*", re.IGNORECASE)
 
 
@@ -45,8 +48,11 @@ class Verdict:
     reason: Reason | None = None
 
 
-def judge(sentence: str, evidence: Evidence, question: str = "") -> Verdict:
-    """All checks of `sentence` but the one by meaning. A "yes" or "no" at its front goes where nothing supports it."""
+def judge(sentence: str, evidence: Evidence, question: str = "", joins: bool = False) -> Verdict:
+    """All checks of `sentence` but the one by meaning. A "yes" or "no" at its front goes where nothing supports it.
+
+    joins: it may join facts that stand apart, as a summary does; then a clause need not rest on a single other one.
+    """
     lead = _LEAD.match(sentence)
     body = sentence[lead.end() :] if lead else sentence
     if sentence.rstrip().endswith(("?", "？")):
@@ -55,7 +61,7 @@ def judge(sentence: str, evidence: Evidence, question: str = "") -> Verdict:
     if reason is not None:
         return Verdict("", reason=reason)
     clauses = [clause(part) for part in parts(body)]
-    reason = next((found for one in clauses if (found := _contradicts(one, evidence)) is not None), None)
+    reason = next((found for one in clauses if (found := _contradicts(one, evidence, joins)) is not None), None)
     if reason is not None:
         return Verdict("", reason=reason)
     best = max(evidence.clauses, key=lambda known: sum(fit(one, known) for one in clauses))
@@ -105,7 +111,7 @@ def _unknown(body: str, evidence: Evidence) -> Reason | None:
     return None
 
 
-def _contradicts(one: Clause, evidence: Evidence) -> Reason | None:
+def _contradicts(one: Clause, evidence: Evidence, joins: bool) -> Reason | None:
     """What of a clause belongs to something else, or is the other way round."""
     for value in one.values:
         having = [known for known in evidence.clauses if _has(known, value)]
@@ -114,10 +120,14 @@ def _contradicts(one: Clause, evidence: Evidence) -> Reason | None:
             for known in evidence.clauses
             if not _has(known, value) and any(other.rival == value.rival for other in known.values)
         ]
-        if rivals and not any(_belongs(one, value, known, rivals) for known in having):
+        if rivals and joins and not _next_to(one, value, having, rivals):
+            return "value"
+        if rivals and not joins and not any(_belongs(one, value, known, rivals) for known in having):
             return "value"
     if not one.content:
         return None
+    if joins:
+        return "negation" if one.denies and not any(known.denies for known in evidence.clauses) else None
     if _crossed(one, evidence.clauses):
         return "value"
     covered = [_covered(one, known) for known in evidence.clauses]
@@ -176,6 +186,16 @@ def _belongs(one: Clause, value: Value, known: Clause, rivals: Sequence[Clause])
     if any(matched(word, rival.stems) for rival in others for word in elsewhere):
         return False
     return all(fit(one, rival) <= fit(one, known) + AHEAD for rival in others)
+
+
+def _next_to(one: Clause, value: Value, having: Sequence[Clause], rivals: Sequence[Clause]) -> bool:
+    """Whether the words beside a value are rather those of a clause that has it than of one that has another."""
+    plain = figures(one.text)
+    begin = max((other.end for other in one.values if other.end <= value.start), default=0)
+    words = plain[begin : value.start].split()[-WINDOW:] + plain[value.end :].split()[:2]
+    beside = set(all_stems(" ".join(words)))
+    best, rival = (max((len(beside & known.stems) for known in group), default=0) for group in (having, rivals))
+    return best >= rival
 
 
 def _has(known: Clause, value: Value) -> bool:

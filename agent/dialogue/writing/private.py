@@ -30,8 +30,11 @@ class Private:
         self._by_value: dict[str, str] = {}
         self._by_placeholder: dict[str, str] = {}
         for kind, value in (known or {}).items():
-            if hide and len(value.strip()) >= SHORTEST:
-                self._placeholder(re.sub(r"[^a-z]+", "_", kind.lower()).strip("_") or "value", value.strip())
+            name = re.sub(r"[^a-z]+", "_", kind.lower()).strip("_") or "value"
+            pieces = [value, *value.split()] if "name" in name else [value]
+            for piece in pieces if hide else ():
+                if len(piece.strip()) >= SHORTEST:
+                    self._placeholder(name, piece.strip())
         self._known = sorted(self._by_value, key=len, reverse=True)
 
     def out(self, text: str) -> str:
@@ -87,7 +90,8 @@ class Private:
 
 
 def _find(value: str) -> re.Pattern[str]:
-    """`value` as words of their own, whatever the case and the spaces."""
-    words = r"\s+".join(re.escape(word) for word in value.split())
+    """`value` as words of their own; one that is a single word, such as the name Will, only in its own case."""
+    words = value.split()
     edges = (r"(?<!\w)", r"(?!\w)") if value.isascii() else ("", "")
-    return re.compile(f"{edges[0]}{words}{edges[1]}", re.IGNORECASE)
+    flags = re.IGNORECASE if len(words) > 1 or not value.isalpha() else 0
+    return re.compile(edges[0] + r"\s+".join(re.escape(word) for word in words) + edges[1], flags)

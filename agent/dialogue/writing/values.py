@@ -110,7 +110,7 @@ _WORDS = {
     "dozen": r"\bdozens?\b",
     "free": r"(?<!feel )\bfree\b(?! to (?!use\b))|\bcomplimentary\b|\bno (?:extra |additional )?(?:charge|cost|fee)s?\b"
     r"|\bcosts? (?:you )?nothing\b|\bwaive[ds]?\b|免费|不收费|不另收",
-    "everyone": r"\b(?:everyone|everybody|all (?:people|customers|callers|guests|patients|passengers|students))\b|人人|所有人",
+    "everyone": r"\b(?:everyone|everybody|all (?:people|customers|callers|guests|patients|students))\b|人人|所有人",
     "all": r"\b(?:all|every|everything|everywhere|always)\b|所有|全部|一律|总是|每个",
     "tomorrow": r"\btomorrow\b|明天",
     "today": r"\b(?:today|tonight|same[- ]day)\b|今天|今晚|当天",
