@@ -14,11 +14,10 @@ from agent.config import CONFIGS, Settings
 from agent.dialogue.knowledge.base import KnowledgeBase
 from agent.dialogue.knowledge.folder import read_knowledge
 from agent.dialogue.knowledge.measuring import Asked, ask_all, measured, padded
+from agent.dialogue.knowledge.opening import settings_of
 from agent.dialogue.knowledge.questions import read_questions
-from agent.dialogue.manner import KnowledgeSettings
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.report import Progress
-from agent.yamlfile import read_yaml
 from models.encoder import SentenceEncoder
 from models.evaluation.report import Evaluation
 
@@ -54,7 +53,7 @@ def knowledge(
             questions = read_questions(folder / QUESTIONS, known.known)
             facts = known.facts if sections is None else tuple(padded(known.facts, sections, seed))
             progress(0, len(questions), f"reading {name}")
-            base = KnowledgeBase(facts, encoder, _settings(folder), known.graph)
+            base = KnowledgeBase(facts, encoder, settings_of(folder), known.graph)
             asked += ask_all(name, base, replace(known, facts=facts), questions, progress)
             sizes[name] = len(facts)
         return measured(asked, sizes, seed)
@@ -76,11 +75,3 @@ def _folders(settings: Settings, domain: str | None) -> dict[str, Path]:
     for name, folder in list(found.items()):
         found |= {f"{name}/{path.parent.name}": path.parent for path in sorted(folder.glob(f"*/{QUESTIONS}"))}
     return found
-
-
-def _settings(folder: Path) -> KnowledgeSettings:
-    """The domain's thresholds, without reading the rest of it."""
-    path = folder / "domain.yaml"
-    data = read_yaml(path).data if path.exists() else None
-    chosen = data.get("knowledge") if isinstance(data, dict) else None
-    return KnowledgeSettings.model_validate(chosen or {})

@@ -82,7 +82,7 @@ def ask_all(
 
 
 def inventions(found: Found, knowledge: Knowledge) -> list[str]:
-    """What is spoken but stands nowhere: sentences that are not in the section, numbers that the graph does not have."""
+    """What is spoken but stands nowhere: sentences not in the section, numbers that the graph does not have."""
     if not found.graph:
         section = next((fact for fact in knowledge.facts if fact.source == found.source), None)
         return [part for part in parts_of(found.answer) if section is None or part not in section.text]
