@@ -194,6 +194,14 @@ async def test_a_payee_is_known_by_other_names(bank: Backend, words: str, match:
     assert (await accounts.list_payees(bank, accounts.Named(words=words), of(DANIEL))).match == match
 
 
+@pytest.mark.parametrize(
+    ("words", "name"), [("my brother", "Ben Harper"), ("the second one", "Cascade Electric"), ("uh I don't know", "")]
+)
+async def test_a_payee_is_asked_for_by_name_or_place(bank: Backend, words: str, name: str) -> None:
+    found = await accounts.find_payee(bank, accounts.Named(words=words), of(DANIEL))
+    assert (found.found, found.name) == (bool(name), name)
+
+
 async def test_cards_are_found_blocked_replaced_and_only_by_their_owner(bank: Backend) -> None:
     assert (await cards.find_card(bank, cards.CardKind(), of(DANIEL))).outcome == "several"
     debit = await cards.find_card(bank, cards.CardKind(kind="debit"), of(DANIEL))
@@ -232,7 +240,9 @@ async def test_a_locked_pin_is_unlocked_and_a_letter_sent_once(bank: Backend) ->
         (DANIEL, "Bluebird Coffee for $6.80", "pending"),
         (ANNA, "Vista Gym for $59", "too_old"),
         (ANNA, "Quickride Taxi for $27.40", "already"),
-        (ANNA, "all", "unclear"),
+        (ANNA, "the one at the gym", "too_old"),
+        (ANNA, "the first one", "ok"),
+        (ANNA, "all of them", "unclear"),
     ],
 )
 async def test_charges_that_can_be_disputed(bank: Backend, customer: str, charge: str, outcome: str) -> None:

@@ -26,6 +26,7 @@ from agent.domains.bank.words import (
     entry_words,
     list_words,
     names,
+    which_place,
 )
 
 _AT_A_TIME = 3
@@ -95,6 +96,13 @@ class Payees(BaseModel):
     names: list[str] = []
     spoken: str = ""
     match: str | None = None
+
+
+class PayeeView(BaseModel):
+    """Which saved payee the words name, if they name one and no more."""
+
+    found: bool
+    name: str = ""
 
 
 class Order(BaseModel):
@@ -196,6 +204,17 @@ async def list_payees(bank: Backend, arguments: Named, context: ActionContext) -
             spoken=list_words(saved[:_AT_A_TIME], context.language),
             match=named[0].name if len(named) == 1 else None,
         )
+
+
+async def find_payee(bank: Backend, arguments: Named, context: ActionContext) -> PayeeView:
+    """Tell which of the customer's payees the words name, by name, by another name or as the first, second, third."""
+    async with bank.session() as session:
+        rows = (await session.scalars(select(Payee).where(Payee.customer == owner(context)).order_by(Payee.id))).all()
+        named = [row for row in rows if names(f"{row.name} {row.known_as}", arguments.words)]
+        place = which_place(arguments.words)
+        if not named and place is not None and place < min(len(rows), _AT_A_TIME):
+            named = [rows[place]]
+        return PayeeView(found=len(named) == 1, name=named[0].name if len(named) == 1 else "")
 
 
 async def quote_transfer(bank: Backend, arguments: Order, context: ActionContext) -> Quote:

@@ -14,7 +14,7 @@ from agent.domains.backend import Backend
 from agent.domains.bank.accounts import Money
 from agent.domains.bank.identity import owner
 from agent.domains.bank.store import DISPUTE_DAYS, Account, Card, Customer, Dispute, Entry
-from agent.domains.bank.words import card_words, charge_words, list_words, names
+from agent.domains.bank.words import card_words, charge_words, list_words, names, which_place
 
 _POST_DAYS = 6
 """Days until a new card or a PIN letter arrives."""
@@ -81,14 +81,15 @@ class Charges(BaseModel):
 
 
 class ChargeName(BaseModel):
-    """A charge as `Charges.names` has it."""
+    """A charge as `Charges.names` has it, or the caller's words for one of them."""
 
     charge: str = Field(max_length=200)
 
 
 class ChargeView(BaseModel):
-    """outcome: ok, pending, too_old, already or unclear (it names none, or several)."""
+    """found: it names one charge, and no more. outcome: ok, pending, too_old, already or unclear."""
 
+    found: bool
     outcome: str
     entry: int = 0
     what: str = ""
@@ -208,8 +209,7 @@ async def list_charges(bank: Backend, arguments: Heard, context: ActionContext) 
         if not rows:
             return Charges(outcome="none")
         options = [_charge_name(row, context.language) for row in rows]
-        payees = [f"{row.what} {row.what_zh} {row.what_zh[:2]}" for row in rows]
-        named = [option for option, payee in zip(options, payees, strict=True) if names(payee, arguments.words)]
+        named = [option for option, row in zip(options, rows, strict=True) if _names(row, arguments.words)]
         return Charges(
             outcome="matched" if len(named) == 1 else "several",
             names=options,
@@ -222,14 +222,15 @@ async def find_charge(bank: Backend, arguments: ChargeName, context: ActionConte
     """Find a charge and tell whether it can be disputed."""
     async with bank.session() as session:
         rows = await _charges(session, owner(context))
-        row = next((row for row in rows if _charge_name(row, context.language) == arguments.charge), None)
+        row = _meant(rows, arguments.charge, context.language)
         if row is None:
-            return ChargeView(outcome="unclear")
+            return ChargeView(found=False, outcome="unclear")
         disputed = (await session.scalars(select(Dispute.id).where(Dispute.entry == row.id))).first()
         too_old = (context.clock.wall().date() - row.day).days > DISPUTE_DAYS
         outcome = "already" if disputed else "pending" if row.pending else "too_old" if too_old else "ok"
         card = None if row.card is None else await session.get(Card, row.card)
         return ChargeView(
+            found=True,
             outcome=outcome,
             entry=row.id,
             what=row.what_zh if context.language == "zh" else row.what,
@@ -277,3 +278,17 @@ async def _charges(session: AsyncSession, customer: str) -> list[Entry]:
 
 def _charge_name(row: Entry, language: str) -> str:
     return charge_words(row.what_zh if language == "zh" else row.what, row.amount, language)
+
+
+def _names(row: Entry, words: str) -> bool:
+    return names(f"{row.what} {row.what_zh} {row.what_zh[:2]}", words)
+
+
+def _meant(rows: list[Entry], words: str, language: str) -> Entry | None:
+    """The one charge that is named whole, by who was paid, or by its place among those read out."""
+    whole = [row for row in rows if _charge_name(row, language) == words]
+    named = whole or [row for row in rows if _names(row, words)]
+    place = which_place(words)
+    if not named and place is not None and place < min(len(rows), _CHARGES):
+        named = [rows[place]]
+    return named[0] if len(named) == 1 else None

@@ -103,3 +103,13 @@ def names(parts: str, words: str) -> bool:
         for part in parts.lower().split()
         if len(part) > 2 or not part.isascii()
     )
+
+
+_PLACES = (("first", "第一"), ("second", "第二"), ("third", "第三"))
+
+
+def which_place(words: str) -> int | None:
+    """0 for "the first one", 1 for "the second one", 2 for the third; None where the words say none, or several."""
+    said = words.lower()
+    found = [n for n, place in enumerate(_PLACES) if any(word in said for word in place)]
+    return found[0] if len(found) == 1 else None
