@@ -34,6 +34,8 @@ _HANGING = re.compile(
     r"|嗯|呃|额|啊那个)$"
 )
 """What no sentence of a caller ends with."""
+_WHOLE = frozenset({"是", "嗯", "嗯嗯", "给"})
+"""What hangs in a sentence and is one by itself."""
 _ANNOUNCES = re.compile(
     r"(?:订单号?|单号|号码|电话|手机号?|邮箱|地址|账号|卡号|名字|生日|密码|验证码)(?:是|为|呢?是)?$"
 )
@@ -41,8 +43,13 @@ _ENDS = re.compile(
     r"(?:吗|呢|吧|么|啊|呀|啦|了|谢谢|多谢|再见|拜拜|怎么办|多少钱?|什么|哪里|几点|可以|不行|一下|怎么样|好吗|行吗|没有)$"
 )
 _SOCIAL = re.compile(
-    r"^(?:(?:好的?|嗯|行|那就?|没有?了?|不用了?)[，,\s]*)*(?:谢谢你?您?|多谢|再见|拜拜|你好|您好|喂|早上好|下午好|晚上好)[啊了]?$"
+    r"^(?:(?:好的?|嗯|行|那就?|没有?了?|不用了?)[，,\s]*)*(?:(?:谢谢你?您?|多谢|再见|拜拜|你好|您好|喂|早上好|下午好|晚上好)[啊了]?[，,。\s]*)+$"
 )
+
+
+def _hangs(plain: str) -> bool:
+    """Whether a text ends in the middle of something; an answer of one word does not."""
+    return plain not in _WHOLE and _HANGING.search(plain) is not None
 
 
 class ChineseRules:
@@ -55,7 +62,7 @@ class ChineseRules:
     def answer(self, text: str, context: UnderstandingContext, at: SlotContext) -> float | None:
         """P(finished) of a text with words, from what was asked for; None where that says nothing."""
         plain = _MARKS.sub("", text)
-        if _HANGING.search(plain) and not only(plain):
+        if _hangs(plain):
             return None
         for spec in (self._specs[name] for name in context.expected_slots if name in self._specs):
             found = find_slots(text, [spec], at)
@@ -86,10 +93,10 @@ class ChineseRules:
             return 0.25
         if _SOCIAL.match(plain):
             return FINISHED
+        if _hangs(plain) or _ANNOUNCES.search(plain):
+            return UNFINISHED
         if only(plain):
             return _BARE
-        if _HANGING.search(plain) or _ANNOUNCES.search(plain):
-            return UNFINISHED
         if re.search(r"[？?]\s*$", text) or _ENDS.search(plain):
             return _ENDED
         if context.asked_yes_no and cue(text) is not None:
