@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conversation import ManualClock
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError
@@ -16,6 +19,7 @@ from agent.dialogue.actioncontext import MOST_BYTES, ActionContext
 from agent.dialogue.actions import Actions, CallActions
 from agent.dialogue.actionspec import ActionSpec
 from agent.dialogue.contracts import Acted
+from agent.dialogue.manner import EmotionSettings
 from agent.dialogue.python_action import PythonAction, arguments_model
 from agent.dialogue.reasons import WITHHELD
 from agent.outbound import NotNow
@@ -328,3 +332,18 @@ def test_only_functions_of_the_right_shape_are_actions() -> None:
     assert arguments_model(plain) is None
     assert arguments_model(blocking) is None
     assert arguments_model(right) is Order
+
+
+def blocks(name: str) -> list[Any]:
+    """The YAML examples of a page of the documentation."""
+    text = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_documented_examples_are_right() -> None:
+    found = [block.get("actions", block) for block in blocks("actions.md")]
+    examples = {name: ActionSpec.model_validate(spec) for block in found for name, spec in block.items()}
+    assert set(examples) == {"transfer_money", "get_balance", "book", "find_parcel", "get_order"}
+    (emotion,) = (block["emotion"] for block in blocks("emotion.md"))
+    shown = EmotionSettings.model_validate(emotion)
+    assert shown.model_copy(update={"say": {}}) == EmotionSettings()
