@@ -130,20 +130,22 @@ class Asking:
                     sentences += splitter.end(whole=delta.reason != "length")
         return Whole(tuple(sentences), tuple(calls))
 
-    async def near(self, sentence: str, windows: Sequence[str]) -> Reason | None:
-        """Why the meaning of `sentence` is not that of one of `windows`; None where it is."""
+    async def look(self, work: Callable[[], T]) -> T | None:
+        """What `work` finds, on the pool; None where the pool dropped it."""
         try:
-            vectors = await self._run(lambda: self._encoder.encode([*windows, sentence]))
+            found: T = await self._run(work)
         except Overloaded:
-            return "busy"
+            return None
+        return found
+
+    def near(self, sentence: str, windows: Sequence[str]) -> Reason | None:
+        """Why the meaning of `sentence` is not that of one of `windows`; None where it is. Blocks: see `look`."""
+        vectors = self._encoder.encode([*windows, sentence])
         return None if near(vectors[-1], vectors[:-1]) else "meaning"
 
-    async def alike(self, left: str, right: str) -> Reason | None:
-        """Why two texts do not mean the same; None where they do."""
-        try:
-            vectors = await self._run(lambda: self._encoder.encode([left, right]))
-        except Overloaded:
-            return "busy"
+    def alike(self, left: str, right: str) -> Reason | None:
+        """Why two texts do not mean the same; None where they do. Blocks: see `look`."""
+        vectors = self._encoder.encode([left, right])
         return None if float(np.dot(vectors[0], vectors[1])) >= ALIKE else "meaning"
 
     async def by(self, work: Awaitable[T], at_ms: float) -> T:

@@ -105,7 +105,7 @@ class Evidence:
 def clause(text: str, source: str = "", context: frozenset[str] = _NONE, sentence: int = 0, unit: str = "") -> Clause:
     """`text` as a clause. `unit` is what its bare numbers count, as in "for ten years; a child's for five"."""
     plain = figures(text)
-    found = values(plain)
+    found = list(values(plain))
     if unit:
         found += [replace(value, unit=unit) for value in found if value.kind == "number" and not value.unit]
     return Clause(

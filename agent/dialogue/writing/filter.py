@@ -58,8 +58,8 @@ class OutputFilter:
                 match = pattern.search(text)
                 if match is not None and not (rule.unless and match.group().lower() in known):
                     return Found(name, rule.reason)
-        allowed = {value.text for value in values(known) if value.kind == "address"}
-        if any(value.kind == "address" and value.text not in allowed for value in values(text)):
+        addresses = {value.text for value in values(text) if value.kind == "address"}
+        if addresses and not addresses <= {value.text for value in values(known) if value.kind == "address"}:
             return Found("foreign_address", "Sends the caller to an address that no section has.")
         if redact(text) != text and not all(part in known for part in _private(text)):
             return Found("foreign_number", "Names a number or address that no section has.")

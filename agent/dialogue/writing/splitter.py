@@ -7,8 +7,10 @@ import re
 LONGEST = 400
 """Characters of a sentence; one that goes on longer is no spoken sentence."""
 
-_END = re.compile(r"[.!?]+[\"')\]”’]*(?=\s)|[。！？]+[」”’）]*|\n+")
-_ABBREVIATION = re.compile(r"\b(?:mr|mrs|ms|dr|st|ave|rd|no|vs|etc|e\.g|i\.e|a\.m|p\.m|approx|inc|ltd|[a-z])\.$", re.I)
+_END = re.compile(r"[.!?]+[\"')\]”’*_]*(?=\s)|[。！？]+[」”’）]*|\n+")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[A-Z]|(?i:mr|mrs|ms|dr|st|ave|rd|no|vs|etc|e\.g|i\.e|a\.m|p\.m|approx|inc|ltd))\.$"
+)
 _ITEM = re.compile(r"^\s*(?:[-*•]\s+|#{1,6}\s+|\d{1,2}[.)]\s+)")
 _MARKS = re.compile(r"\*\*|__|`+|(?<!\w)[*_]+|[*_]+(?!\w)|</?[a-z][^<>]{0,40}>", re.IGNORECASE)
 _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)")

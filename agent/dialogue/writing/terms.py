@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from agent.dialogue.text import STOP_WORDS
 from agent.dialogue.text import stem as crude_stem
-from agent.dialogue.writing.values import figures, values
+from agent.dialogue.writing.values import REMEMBERED, figures, values
 
 
 def stem(word: str) -> str:
@@ -112,23 +113,25 @@ def expand(text: str) -> str:
     return text
 
 
-def all_stems(text: str) -> list[str]:
+@lru_cache(REMEMBERED)
+def all_stems(text: str) -> tuple[str, ...]:
     """Stems of all words, and pairs of Chinese characters; words of one group of `_SAME` have one stem."""
     plain = figures(expand(text))
     found = [_CANON.get(one, one) for one in (stem(word.lower()) for word in _WORD.findall(plain))]
     for run in _CHINESE.findall(_PARTICLES.sub(" ", plain)):
         found += [run[n : n + 2] for n in range(len(run) - 1)] or [run]
-    return found
+    return tuple(found)
 
 
-def content_stems(text: str) -> list[str]:
+@lru_cache(REMEMBERED)
+def content_stems(text: str) -> tuple[str, ...]:
     """Stems of words that need support: no values, no stop words, nothing that only connects."""
     plain = figures(expand(text))
     for value in reversed(values(plain)):
         plain = f"{plain[: value.start]} {plain[value.end :]}"
     kept = " ".join(word for word in _WORD.findall(plain) if word.lower() not in _STOPS)
     chinese = " ".join(_CHINESE.findall(_DENIES.sub(" ", plain)))
-    return [one for one in all_stems(f"{kept} {chinese}") if one not in _NEUTRAL and one not in _UNIT_WORDS]
+    return tuple(one for one in all_stems(f"{kept} {chinese}") if one not in _NEUTRAL and one not in _UNIT_WORDS)
 
 
 def matched(stem_: str, known: Iterable[str]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from models.slots.numbers import DIGITS, TEENS, TENS, cardinal, ordinal
@@ -59,6 +60,9 @@ class Value:
 
 
 _DURATIONS = frozenset({"second", "minute", "hour", "day", "business day", "night", "week", "month", "year"})
+REMEMBERED = 2048
+"""Texts whose reading is kept: the same sections are looked at for every answer. A few hundred bytes each."""
+
 _CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "CNY"} | {
     name: code
     for code, names in {
@@ -179,9 +183,10 @@ _RANGE = re.compile(r"\s*(?:to|and|or|-|–|—|到|至)\s*", re.IGNORECASE)
 _MEANT = frozenset((*_UNITS, *_CURRENCIES, "business", "working", "percent"))
 
 
-def values(text: str) -> list[Value]:
+@lru_cache(REMEMBERED)
+def values(text: str) -> tuple[Value, ...]:
     """The values in `text`, in order; spans are those of `text` with number words written as figures."""
-    return _values(figures(text))
+    return tuple(_values(figures(text)))
 
 
 def support_words(text: str) -> list[Value]:
@@ -189,6 +194,7 @@ def support_words(text: str) -> list[Value]:
     return [Value("word", word) for word, pattern in _SUPPORT.items() if re.search(pattern, text, re.IGNORECASE)]
 
 
+@lru_cache(REMEMBERED)
 def figures(text: str) -> str:
     """`text` with numbers written in words as figures; a lone "one" stays unless it counts something."""
     text = _ZH_NUMBER.sub(_figure_zh, text).replace("’", "'")

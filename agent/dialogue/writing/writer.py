@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Literal, TypeVar
 
 from agent.dialogue.text import sentences as split
 from agent.dialogue.writing.acting import act
@@ -123,12 +123,12 @@ class ModelWriter:
         hidden = Private(private, self._hide)
         messages = self._prompts.rephrase(sentences, language, tone, avoid, hidden)
         text, reason = await self._whole(messages, hidden)
-        if reason is None:
-            reason = (
-                reworded(template, text, avoid)
-                or self._filtered(text, sentences, messages)
-                or await self._asking.alike(template, text)
-            )
+
+        def check() -> Reason | Literal[""]:
+            found = reworded(template, text, avoid) or self._filtered(text, sentences, messages)
+            return found or self._asking.alike(template, text) or ""
+
+        reason = reason or await self._looked(check)
         return self._outcome("rephrase", reason, split(text), list(sentences))
 
     async def summary(
@@ -144,12 +144,15 @@ class ModelWriter:
             return paragraph
         hidden = Private(private, self._hide)
         messages = self._prompts.summary(facts, language, hidden)
-        evidence = Evidence([Result("summary", SUMMARY_WORDS, "\n".join(facts))], self._names)
         text, reason = await self._whole(messages, hidden, work=True)
-        if reason is None:
+
+        def check() -> Reason | Literal[""]:
+            evidence = Evidence([Result("summary", SUMMARY_WORDS, "\n".join(facts))], self._names)
             verdicts = [judge(one, evidence, joins=True) for one in Evidence.sentences(text)]
-            reason = next((verdict.reason for verdict in verdicts if verdict.reason is not None), None)
-            reason = reason or self._filtered(text, facts, messages)
+            found = next((verdict.reason for verdict in verdicts if verdict.reason is not None), None)
+            return found or self._filtered(text, facts, messages) or ""
+
+        reason = reason or await self._looked(check)
         return self._outcome("summary", reason, text, paragraph)
 
     async def clarify(
@@ -167,8 +170,11 @@ class ModelWriter:
         hidden = Private(private, self._hide)
         messages = self._prompts.clarify(words, options, language, hidden)
         text, reason = await self._whole(messages, hidden)
-        if reason is None:
-            reason = asks_only(text, options) or self._filtered(text, options, messages)
+
+        def check() -> Reason | Literal[""]:
+            return asks_only(text, options) or self._filtered(text, options, messages) or ""
+
+        reason = reason or await self._looked(check)
         return self._outcome("clarify", reason, text, template)
 
     async def act(
@@ -188,18 +194,27 @@ class ModelWriter:
         hidden = Private(private, self._hide)
         messages = self._prompts.act(goal, history, language, hidden)
         outcome = await act(self._asking, self._deadlines.work, messages, tools, run, verified, hidden, language)
-        kept: list[str] = []
-        evidence = Evidence(outcome.results, self._names)
-        for sentence in outcome.sentences:
-            restored = hidden.back(sentence)
-            reason: Reason | None = "placeholder"
-            if restored is not None:
-                reason = judge(restored, evidence, joins=True).reason
-                reason = reason or self._filtered(restored, [one.text for one in outcome.results], messages)
-            if reason is None and restored is not None:
-                kept.append(restored)
-            elif reason is not None:
-                self._count("act", "dropped", reason)
+
+        def check() -> tuple[list[str], list[Reason]]:
+            evidence = Evidence(outcome.results, self._names)
+            known = [one.text for one in outcome.results]
+            kept: list[str] = []
+            dropped: list[Reason] = []
+            for sentence in outcome.sentences:
+                restored = hidden.back(sentence)
+                reason: Reason | None = "placeholder"
+                if restored is not None:
+                    reason = judge(restored, evidence, joins=True).reason
+                    reason = reason or self._filtered(restored, known, messages)
+                if restored is None or reason is not None:
+                    dropped.append(reason or "placeholder")
+                else:
+                    kept.append(restored)
+            return kept, dropped
+
+        kept, dropped = await self._asking.look(check) or ([], ["busy"])
+        for reason in dropped:
+            self._count("act", "dropped", reason)
         for _, refusal in outcome.refused:
             self._count("act", "dropped", refusal)
         why = outcome.reason or (None if kept or outcome.proposal else "empty")
@@ -219,7 +234,7 @@ class ModelWriter:
         why: list[Reason],
     ) -> AsyncIterator[Written]:
         """Sentences that the sections support; reasons for the others, and for the end, go to `why`."""
-        evidence = Evidence(sections, self._names)
+        evidence: list[Evidence] = []
         known = [f"{section.heading} {section.text}" for section in sections]
         said: set[str] = set()
         stream = self._asking.sentences(messages, self._deadlines.answer)
@@ -233,7 +248,13 @@ class ModelWriter:
                         if sentence.strip(" .").upper() == NOTHING:
                             why.append("empty")
                             return
-                        written, reason = await self._check(sentence, question, evidence, known, messages, private)
+
+                        def check(sentence: str = sentence) -> tuple[Written | None, Reason | None]:
+                            if not evidence:
+                                evidence.append(Evidence(sections, self._names))
+                            return self._check(sentence, question, evidence[0], known, messages, private)
+
+                        written, reason = await self._asking.look(check) or (None, "busy")
                     if reason is not None:
                         why.append(reason)
                         self._count("answer", "dropped", reason)
@@ -245,7 +266,7 @@ class ModelWriter:
             except LanguageModelError as error:
                 why.append(error.code)
 
-    async def _check(
+    def _check(
         self,
         sentence: str,
         question: str,
@@ -261,9 +282,14 @@ class ModelWriter:
         reason = (
             verdict.reason
             or self._filtered(verdict.text, known, messages)
-            or await self._asking.near(verdict.text, evidence.windows)
+            or self._asking.near(verdict.text, evidence.windows)
         )
         return (None, reason) if reason else (Written(verdict.text, "model", verdict.source), None)
+
+    async def _looked(self, check: Callable[[], Reason | Literal[""]]) -> Reason | None:
+        """What a check finds on the pool; a check that could not be done finds that it is busy."""
+        found = await self._asking.look(check)
+        return "busy" if found is None else found or None
 
     async def _whole(
         self, messages: Sequence[Message], private: Private, work: bool = False
