@@ -8,6 +8,7 @@ import pytest
 
 from agent.cli import simulate as command
 from agent.lab import suite
+from agent.lab.authoring.scaffold import new_domain
 from agent.lab.ear import Span
 from agent.lab.expectations import Checked
 from agent.lab.line import Unreachable
@@ -41,7 +42,8 @@ def calls(monkeypatch, tmp_path):
                 raise change
             said = Utterance("say x", "turn", "Where is it?", 1000, 2000)
             plain = {"utterances": (said,), "agent": (Span(2600, 4000),), "tags": job.scenario.script.tags}
-            yield CallOutcome(job.scenario.name, number, job.seed, 0.0, "hung_up", 5000, **(plain | change))
+            ended = {"ended": "hung_up", "duration_ms": 5000}
+            yield CallOutcome(job.scenario.name, number, job.seed, 0.0, **(ended | plain | change))
 
     monkeypatch.setattr(suite, "simulate", simulate)
     return changes
@@ -177,3 +179,39 @@ def test_each_round_has_a_server_of_its_own(agent, scenarios, calls, monkeypatch
     assert agent("simulate", scenarios / "a.yaml", "--repeat", 2).exit_code == 0
     assert opened == ["server-0-twilio", "server-1-twilio"]
     assert calls["target"].url == "ws://127.0.0.1:1/gateways/twilio/stream"
+
+
+def test_conversations_of_a_domain_are_judged_by_what_was_done(agent, calls, monkeypatch, tmp_path):
+    domain = new_domain("kiosk", tmp_path)
+    (domain / "conversations" / "drops.yaml").write_text("description: x\nturns: [{say: hi}, {drop: true}]\n")
+    opened = []
+
+    @asynccontextmanager
+    async def measured_server(folder, clock, config, calls, domain, began):
+        opened.append((folder.name, domain, began.isoformat()))
+        yield type("Server", (), {"url": "http://127.0.0.1:1"})
+
+    monkeypatch.setattr(command, "measured_server", measured_server)
+    done = {"call": {}, "turns": [], "actions": [], "handoffs": [{"rule": "complaint"}], "events": []}
+    calls["complains"] = {"record": done}
+    calls["books_a_visit"] = {"record": done, "ended": "agent:hangup"}
+    result = agent("simulate", "--domain", "kiosk", "--conversations", "--json", "out.json")
+    assert result.exit_code == 1
+    assert "drops is played by text only: the line drops" in result.stderr
+    day = "2026-05-04T15:00:00+00:00"
+    assert opened == [("server-0-twilio", "kiosk", day), ("server-1-twilio", "kiosk", day)]
+    found = {call["scenario"]: call for call in json.loads((tmp_path / "out.json").read_text())["calls"]}
+    assert found["complains"]["succeeded"]
+    assert not found["books_a_visit"]["succeeded"]
+    reasons = " ".join(found["books_a_visit"]["reasons"])
+    for reason in (
+        "action book_visit: with success ran none",
+        "handed off by no rule: complaint",
+        "slot day 2026-05-05",
+    ):
+        assert reason in reasons
+
+
+def test_conversations_need_a_server_of_their_own(agent, calls):
+    assert "leave out --url" in agent("simulate", *URL, "--conversations").stderr
+    assert "no conversation matches" in agent("simulate", "--conversations", "--only", "nothing").stderr

@@ -305,3 +305,34 @@ async def test_the_record_is_read_while_the_call_runs_and_after_it(serving, call
 )
 def test_the_record_api_lies_beside_the_socket(url, api):
     assert api_of(url) == api
+
+
+class Forgetful(PlainAgent):
+    """Answers with these texts, one after the other, and then with the last."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__()
+        self.texts = texts
+
+    async def say(self, socket, number: int, text: str, ms: int) -> None:
+        await super().say(socket, number, self.texts[min(number, len(self.texts)) - 1] if number else text, ms)
+
+
+SORRY = "Sorry, could you say that another way?"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ((SORRY, "It's here."), 2),
+        ((SORRY,), 3),
+        (("It's here.",), 1),
+        (("Hello, who is there?", "It's here."), 2),
+    ],
+)
+async def test_the_caller_says_again_what_was_not_understood(serving, call, answers, said):
+    again = {**DONE, "again_if": ["say that another way"]}
+    talk = scenario(again, {"say": "ask"}, again, {"hang_up": True})
+    (outcome,) = await call(await serving(Forgetful(*answers)), talk, protocol="plain")
+    assert outcome.missed == ()
+    assert [one.step for one in outcome.utterances] == ["say ask"] * said
