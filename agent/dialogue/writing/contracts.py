@@ -27,6 +27,7 @@ Reason = (
         "question",
         "options",
         "repeated",
+        "orders",
         "unknown_tool",
         "bad_arguments",
         "not_verified",
@@ -40,7 +41,7 @@ unsupported: no section says it. value, name: a number, date, amount or name tha
 one that was lost or added). negation: it denies what a section says, or the reverse. meaning: too far from what it
 should say. filtered: a rule of `filter.yaml`. placeholder: private data that cannot be put back. too_long, empty.
 question, options: a rewording lost its question, or a question names something else than the options. repeated: a
-wording that was to be avoided.
+wording that was to be avoided. orders: a sentence of a section that is an order to a model.
 unknown_tool, bad_arguments, not_verified, action_failed, rounds, no_tools: what it asked for was refused or failed."""
 
 Count = Callable[[Use, Literal["used", "fallback", "dropped"], str], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Literal, TypeVar
 
@@ -22,6 +23,7 @@ from agent.dialogue.writing.contracts import (
 from agent.dialogue.writing.evidence import Evidence
 from agent.dialogue.writing.faithful import judge
 from agent.dialogue.writing.filter import OutputFilter, standard_filter
+from agent.dialogue.writing.orders import without_orders
 from agent.dialogue.writing.private import Private
 from agent.dialogue.writing.prompts import NOTHING, Prompts
 from agent.dialogue.writing.tools import Result
@@ -32,6 +34,8 @@ from models.llm.contracts import Message, ToolCall
 from models.llm.errors import LanguageModelError
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 MOST_SENTENCES = 3
 """Of one answer; a caller keeps no more in mind, and can ask on."""
@@ -81,6 +85,10 @@ class ModelWriter:
         source = sections[0].source if sections else ""
         why: list[Reason] = []
         given = 0
+        sections, orders = without_orders(sections) if self.does("answer") else (sections, 0)
+        if orders:
+            log.warning("%d sentences of %s are orders to a model and were left out", orders, source)
+            self._count("answer", "dropped", "orders")
         if sections and self.does("answer"):
             until = self._asking.clock.now_ms() + self._deadlines.first_sentence_ms
             hidden = Private(private, self._hide)
