@@ -278,6 +278,8 @@ def parse(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
     runs = [part for run in digit_runs(text) for part in _unguessed(text, run, low, high, expected)]
     for run in _joined(text, runs, low, high, expected):
         fitting = _fitting(text, run, low, high, expected)
+        if not expected and text[run.start : run.end].lower() in {"o", "oh"}:
+            continue
         repairs = previous is not None and corrects(text[previous.end : run.start])
         if not fitting and previous is not None and repairs and not negated(text, run.start):
             kept = previous.digits[: len(previous.digits) - len(run.digits)]

@@ -128,6 +128,13 @@ def test_an_exclamation_is_no_zero() -> None:
     assert values("Oh, 42719", ASKED) == ["42719"]
     assert values("oh, 4, 2, 7, 1", ASKED) == ["04271"]
     assert values("oh four two seven one", ASKED) == ["04271"]
+    single = SlotSpec("parts", "digits", {"min_length": 1, "max_length": 1})
+    for text, kept in (
+        ("oh can I pay in four parts", ["4"]),
+        ("oh no then I'd rather not", []),
+        ("zero please", ["0"]),
+    ):
+        assert [slot.value for slot in find_slots(text, [single], SlotContext(TODAY))] == kept
 
 
 @pytest.mark.parametrize(
