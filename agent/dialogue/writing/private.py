@@ -72,13 +72,14 @@ class Private:
         if len(literals) == 1:
             return hidden
         kinds, between = literals[1::2], literals[0::2]
-        pattern = "(.+?)".join(re.escape(literal) for literal in between)
-        match = re.fullmatch(pattern, text, re.DOTALL)
-        if match is None:
-            return hidden
-        out = [between[0]]
-        for kind, value, literal in zip(kinds, match.groups(), between[1:], strict=True):
-            out += [self._placeholder(kind, value), literal]
+        out, at = [between[0]], len(between[0])
+        for n, (kind, literal) in enumerate(zip(kinds, between[1:], strict=True), 1):
+            last = n == len(kinds)
+            end = len(text) - len(literal) if last else text.find(literal, at + 1)
+            if end <= at or not text.startswith(literal, end):
+                return hidden  # it cannot be told what was hidden, so it cannot come back
+            out += [self._placeholder(kind, text[at:end]), literal]
+            at = end + len(literal)
         return "".join(out)
 
     def _placeholder(self, kind: str, value: str) -> str:

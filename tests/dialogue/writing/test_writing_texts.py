@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.dialogue.writing.evidence import Evidence
+from agent.dialogue.writing.faithful import judge
+from agent.dialogue.writing.filter import standard_filter
 from agent.dialogue.writing.private import Private
 from agent.dialogue.writing.prompts import Prompts, data
 from agent.dialogue.writing.splitter import LONGEST, SentenceSplitter
+from agent.dialogue.writing.tools import Result
 from agent.dialogue.writing.wording import asks_only, reworded
 
 TEXT = (
@@ -95,6 +99,50 @@ def test_nothing_is_hidden_from_a_model_that_is_exempt():
 def test_what_goes_out_comes_back_whole(text):
     private = Private()
     assert private.back(private.out(text)) in (text, None)
+
+
+def test_many_values_in_a_row_are_told_apart_at_once():
+    text = " ".join(f"206 555 01{n:02d}, a{n}@mail.example" for n in range(40))
+    private = Private()
+    out = private.out(text)
+    assert "555" not in out
+    assert "mail" not in out
+    assert private.back(out) == text
+
+
+PIECES = (
+    "30 days $ one hundred and two May 99 25:61 9 am percent % a an 百分之十万 第三 点半 free all not no , . ? ! <a> **"
+)
+PIECES_LIST = [
+    *PIECES.split(" "),
+    "[phone 1]",
+    " ",
+    "\n",
+    "half past",
+    "cancel",
+    "Ann",
+    "x" * 50,
+    "￥",
+    "٣",
+    "²",
+    "-",
+    "'s",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES_LIST), max_size=25).map(" ".join))
+@settings(max_examples=150, deadline=None)
+def test_nothing_a_model_writes_breaks_the_checks(text):
+    section = Result(
+        "a", "What does it cost?", "It costs $30 and takes two days. Gift cards are free, but not on May 3."
+    )
+    evidence = Evidence([section, Result("b", text, text)])
+    for sentence in [*SentenceSplitter().feed(text), text]:
+        judge(sentence, evidence, text)
+        judge(sentence, evidence, joins=True)
+        standard_filter().find(sentence, [section.text], text)
+        reworded(section.text, sentence, [text])
+        asks_only(sentence, [text])
 
 
 TEMPLATE = "I'm sorry, order 42719 costs $18.50 and can't be returned after May 3, Ms Marlow. Shall I find a person?"
