@@ -261,7 +261,7 @@ class CallDialogue:
                 parts = []
             elif stop == "search":
                 found = await self._find(state.frames[-1].words, facts)
-                answer = found.fact.text if found is not None and found.answers else None
+                answer = found.answer if found is not None and found.answers else None
                 parts += here.machine.answered(state, answer, today)
                 running = answer is not None
             elif stop == "proven":
@@ -431,17 +431,19 @@ class CallDialogue:
 
     async def _find(self, text: str, facts: dict[str, Any]) -> Found | None:
         state, knowledge = self._state, self._here.knowledge
-        found: Found | None = await self._run(lambda: knowledge.find(text))
+        found: Found | None = await self._run(lambda: knowledge.find(text, about=state.topic or None))
         if found is not None:
             facts["knowledge"] = {
-                "source": found.fact.source,
+                "source": found.source,
                 "score": found.score,
                 "cosine": found.cosine,
                 "coverage": found.coverage,
                 "answers": found.answers,
             }
             if found.answers:
-                state.topic = found.fact.heading
+                state.topic = found.source
+                said = set(sentences(found.answer))
+                state.more = [] if found.graph else [text for text in sentences(found.fact.text) if text not in said]
         return found
 
     async def _give(self, parts: list[Part]) -> AsyncIterator[Part]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -13,6 +14,9 @@ from agent.dialogue.manner import Manner
 from agent.dialogue.steps import AskStep, CallStep, Flow
 from agent.dialogue.written import Part, Word
 from models.training.examples import Span
+
+if TYPE_CHECKING:
+    from agent.dialogue.knowledge.graph.model import Graph
 
 PROFILES: Mapping[str, Profile] = {
     "digits": "digits",
@@ -61,7 +65,8 @@ class Fact:
 class Domain:
     """Everything a business taught the agent. `lines` finds `file:line` of actions, for messages.
 
-    localized: the same domain in its other languages, by language.
+    localized: the same domain in its other languages, by language. folder: where it was read from. graph: its knowledge
+    graph, where it has one.
     """
 
     manner: Manner
@@ -72,6 +77,8 @@ class Domain:
     facts: tuple[Fact, ...]
     lines: Mapping[str, str]
     localized: Mapping[str, Domain] = field(default_factory=dict)
+    folder: Path | None = None
+    graph: Graph | None = None
 
     @property
     def name(self) -> str:

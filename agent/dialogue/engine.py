@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock
@@ -10,6 +11,8 @@ from agent.dialogue.actions import Actions
 from agent.dialogue.call import CallDialogue
 from agent.dialogue.domain import Domain
 from agent.dialogue.knowledge import KnowledgeBase
+from agent.dialogue.knowledge.opening import cache_of
+from agent.dialogue.knowledge.watch import LiveKnowledge
 from agent.dialogue.loader import fixed_texts
 from agent.dialogue.saving import Keeper, MemoryKeeper
 from agent.dialogue.text import holes, sentences
@@ -30,21 +33,32 @@ class DialogueEngine:
         run: Callable[[Callable[[], Any]], Awaitable[Any]],
         writer: Writer | None = None,
         keeper: Keeper | None = None,
+        languages: tuple[str, ...] | None = None,
+        cache: Path | None = None,
     ) -> None:
         """`run` runs a blocking function in the pool and gives its result.
 
-        writer: a language model's words, where one is used. keeper: where dialogues of dropped calls are
-        kept; by default in this process.
+        writer: a language model's words, where one is used. keeper: where dialogues of dropped calls are kept; by
+        default in this process. languages: those to be spoken; by default all of the domain's. cache: the folder for
+        vectors of knowledge files; None keeps none.
         """
         self.domain = domain
-        spoken = {domain.manner.language: domain, **domain.localized}
-        self._tongues = {language: tongue_of(one, knowledge_of(one, encoder)) for language, one in spoken.items()}
+        first = domain.manner.language
+        spoken = {first: domain, **domain.localized}
+        wanted = spoken if languages is None else {name: spoken[name] for name in spoken if name in (first, *languages)}
+        self._knowledge = {name: LiveKnowledge(knowledge_of(one, encoder, cache)) for name, one in wanted.items()}
+        self._tongues = {name: tongue_of(one, self._knowledge[name]) for name, one in wanted.items()}
         self._actions = actions
         self._clock = clock
         self._run = run
         self._writer = writer
         self._keeper = keeper or MemoryKeeper(clock)
-        self._phrases = [phrase for one in spoken.values() for phrase in fixed_phrases(one)]
+        self._phrases = {name: fixed_phrases(one) for name, one in wanted.items()}
+
+    @property
+    def knowledge(self) -> Mapping[str, LiveKnowledge]:
+        """What questions are answered from, by language; each may be exchanged while calls run."""
+        return self._knowledge
 
     def new_call(self, call_id: str, caller: str | None = None) -> CallDialogue:
         """The dialogue of one call; `call_id` goes into idempotency keys."""
@@ -54,20 +68,21 @@ class DialogueEngine:
             self._actions.for_call(call_id, caller, self.domain.manner.language),
             self._clock,
             self._run,
-            self._phrases,
+            self.fixed_phrases(),
             caller,
             self._writer,
             self._keeper,
         )
 
-    def fixed_phrases(self) -> list[tuple[str, Tone]]:
-        """Every sentence of the domain without a variable part, with its tone, the greeting first."""
-        return list(self._phrases)
+    def fixed_phrases(self, language: str | None = None) -> list[tuple[str, Tone]]:
+        """Every sentence without a variable part, with its tone, greeting first; of the first language by default."""
+        return list(self._phrases[language or self.domain.manner.language])
 
 
-def knowledge_of(domain: Domain, encoder: Encoder) -> KnowledgeBase:
-    """The index of a domain's sections."""
-    return KnowledgeBase(domain.facts, encoder, domain.manner.knowledge)
+def knowledge_of(domain: Domain, encoder: Encoder, cache: Path | None) -> KnowledgeBase:
+    """The index of a domain's sections and graph; `cache` is the folder for vectors, None keeps none."""
+    where = cache_of(domain.folder, cache) if domain.folder is not None else None
+    return KnowledgeBase(domain.facts, encoder, domain.manner.knowledge, domain.graph, where)
 
 
 def fixed_phrases(domain: Domain) -> list[tuple[str, Tone]]:

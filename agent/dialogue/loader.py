@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_
 from agent.dialogue.checking import check_flow, check_intents, check_manner, texts_of
 from agent.dialogue.domain import Domain, IntentSpec, SlotSpec
 from agent.dialogue.extending import DomainFiles, read_files
+from agent.dialogue.knowledge.graph.reading import read_graph
 from agent.dialogue.knowledge.reading.folder import read_sections
 from agent.dialogue.manner import Manner
 from agent.dialogue.steps import STEP_KINDS, Flow
@@ -83,6 +84,7 @@ def _domain(files: DomainFiles, problems: list[str]) -> Domain | None:
     intents = _valid(intents_file, _Intents, problems)
     flows = _valid(flows_file, _Flows, problems)
     facts = read_sections(files.folder / "knowledge", problems)
+    graph = read_graph(files.folder / "graph.yaml", problems)
     if manner is None or intents is None or flows is None:
         return None
     slots: dict[str, SlotSpec] = {}
@@ -103,7 +105,9 @@ def _domain(files: DomainFiles, problems: list[str]) -> Domain | None:
     unspoken = tuple(text for texts in intents.out_of_scope.values() for text in texts)
     unmarked = {name: _unmarked(name, intent, intents_file, problems) for name, intent in intents.intents.items()}
     problems += _marked_outside(intents.out_of_scope, intents_file)
-    domain = Domain(manner, unmarked, unspoken, slots, flows.flows, tuple(facts), lines)
+    domain = Domain(
+        manner, unmarked, unspoken, slots, flows.flows, tuple(facts), lines, folder=files.folder, graph=graph
+    )
     problems += check_manner(domain, manner_file)
     problems += check_intents(domain, intents_file)
     for name in domain.flows:

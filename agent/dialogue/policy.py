@@ -19,6 +19,8 @@ from agent.dialogue.steps import AnswerStep, AskStep, ConfirmStep
 from agent.dialogue.text import choose_option, look_up, sentences
 from models.contracts import OUT_OF_SCOPE, Understood
 
+MORE = 2
+"""Sentences of a section that are said at a time."""
 SURE = 0.6
 """Confidence of a slot's parser from which a value is not read back; parsers give 0.5 to what may be another word."""
 
@@ -75,8 +77,8 @@ class Policy:
                 state.pending = Pending("more")
             elif state.frame is not None:
                 state.frame.resumed = True
-            parts: list[Part] = [Say(sentence) for sentence in sentences(found.fact.text)]
-            return Decision([*parts, *self._machine.question(state, today)], why=f"answered from {found.fact.source}")
+            parts: list[Part] = [Say(sentence) for sentence in sentences(found.answer)]
+            return Decision([*parts, *self._machine.question(state, today)], why=f"answered from {found.source}")
         rule = self._rule(state, turn)
         if rule is not None:
             return self._moves.escalate(state, rule, today)
@@ -114,6 +116,9 @@ class Policy:
             return self._moves.escalate(state, rule, today)
         if turn.silence == 1:
             question = self._machine.question(state, today)
+            if state.more:
+                told, state.more = state.more[:MORE], state.more[MORE:]
+                return Decision([*(Say(sentence) for sentence in told), *question], why="tells more")
             if not any(isinstance(part, Say) for part in question):
                 state.pending = Pending("more")
                 question = self._machine.question(state, today)

@@ -141,6 +141,8 @@ class CallState:
     """Slots whose values are neither recorded nor shown."""
     topic: str = ""
     """What the caller was told about last, for "and what does it cost?"."""
+    more: list[str] = field(default_factory=list)
+    """Sentences of the section answered from last that were not said, for "tell me more"."""
     history: list[tuple[str, str]] = field(default_factory=list)
     """The last things said by `caller` and `agent`, the agent's as far as they were heard."""
 

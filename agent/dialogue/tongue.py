@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.dialogue.domain import Domain
-from agent.dialogue.knowledge import KnowledgeBase
+from agent.dialogue.knowledge.watch import LiveKnowledge
 from agent.dialogue.machine import FlowMachine
 from agent.dialogue.manner import EmotionSettings
 from agent.dialogue.policy import Policy
@@ -13,12 +13,12 @@ from agent.dialogue.policy import Policy
 
 @dataclass(frozen=True)
 class Tongue:
-    """What a call needs of one language; `knowledge` may be exchanged while calls run."""
+    """What a call needs of one language."""
 
     domain: Domain
     machine: FlowMachine
     policy: Policy
-    knowledge: KnowledgeBase
+    knowledge: LiveKnowledge
     emotion: EmotionSettings
 
     @property
@@ -27,7 +27,7 @@ class Tongue:
         return self.domain.manner.language
 
 
-def tongue_of(domain: Domain, knowledge: KnowledgeBase) -> Tongue:
+def tongue_of(domain: Domain, knowledge: LiveKnowledge) -> Tongue:
     """The parts for `domain` as it stands; apologies without words of their own use the phrase `apology`."""
     machine = FlowMachine(domain)
     emotion = domain.manner.emotion
@@ -36,8 +36,3 @@ def tongue_of(domain: Domain, knowledge: KnowledgeBase) -> Tongue:
             update={"say": {**emotion.say, "apologise": domain.manner.phrases["apology"].text}}
         )
     return Tongue(domain, machine, Policy(domain, machine), knowledge, emotion)
-
-
-def with_knowledge(tongue: Tongue, knowledge: KnowledgeBase) -> Tongue:
-    """The same with another index."""
-    return replace(tongue, knowledge=knowledge)
