@@ -95,7 +95,7 @@ def test_nothing_is_hidden_from_a_model_that_is_exempt():
 
 
 @given(st.text(alphabet="0123456789 -.@abc一二[]", max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_goes_out_comes_back_whole(text):
     private = Private()
     assert private.back(private.out(text)) in (text, None)
@@ -106,36 +106,26 @@ def test_many_values_in_a_row_are_told_apart_at_once():
     private = Private()
     out = private.out(text)
     assert "555" not in out
-    assert "mail" not in out
+    assert ".example" not in out
     assert private.back(out) == text
 
 
-PIECES = (
-    "30 days $ one hundred and two May 99 25:61 9 am percent % a an 百分之十万 第三 点半 free all not no , . ? ! <a> **"
-)
-PIECES_LIST = [
-    *PIECES.split(" "),
+PIECES = [
+    *(
+        "30 days $ one hundred and two May 99 25:61 9 am percent % a an 百分之十万 第三 点半 free all not no , . ? ! <a> ** "
+        "Ann cancel - 's ￥ ٣ ² half past"
+    ).split(" "),
     "[phone 1]",
     " ",
     "\n",
-    "half past",
-    "cancel",
-    "Ann",
     "x" * 50,
-    "￥",
-    "٣",
-    "²",
-    "-",
-    "'s",
 ]
 
 
-@given(st.lists(st.sampled_from(PIECES_LIST), max_size=25).map(" ".join))
-@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join))
+@settings(max_examples=60, deadline=None)
 def test_nothing_a_model_writes_breaks_the_checks(text):
-    section = Result(
-        "a", "What does it cost?", "It costs $30 and takes two days. Gift cards are free, but not on May 3."
-    )
+    section = Result("a", "What does it cost?", "It costs $30 and takes two days. It is free, but not on May 3.")
     evidence = Evidence([section, Result("b", text, text)])
     for sentence in [*SentenceSplitter().feed(text), text]:
         judge(sentence, evidence, text)
