@@ -21,7 +21,7 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from agent.clock import Clock
 from agent.config import AlertSettings
@@ -206,6 +206,11 @@ class Alerts:
             self._waiting.append(surge)
             self._woken.set()
         return surge
+
+    def since(self) -> datetime:
+        """The end of a call from which on it still has weight: four half-lives before the window."""
+        earlier = 4.0 * self._settings.half_life_s + self._settings.window_s
+        return self._clock.wall() - timedelta(seconds=earlier)
 
     def restore(self, calls: Iterable[tuple[datetime, str, bool]]) -> int:
         """Count calls that ended before this process began: (end, topic, negative), oldest first. Tells nothing."""

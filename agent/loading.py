@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from agent.alerts import new_alerts
 from agent.call.replying import patience_ms, priority
 from agent.call.services import CallServices, Carrier, TurnEndModel
 from agent.clock import Clock, RealClock
@@ -27,6 +28,7 @@ from agent.learning.opening import Choice, Opener
 from agent.learning.shadow import Shadow
 from agent.metrics import Metrics
 from agent.records.database import Database
+from agent.records.history import verdicts
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
 from agent.tongues import ears_of, languages_of, understanding_of, voice_of
@@ -127,6 +129,10 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
                 settings.records.database_url, settings.records.recordings, clock, settings.records.record_audio
             )
         )
+        signing = settings.secrets.webhook_key
+        key = None if signing is None else signing.get_secret_value()
+        alerts = new_alerts(domain.name, clock, metrics, settings.alerts, key)
+        alerts.restore(await verdicts(records.database, domain.name, alerts.since()))
         http = await stack.enter_async_context(httpx.AsyncClient())
         desk = _desk(settings, records.database, clock)
         stack.push_async_callback(desk.aclose)
@@ -157,6 +163,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             },
             shadow=shadow,
             languages=languages if len(languages) > 1 else (),
+            alerts=alerts,
         )
         # those of other languages are rendered when they are first spoken: English does not wait for them
         phrases = [phrase for phrase in engine.fixed_phrases() if written_in(phrase[0]) in (ENGLISH, languages[0])]

@@ -109,6 +109,8 @@ class CallServer:
             self.watch = Watch(loaded.services.metrics, loaded.pool)
             self.loaded = loaded
             watching = [asyncio.create_task(self.watch.run(), name="watch")]
+            if loaded.services.alerts is not None:
+                watching.append(asyncio.create_task(loaded.services.alerts.run(), name="alerts"))
             if loaded.versions is not None:
                 watching.append(asyncio.create_task(loaded.versions.run(), name="versions"))
             try:

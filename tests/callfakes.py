@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from agent.alerts import Alerts
 from agent.call.services import CallServices
 from agent.call.session import Ended, Session
 from agent.call.transport import Disconnected
 from agent.clock import LoopClock
-from agent.config import Settings
+from agent.config import AlertSettings, Settings
 from agent.dialogue.contracts import CallerTurn, Expect, HandOff, HandoffOutcome, HangUp, Part, Say
 from agent.gateways.base import (
     AudioIn,
@@ -198,7 +199,8 @@ class FakeDialogue:
         self.heard_log.append((text, complete))
 
     def summary(self) -> Mapping[str, Any]:
-        return {"summary": "the caller called", "intent": None, "slots": {}}
+        verdict = {"topic": "order_status", "negative": False}
+        return {"verdict": verdict, "summary": "the caller called", "intent": None, "slots": {}}
 
     @property
     def sensitive(self) -> bool:
@@ -447,6 +449,7 @@ class FakeCall:
             records=self.records,
             desk=self.desk,
             metrics=self.metrics,
+            alerts=Alerts("shop", LoopClock(), self.metrics, AlertSettings()),
         )
         self.session = Session(self.services, self.gateway, self.phone, "c-test")
         self._running: asyncio.Task[Ended] | None = None

@@ -26,6 +26,7 @@ from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, S
 from agent.gateways.base import CallStarted, GatewayProtocol, Hangup
 from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
+from agent.records.history import VERDICT
 from audio.resample import StreamResampler, to_float, to_pcm16
 from models.contracts import OUT_OF_SCOPE, Samples, Understood
 from models.pool import Priority, job_tag
@@ -68,6 +69,7 @@ class Conversation:
         rate = can.encoding.rate
         self._clock = services.clock
         self._metrics = services.metrics
+        self._alerts = services.alerts
         self._voice = services.voice
         self._pool = services.pool
         self._can = can
@@ -594,13 +596,20 @@ class Conversation:
         await self._outbox.drained()
         self._end("completed", reason, NORMAL)
 
-
     async def over(self) -> None:
-        """Tell the dialogue that the call is over."""
+        """Tell the dialogue that the call is over, and note how it went."""
         try:
             await self._dialogue.over()
         except Exception as error:
             self._notes.fault("dialogue_not_kept", f"{type(error).__name__}: {error}")
+        try:
+            verdict = self._dialogue.summary().get("verdict")
+            if verdict is not None:
+                self._notes.event(VERDICT, **verdict)
+                if self._alerts is not None:
+                    self._alerts.call_over(verdict["topic"], verdict["negative"])
+        except Exception as error:
+            self._notes.fault("call_not_judged", f"{type(error).__name__}: {error}")
 
 
 def _turn_of(number: int, heard: Heard) -> CallerTurn:

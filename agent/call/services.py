@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config import Settings
 from agent.dialogue.contracts import Dialogue
@@ -83,6 +84,7 @@ class CallServices:
     new_vad_state(): the voice activity state of a new call.
     new_dialogue(call_id, caller): begins a dialogue.
     shadow: reads settled turns by a candidate model, where one runs.
+    alerts: told how each call went, where surges of negative calls are watched for.
     languages: those callers may speak, the usual one first; fewer than two where they have no choice.
     """
 
@@ -106,3 +108,4 @@ class CallServices:
     model_names: Mapping[str, str] = field(default_factory=dict)
     shadow: Shadow | None = None
     languages: tuple[str, ...] = ()
+    alerts: Alerts | None = None

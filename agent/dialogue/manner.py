@@ -183,6 +183,14 @@ class OfferSpec(Part):
     say: Word
     yes: Word | None = Field(default=None, pattern=r"^flow:.+")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _yes_is_a_word(cls, value: Any) -> Any:
+        # YAML reads the bare key `yes` as true.
+        return (
+            {"yes" if key is True else key: inner for key, inner in value.items()} if isinstance(value, dict) else value
+        )
+
 
 class EscalationRule(Part):
     """When to call a person; all conditions given must hold. `offer` asks first, once a call.

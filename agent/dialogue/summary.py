@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from agent.dialogue.contracts import Acted
 from agent.dialogue.domain import Domain
 from agent.dialogue.reasons import WITHHELD
 from agent.dialogue.state import CallState
+from agent.dialogue.verdict import judge
 
 
 def summarise(domain: Domain, state: CallState, acted: Sequence[Acted], caller: str | None) -> Mapping[str, Any]:
-    """JSON-ready: reason, paragraph, intent, slots {name: {value, verified}}, emotion series, actions, language."""
+    """JSON-ready: verdict {topic, negative}, reason, paragraph, intent, slots {name: {value, verified}}, emotion
+    series, actions, language.
+    """
     intent = next((name for name in reversed(state.intents) if domain.flow_of(name) is not None), None)
     changes = [one for one in acted if domain.manner.actions[one.name].side_effects]
     titles = [domain.flows[frame.flow].title for frame in state.done]
@@ -37,7 +41,13 @@ def summarise(domain: Domain, state: CallState, acted: Sequence[Acted], caller: 
             lines.append(f"The caller got angry in turn {peak.turn} and is {now}.")
     if state.handed_off:
         lines.append(f"Handed over because: {state.handed_off.reason}.")
+    begun = [frame.flow for frame in (*state.done, *state.frames)]
+    wished = [flow for intent in state.intents if (flow := domain.flow_of(intent)) is not None]
+    # Wished for and begun; else begun; else wished for, as by an angry caller who gets a person first.
+    flows = [*(flow for flow in wished if flow in begun), *begun, *wished]
+    identity = domain.manner.identity.flow if domain.manner.identity else None
     return {
+        "verdict": asdict(judge(state.feelings, domain.manner.emotion, flows, identity)),
         "reason": state.handed_off.reason if state.handed_off else None,
         "paragraph": " ".join(lines),
         "intent": intent,

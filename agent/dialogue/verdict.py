@@ -26,7 +26,7 @@ def judge(feelings: Feelings, settings: EmotionSettings, flows: Sequence[str], i
     """The verdict on a call.
 
     Args:
-        flows: those that were begun, in order, whether or not they were finished.
+        flows: those that the call was about, the likeliest to be its topic first.
         identity: the flow that proves who calls, which is nobody's wish.
 
     One turn of anger that the call made good again is no negative call; one that it ended with is.

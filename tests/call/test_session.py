@@ -40,6 +40,22 @@ def test_a_conversation_from_greeting_to_goodbye() -> None:
     run_virtual(main())
 
 
+def test_how_a_call_went_is_recorded_and_told() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        phone = await call.start()
+        await phone.wait_for_agent()
+        phone.hang_up()
+        await call.ended()
+        assert call.record.events[-1] == ("verdict", {"topic": "order_status", "negative": False})
+        told = call.metrics.registry.get_sample_value(
+            "callagent_topic_calls_total", {"topic": "order_status", "negative": "no"}
+        )
+        assert told == 1.0
+
+    run_virtual(main())
+
+
 def test_latency_parts_add_up_to_what_the_caller_waits() -> None:
     async def main() -> None:
         call = FakeCall(delays_ms={Priority.SPECULATION: 300})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,6 +138,11 @@ def test_history_gives_the_last_topic_unresolved_calls_first() -> None:
 WARRANTY = OfferSpec(name="warranty", after=("track",), when="order.long", say="A longer warranty?", yes="flow:buy")
 CLUB = OfferSpec(name="club", after=("track", "return"), say="Would you like to join?", yes="flow:join")
 GLAD = Occasion("track", {"order": {"long": True}})
+
+
+def test_an_offer_may_be_written_with_a_bare_yes() -> None:
+    written = yaml.safe_load("name: club\nafter: [track]\nsay: Join us?\nyes: flow:join\n")
+    assert OfferSpec.model_validate(written).yes == "flow:join"
 
 
 def offered(occasion: Occasion, profile: Profile = NOBODY, **feelings: Any) -> tuple[str | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conversation import Conversation
 
 from agent.dialogue.feelings import Feelings, Reading
 from agent.dialogue.manner import EmotionSettings
@@ -33,3 +34,10 @@ def test_the_topic_is_what_the_caller_called_for() -> None:
     assert judge(felt(), settings, ["verify", "balance", "transfer"], "verify").topic == "balance"
     assert judge(felt(), settings, ["verify"], "verify").topic == "none"
     assert judge(felt(), settings, []).topic == "none"
+
+
+async def test_a_dialogue_sums_up_how_it_went(talk: Conversation) -> None:
+    assert talk.call.summary()["verdict"] == {"topic": "none", "negative": False}
+    await talk.say("what the hell", "greeting", angry=0.95)
+    await talk.say("where the hell is 42719", "order_status", angry=0.95, order_number="42719")
+    assert talk.call.summary()["verdict"] == {"topic": "order_status", "negative": True}
