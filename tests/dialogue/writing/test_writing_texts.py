@@ -112,8 +112,8 @@ def test_many_values_in_a_row_are_told_apart_at_once():
 
 PIECES = [
     *(
-        "30 days $ one hundred and two May 99 25:61 9 am percent % a an 百分之十万 第三 点半 free all not no , . ? ! <a> ** "
-        "Ann cancel - 's ￥ ٣ ² half past"
+        "30 days $ one hundred and two May 99 25:61 9 am percent % a an 百分之十万 第三 点半 free all not no , "
+        ". ? ! <a> ** Ann cancel - 's ￥ ٣ ² half past"
     ).split(" "),
     "[phone 1]",
     " ",
