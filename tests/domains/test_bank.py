@@ -86,6 +86,20 @@ async def test_finds_a_customer_by_all_that_was_claimed(
     assert (await identity.find_customer(bank, claim, of(None, caller=caller))).outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("who", "usable"),
+    [
+        ("204816", True),
+        ("my name is Daniel Harper", True),
+        ("林伟", True),
+        ("I don't know my customer number", False),
+        ("我不知道", False),
+    ],
+)
+async def test_tells_a_name_from_having_none_at_hand(bank: Backend, who: str, usable: bool) -> None:
+    assert (await identity.check_told(bank, identity.Told(who=who), of(None))).usable is usable
+
+
 async def test_gives_up_after_three_claims_that_do_not_fit(bank: Backend) -> None:
     context = of(None)
     wrong = identity.Claim(who="Nobody Here", birth_date=date(1980, 3, 3))
@@ -361,6 +375,6 @@ def test_the_domain_has_what_it_promises() -> None:
     }  # fmt: skip
     unproven = {name for name, spec in domain.manner.actions.items() if spec.identity == "none"}
     assert unproven == {
-        "find_caller", "recognise_line", "find_customer", "check_pin", "stop_offers", "find_time", "book_appointment",
-        "log_complaint",
+        "find_caller", "recognise_line", "check_told", "find_customer", "check_pin", "stop_offers", "find_time",
+        "book_appointment", "log_complaint",
     }  # fmt: skip

@@ -15,6 +15,10 @@ from agent.domains.backend import Backend
 from agent.domains.bank.store import MOST_TRIES, Card, Customer, Loan
 from agent.domains.bank.words import card_words, loan_words
 
+_NUMBER_LENGTH = 6
+_LACKS = re.compile(r"\b(don't|do not|can't|cannot|forgot|lost|number|what|why|how)\b|不|没|忘|号", re.IGNORECASE)
+"""Words of an answer that is no name: "I don't have it", "what number is that"."""
+_MOST_WORDS = 12
 _SAME_NAME = 0.6
 """Similarity (difflib ratio) from which a spoken name counts as the customer's: a recogniser writes names as it hears
 them, and the date of birth and the PIN must be right besides."""
@@ -61,6 +65,18 @@ class ClaimView(BaseModel):
 
     outcome: str
     number: str = ""
+
+
+class Told(BaseModel):
+    """The caller's answer to who he is."""
+
+    who: str = Field(max_length=500)
+
+
+class ToldView(BaseModel):
+    """Whether the answer can be a customer number or a name."""
+
+    usable: bool
 
 
 class PinClaim(BaseModel):
@@ -127,6 +143,13 @@ async def recognise_line(bank: Backend, arguments: Nothing, context: ActionConte
     async with bank.session() as session:
         found = (await session.scalars(select(Customer.number).where(Customer.phone == context.caller))).first()
         return LineView(known=found is not None)
+
+
+async def check_told(bank: Backend, arguments: Told, context: ActionContext) -> ToldView:
+    """Whether the answer can be a customer number or a name, and is not that the caller has none at hand."""
+    if len(re.sub(r"\D", "", arguments.who)) == _NUMBER_LENGTH:
+        return ToldView(usable=True)
+    return ToldView(usable=_LACKS.search(arguments.who) is None and len(arguments.who.split()) <= _MOST_WORDS)
 
 
 async def find_customer(bank: Backend, arguments: Claim, context: ActionContext) -> ClaimView:
