@@ -116,9 +116,6 @@ class Policy:
             return self._moves.escalate(state, rule, today)
         if turn.silence == 1:
             question = self._machine.question(state, today)
-            if state.more:
-                told, state.more = state.more[:MORE], state.more[MORE:]
-                return Decision([*(Say(sentence) for sentence in told), *question], why="tells more")
             if not any(isinstance(part, Say) for part in question):
                 state.pending = Pending("more")
                 question = self._machine.question(state, today)
@@ -335,6 +332,9 @@ class Policy:
             if rest:
                 return Decision([*rest, self._machine.expecting(state)], why="go on")
             question = self._machine.question(state, today)
+            if state.more:
+                told, state.more = state.more[:MORE], state.more[MORE:]
+                return Decision([*(Say(sentence) for sentence in told), *question], why="tells more")
             if not any(isinstance(part, Say) for part in question):
                 question = [*self._moves.says(state, "what_is_it", today), *question]
             return Decision(question, why="go on")
