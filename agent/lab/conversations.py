@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from agent.dialogue.domain import Domain
+from agent.dialogue.knowledge.questions import Known
 from agent.dialogue.steps import AskStep
 from agent.lab.steps import Part
 from agent.yamlfile import FileError, YamlFile, explain, read_yaml
@@ -217,22 +218,27 @@ def unknown_names(file: YamlFile, script: Script, domain: Domain) -> Iterator[st
     slots = {*domain.slots} | {name for flow in domain.flows.values() for name in flow.slots}
     slots |= {step.ask for flow in domain.flows.values() for step in flow.steps if isinstance(step, AskStep)}
     rules = {rule.name for rule in domain.manner.escalation} | {f"flow:{name}" for name in domain.flows}
-    sources = {fact.source for fact in domain.facts}
+    sources = known_sources(domain)
     known: dict[str, tuple[str, set[str]]] = {
         "intent": ("intent", {*domain.intents, OUT_OF_SCOPE}),
         "slots": ("slot", slots),
         "action": ("action", {*domain.manner.actions, NONE}),
         "flow": ("flow", {*domain.flows, NONE}),
-        "source": ("section", sources),
+        "source": ("section", set(sources.sections)),
         "hand_off": ("rule", rules | _BUILT_IN_RULES),
     }
     for n, turn in enumerate(script.turns):
         for key, (what, names) in known.items():
             value = None if turn.expect is None else getattr(turn.expect, key)
             for name in () if value is None else [value] if isinstance(value, str) else value:
-                if name not in names and not (key == "source" and name.startswith("graph.yaml#")):
+                if name not in names and not (key == "source" and sources.has(name)):
                     where = ("turns", n, "expect", key)
                     yield file.problem(where, f"the domain has no {what} '{name}'{_near(name, names)}")
+
+
+def known_sources(domain: Domain) -> Known:
+    """What an answer's source may be: sections of the knowledge, and entities of its graph."""
+    return Known({fact.source for fact in domain.facts}, () if domain.graph is None else domain.graph.entities)
 
 
 def _near(name: str, names: set[str]) -> str:

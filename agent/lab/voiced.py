@@ -25,6 +25,8 @@ SILENCE_S = 13.0
 """The caller says nothing for so long: the agent asks again after 8 s, and speaks."""
 CHARACTER_MS = 65.0
 """How long the agent's voice takes for a character, about; `interrupted_at` says how many were heard."""
+LONGEST_ANSWER_S = 60.0
+"""How long the caller listens; answers from the knowledge may take half a minute."""
 LONGEST_S = 600.0
 TURN_S = 20.0
 TAG = "conversation"
@@ -86,9 +88,7 @@ def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line], domain
 
 
 def _until_done(again_if: tuple[str, ...] = ()) -> Step:
-    if not again_if:
-        return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS)
-    return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS, again_if=again_if)
+    return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS, timeout_s=LONGEST_ANSWER_S, again_if=again_if)
 
 
 def _not_understood(turn: Turn, domain: Domain) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ WRONG = {
     "questions.yaml": (
         "#is-there-parking",
         "#is-there-a-park",
-        r"questions.yaml:5: .*no section 'business.md#is-there-a",
+        r"questions.yaml:5: .*there is no section .business.md#is-there-a",
     ),
     "demo.yaml": ("say: sure", "say: shure", r"demo.yaml:\d+: there is no line 'shure'"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from agent.clock import RealClock
 from agent.dialogue.actions import open_actions
 from agent.dialogue.domain import Domain
 from agent.dialogue.extending import base_folder
+from agent.dialogue.knowledge.questions import read_questions
 from agent.dialogue.loader import load_domain
 from agent.lab.authoring.examples import examples_in, odd_examples
 from agent.lab.authoring.flows import odd_flows, unused
 from agent.lab.authoring.results import Results
-from agent.lab.conversations import conversation_files, read_conversation, unknown_names
+from agent.lab.conversations import conversation_files, known_sources, read_conversation, unknown_names
 from agent.lab.scenario import read_scenario
 from agent.yamlfile import FileError, YamlFile, read_yaml
 from models.contracts import Encoder
@@ -83,38 +84,16 @@ def _tests(folder: Path, domain: Domain) -> Iterator[str]:
             yield from error.problems
         else:
             yield from unknown_names(file, conversation.script, domain)
-    if (folder / QUESTIONS).is_file():
-        yield from _questions(folder / QUESTIONS, domain)
-    if (folder / DEMO).is_file():
-        try:
-            read_scenario(folder / DEMO)
-        except FileError as error:
-            yield from error.problems
-
-
-def _questions(path: Path, domain: Domain) -> Iterator[str]:
-    try:
-        file = read_yaml(path)
-    except FileError as error:
-        yield from error.problems
-        return
-    rows: Any = file.data.get("questions") if isinstance(file.data, dict) else None
-    if not isinstance(rows, list):
-        yield file.problem((), "there is no list 'questions'; give one of {ask, source}")
-        return
-    sources = {fact.source for fact in domain.facts}
-    asked: dict[str, int] = {}
-    for n, row in enumerate(rows):
-        where = ("questions", n)
-        if not isinstance(row, Mapping) or not isinstance(row.get("ask"), str) or set(row) - {"ask", "source"}:
-            yield file.problem(where, "a question is {ask: words, source: FILE#heading}, or without source; correct it")
-            continue
-        if asked.setdefault(row["ask"].lower().strip(), n) != n:
-            yield file.problem(where, f"“{row['ask']}” is asked twice; remove one")
-        named = row.get("source", [])
-        for source in [named] if isinstance(named, str) else named:
-            if source not in sources and not str(source).startswith("graph.yaml#"):
-                yield file.problem(where, f"the knowledge has no section '{source}'; correct the name")
+    readers: dict[str, Callable[[Path], Any]] = {
+        QUESTIONS: lambda path: read_questions(path, known_sources(domain)),
+        DEMO: read_scenario,
+    }
+    for name, read in readers.items():
+        if (folder / name).is_file():
+            try:
+                read(folder / name)
+            except FileError as error:
+                yield from error.problems
 
 
 def _odd_rules(domain: Domain, file: YamlFile) -> Iterator[str]:
