@@ -142,7 +142,7 @@ def _weekday(tokens: Sequence[Token], at: int, today: date, prefer: str) -> Foun
     if modifier in {"last", "past"}:
         days = -(back or 7)
     elif modifier in {"next", "coming", "this"} or (not modifier and prefer == "future"):
-        days = ahead or (7 if modifier == "next" else 0)
+        days = ahead or (0 if modifier == "this" else 7)  # who means today says so
     else:
         days = -back
     return today + timedelta(days=days), at + offset + 1, 1.0 if modifier else 0.8

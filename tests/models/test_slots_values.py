@@ -109,6 +109,9 @@ def test_a_year_left_out_follows_the_preference() -> None:
     [
         ("the twentieth", "future", "2026-05-20"),
         ("on the third", "future", "2026-06-03"),
+        ("wednesday", "future", "2026-05-13"),
+        ("this wednesday", "future", "2026-05-06"),
+        ("thursday", "future", "2026-05-07"),
         ("the twentieth", "past", "2026-04-20"),
         ("january thirtieth sixty eight", "past", "1968-01-30"),
         ("june first twenty two", "past", "2022-06-01"),
