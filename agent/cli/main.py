@@ -16,6 +16,7 @@ from agent.cli import (
     domain,
     evaluate,
     explain,
+    knowledge,
     label,
     learn,
     models,
@@ -54,6 +55,7 @@ app.command()(label.label)
 app.command()(learn.learn)
 app.add_typer(models.app, name="models")
 app.add_typer(domain.app, name="domain")
+app.add_typer(knowledge.app, name="knowledge", help="What a domain knows: add files, list sections, ask, remove.")
 app.command("config")(config.config)
 app.add_typer(records.app, name="records", help="List, show and export recorded calls.")
 app.add_typer(evaluate.app, name="evaluate", help="Measure models, memory and start.")
