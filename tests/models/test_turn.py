@@ -150,3 +150,16 @@ def test_words_that_hang_in_the_air_are_no_end_however_they_sound(model: TurnMod
     sure = replace(heard(1.0), closing=5.0)
     assert model.probability(understood, recognition=sure, samples=spoken()).probability <= HANGING
     assert model.probability(replace(understood, complete=0.5), recognition=sure).probability > HANGING
+
+
+def test_in_another_language_the_voice_counts_beside_the_words_and_english_marks_do_not(model: TurnModel) -> None:
+    understood = Understood("order_status", 1.0, complete=0.6)
+    chinese = Recognition("我想退货", average_log_probability=-0.3, closing=-4.0, language="zh")
+    without = model.probability(understood, recognition=chinese)
+    assert without.probability == pytest.approx(0.6)
+    assert set(without.parts) == {"words"}
+    with_voice = model.probability(understood, recognition=chinese, samples=spoken())
+    assert set(with_voice.parts) == {"words", "voice"}
+    assert (with_voice.probability > 0.6) == (with_voice.parts["voice"] > 0)
+    hanging = model.probability(replace(understood, complete=0.05), recognition=chinese, samples=spoken())
+    assert hanging.probability <= HANGING
