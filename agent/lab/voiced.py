@@ -1,13 +1,14 @@
 """Conversations of a domain by voice: scenarios for the simulated caller, and whether the caller's task was done.
 
-The caller says each turn once the agent has finished; a conversation whose line drops, or that is not in English, is
-played by text only.
+The caller says each turn once the agent has finished; a conversation whose line drops is played by text only, and so is
+one in Chinese where no voice speaks it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from agent.dialogue.domain import Domain
@@ -17,6 +18,7 @@ from agent.lab.outcome import CallOutcome
 from agent.lab.scenario import Line, Scenario, Script
 from agent.lab.steps import AnswerExpected, Step, WaitFor
 from agent.lab.unmet import contains, same
+from models.languages import CHINESE, written_in
 from models.speakable.spoken import speakable
 
 SETTLED_MS = 1000.0
@@ -30,6 +32,8 @@ LONGEST_ANSWER_S = 60.0
 LONGEST_S = 600.0
 TURN_S = 20.0
 TAG = "conversation"
+_CHINESE_PHONEMES = "misaki"
+"""The package without which Chinese cannot be spoken."""
 AGAIN = ("not_heard", "not_understood")
 """Phrases that make a caller say the same again."""
 
@@ -42,8 +46,9 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
     script = conversation.script
     if any(turn.drop for turn in script.turns):
         return "the line drops"
-    if script.language not in (None, "en"):
-        return f"the caller speaks {script.language}"
+    spoken = {written_in(turn.say) for turn in script.turns if turn.say is not None}
+    if CHINESE in spoken and find_spec(_CHINESE_PHONEMES) is None:
+        return "nothing here speaks Chinese: install the extra `zh`"
     steps: list[Step] = [_until_done()]
     lines: list[Line] = []
     cut: str | None = None
@@ -102,7 +107,7 @@ def _not_understood(turn: Turn, domain: Domain) -> tuple[str, ...]:
 
 def _aloud(text: str) -> str:
     """The words as a voice says them: figures written out."""
-    return speakable(text, "en").text
+    return speakable(text).text
 
 
 def judged(outcome: CallOutcome, conversation: Conversation, domain: Domain) -> CallOutcome:

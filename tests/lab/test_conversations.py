@@ -266,7 +266,7 @@ async def test_keys_silence_drops_and_another_day(play):
     assert result.passed, result.failure
 
 
-def test_a_conversation_becomes_a_scenario_for_the_simulated_caller(domain):
+def test_a_conversation_becomes_a_scenario_for_the_simulated_caller(domain, monkeypatch):
     talk = read_conversation(domain / "conversations" / "books_a_visit.yaml")[1]
     loaded = load_domain(domain)
     found = voiced(talk, loaded)
@@ -278,6 +278,9 @@ def test_a_conversation_becomes_a_scenario_for_the_simulated_caller(domain):
     assert again[-1] == ()
     dropped = Script(description="x", turns=({"say": "hi"}, {"drop": True}))
     assert voiced(Conversation("x", talk.path, dropped), loaded) == "the line drops"
+    chinese = Script(description="x", turns=({"say": "我想取消订单"},))
+    monkeypatch.setattr("agent.lab.voiced.find_spec", lambda name: None)
+    assert "nothing here speaks Chinese" in voiced(Conversation("x", talk.path, chinese), loaded)
     cut = Script(description="x", turns=({"say": "hi"}, {"say": "stop 42", "interrupted_at": "Thanks for calling"}))
     steps = voiced(Conversation("x", talk.path, cut), loaded).script.steps
     assert [step.action for step in steps] == ["wait_for", "say", "say", "wait_for", "hang_up"]
