@@ -90,9 +90,10 @@ class Named(BaseModel):
 
 
 class Payees(BaseModel):
-    """outcome: none, matched (the words named one, `match`) or several."""
+    """outcome: none, matched (the words named one, `match`) or several. `accounts`: how many the customer has."""
 
     outcome: str
+    accounts: int = 0
     names: list[str] = []
     spoken: str = ""
     match: str | None = None
@@ -194,12 +195,14 @@ async def list_payees(bank: Backend, arguments: Named, context: ActionContext) -
     """Tell whom the customer has saved, and which of them the words name."""
     async with bank.session() as session:
         rows = (await session.scalars(select(Payee).where(Payee.customer == owner(context)).order_by(Payee.id))).all()
+        accounts = len(await accounts_of(session, owner(context)))
         if not rows:
-            return Payees(outcome="none")
+            return Payees(outcome="none", accounts=accounts)
         named = [row for row in rows if names(f"{row.name} {row.known_as}", arguments.words)]
         saved = [row.name for row in rows]
         return Payees(
             outcome="matched" if len(named) == 1 else "several",
+            accounts=accounts,
             names=saved,
             spoken=list_words(saved[:_AT_A_TIME], context.language),
             match=named[0].name if len(named) == 1 else None,
