@@ -28,7 +28,7 @@ from agent.learning.opening import Choice, Opener
 from agent.learning.shadow import Shadow
 from agent.metrics import Metrics
 from agent.records.database import Database
-from agent.records.history import verdicts
+from agent.records.history import calls_of, verdicts
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
 from agent.tongues import ears_of, languages_of, understanding_of, voice_of
@@ -123,10 +123,19 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         actions = await open_actions(domain, clock, settings.dialogue.database_url)
         stack.push_async_callback(actions.close)
         run = _background(pool)
-        engine = await asyncio.to_thread(DialogueEngine, domain, encoder, actions, clock, run)
         records = await stack.enter_async_context(
             SqlRecords.open(
                 settings.records.database_url, settings.records.recordings, clock, settings.records.record_audio
+            )
+        )
+        engine = await asyncio.to_thread(
+            lambda: DialogueEngine(
+                domain,
+                encoder,
+                actions,
+                clock,
+                run,
+                history=lambda caller, most: calls_of(records.database, caller, domain.name, clock.wall(), most),
             )
         )
         signing = settings.secrets.webhook_key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -25,9 +24,10 @@ from agent.dialogue.contracts import (
 )
 from agent.dialogue.emotion import TurnFacts, facts_of, feel, shape
 from agent.dialogue.knowledge import Found
+from agent.dialogue.lookup import History, Lookup
 from agent.dialogue.machine import Need
 from agent.dialogue.offers import Occasion, choose_offer
-from agent.dialogue.profile import NOBODY, Profile, personal, read_profile
+from agent.dialogue.profile import NOBODY, Profile, personal
 from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
 from agent.dialogue.state import HISTORY, CallState, Pending
@@ -38,9 +38,6 @@ from agent.dialogue.writing.contracts import Line, Writer
 from models.contracts import Tone, UnderstandingContext
 
 log = logging.getLogger(__name__)
-
-PROFILE_MS = 150.0
-"""How long the greeting waits for the caller's profile: it may set the language. A later one is used from then on."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,7 @@ class CallDialogue:
         caller: str | None = None,
         writer: Writer | None = None,
         keeper: Keeper | None = None,
+        history: History | None = None,
     ) -> None:
         """`tongues` by language, `first` the one spoken until the caller's is known."""
         self._tongues = tongues
@@ -91,7 +89,8 @@ class CallDialogue:
         self._keeper = keeper
         self._state = CallState()
         self._profile: Profile = NOBODY
-        self._profiled: asyncio.Task[Acted] | None = None
+        settings = tongues[first].domain.manner.profile
+        self._lookup = Lookup(actions, settings, clock, list(tongues), history)
         self._previewing = False
 
     @property
@@ -111,7 +110,8 @@ class CallDialogue:
     async def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
         """Greet, disclose (must be heard), offer help, or offer to go on where the line dropped."""
         self._caller = caller or self._caller
-        await self._begin_profile()
+        await self._lookup.begin(self._caller)
+        self._take_profile()
         earlier = await self._earlier()
         state, manner = self._state, self._here.domain.manner
         parts: list[Part] = [*self._here.machine.worded(state, "greeting", manner.greeting, self._today())]
@@ -219,8 +219,7 @@ class CallDialogue:
 
     async def over(self) -> None:
         """The call is over. A task that a dropped line left open is kept for this caller's next call."""
-        if self._profiled is not None:
-            self._profiled.cancel()
+        self._lookup.close()
         if self._keeper is not None and self._caller and worth_keeping(self._state):
             await self._keeper.keep(self._here.domain.name, self._caller, to_json(self._state))
 
@@ -350,6 +349,7 @@ class CallDialogue:
         if isinstance(name, str) and name:
             theirs = profile.name is None or profile.name.casefold() == name.casefold()
             profile = replace(profile, name=name, known=True) if theirs else Profile(known=True, name=name)
+        profile = self._lookup.with_past(profile, self._here.domain)
         upset = state.feelings.raised or state.feelings.sad
         parts: list[Part] = []
         busy = len(state.frames) > 1 or bool(state.wishes)
@@ -388,29 +388,10 @@ class CallDialogue:
         state.pending = Pending("more")
         return machine.question(state, today)
 
-    async def _begin_profile(self) -> None:
-        spec = self._here.domain.manner.profile
-        if spec is None or not self._caller:
-            return
-        self._profiled, _ = self._acting.actions.start(spec.action, {"phone": self._caller})
-        waited = asyncio.ensure_future(self._clock.sleep_until(self._clock.now_ms() + PROFILE_MS))
-        try:
-            await asyncio.wait({self._profiled, waited}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waited.cancel()
-        self._take_profile()
-
     def _take_profile(self) -> None:
-        task = self._profiled
-        if task is None or not task.done():
+        if self._lookup.profile is self._profile:
             return
-        self._profiled = None
-        if task.cancelled() or not task.result().ok:
-            return
-        self._profile, problems = read_profile(task.result().result, list(self._tongues))
-        if problems:
-            log.warning("the caller's profile: %s", "; ".join(problems), extra={"code": "profile"})
-        state = self._state
+        self._profile, state = self._lookup.profile, self._state
         state.pace = self._profile.pace if state.pace == 1.0 else state.pace
         if not state.language and self._profile.language:
             state.language = self._profile.language

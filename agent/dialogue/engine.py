@@ -14,6 +14,7 @@ from agent.dialogue.knowledge import KnowledgeBase
 from agent.dialogue.knowledge.opening import cache_of
 from agent.dialogue.knowledge.watch import LiveKnowledge
 from agent.dialogue.loader import fixed_texts
+from agent.dialogue.lookup import History
 from agent.dialogue.saving import Keeper, MemoryKeeper
 from agent.dialogue.text import holes, sentences
 from agent.dialogue.tongue import tongue_of
@@ -35,12 +36,13 @@ class DialogueEngine:
         keeper: Keeper | None = None,
         languages: tuple[str, ...] | None = None,
         cache: Path | None = None,
+        history: History | None = None,
     ) -> None:
         """`run` runs a blocking function in the pool and gives its result.
 
         writer: a language model's words, where one is used. keeper: where dialogues of dropped calls are kept; by
         default in this process. languages: those to be spoken; by default all of the domain's. cache: the folder for
-        vectors of knowledge files; None keeps none.
+        vectors of knowledge files; None keeps none. history: the last calls of a number.
         """
         self.domain = domain
         first = domain.manner.language
@@ -53,6 +55,7 @@ class DialogueEngine:
         self._run = run
         self._writer = writer
         self._keeper = keeper or MemoryKeeper(clock)
+        self._history = history
         self._phrases = {name: fixed_phrases(one) for name, one in wanted.items()}
 
     @property
@@ -72,6 +75,7 @@ class DialogueEngine:
             caller,
             self._writer,
             self._keeper,
+            self._history,
         )
 
     def fixed_phrases(self, language: str | None = None) -> list[tuple[str, Tone]]:
