@@ -83,6 +83,8 @@ class Player:
         for number, step in enumerate(self._scenario.script.steps):
             if self._line.ended is not None and step.expect is None:
                 continue
+            if step.only_if and not self._answered(step.only_if):
+                continue
             if self._on_step is not None:
                 self._on_step(step)
             await self._do(number, step)
@@ -182,9 +184,13 @@ class Player:
             self._miss(step, f"it did not come {within}; {self._instead(wanted)}")
 
     def _misunderstood(self, texts: tuple[str, ...]) -> bool:
-        answer = " ".join(self._watch.since("agent_said", self._began))
-        again = self._question and _asked(answer) == self._question
-        return bool(again) or any(plain(text) in plain(answer) for text in texts)
+        asked = _asked(" ".join(self._watch.since("agent_said", self._began)))
+        return (bool(asked) and asked == self._question) or self._answered(texts)
+
+    def _answered(self, texts: tuple[str, ...]) -> bool:
+        """Whether the agent said one of `texts` since the caller's last words or keys began."""
+        answer = plain(" ".join(self._watch.since("agent_said", self._began)))
+        return any(plain(text) in answer for text in texts)
 
     def _come(self, wanted: WaitFor, silence_ms: float) -> bool:
         ear, watch = self._line.ear, self._watch

@@ -378,7 +378,7 @@ def _check_sources(scenarios: Iterable[Scenario], target: Target, api: bool, why
 
 def _waits(scenario: Scenario) -> bool:
     waits = [step.wait_for for step in scenario.script.steps if step.wait_for is not None]
-    again = any(step.again_if for step in scenario.script.steps)
+    again = any(step.again_if or step.only_if for step in scenario.script.steps)
     return again or any(wait.text or wait.intent or wait.state for wait in waits)
 
 

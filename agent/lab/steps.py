@@ -36,6 +36,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "silence_ms": ("wait_for",),
     "again_if": ("wait_for",),
     "again": ("wait_for",),
+    "only_if": ("say", "press"),
     "timeout_s": ("say", "backchannel", "noise", "wait_for"),
 }
 """Which actions each option belongs to."""
@@ -118,6 +119,7 @@ class Step(Part):
     seconds. interrupt_after, after_ms: ms of the agent's speech before it happens. hang_up_after: ms into the words.
     timeout_s: ends a wait that does not come about. again_if: where the answer has one of these texts, or puts the
     question again that was answered, the caller says or presses the same again, at most `again` times, and waits again.
+    only_if: the step is done only where the agent's last answer has one of these texts.
     """
 
     say: str | None = Field(None, min_length=1)
@@ -139,6 +141,7 @@ class Step(Part):
     timeout_s: float = Field(PATIENCE_S, gt=0, le=120)
     again_if: tuple[str, ...] = ()
     again: int = Field(2, ge=1, le=5)
+    only_if: tuple[str, ...] = ()
 
     @field_validator("wait_for", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from agent.lab.expectations import Expectation
 from agent.lab.line import CallerLine
 from agent.lab.outcome import Utterance
-from agent.lab.player import Asked, Played
+from agent.lab.player import Asked, Played, plain
 from agent.lab.scenario import Scenario
 from agent.lab.steps import Step
 from agent.lab.watching import Watch
@@ -45,6 +45,8 @@ class TypedCaller:
         self._now = lambda: line.now_ms
         for step in self._scenario.script.steps:
             if step.action not in TYPED or (line.ended is not None and step.expect is None):
+                continue
+            if step.only_if and not self._heard_any(step.only_if):
                 continue
             if self._on_step is not None:
                 self._on_step(step)
@@ -85,6 +87,10 @@ class TypedCaller:
         """Wait for the answer to what was typed before, where a speaking caller would have talked over it."""
         if step.interrupt_after is not None:
             await line.until(lambda: self._answers > self._answered_before, step.timeout_s * 1000.0)
+
+    def _heard_any(self, texts: tuple[str, ...]) -> bool:
+        answer = plain(" ".join(self.watch.since("agent_said", self._last[1])))
+        return any(plain(text) in answer for text in texts)
 
     def _come(self, step: Step) -> bool:
         wanted, since = step.wait_for, self._last[1]

@@ -41,7 +41,8 @@ AGAIN = ("not_heard", "not_understood")
 def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
     """The conversation as a scenario, or why it is played by text only.
 
-    A caller who was not understood says the same again, as people do, unless that is what the conversation is about.
+    A caller who was not understood says the same again, as people do, unless that is what the conversation is about,
+    and says yes where the agent asks for what is wanted.
     """
     script = conversation.script
     if any(turn.drop for turn in script.turns):
@@ -86,10 +87,30 @@ def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line], domain
         yield Step(hold_silence=SILENCE_S)
     if turn.agent is None:
         yield _until_done(_not_understood(turn, domain))
+        yield from _clarified(turn, number, domain, lines)
     says = (*(turn.expect.says if turn.expect is not None else ()), *([turn.agent] if turn.agent is not None else []))
     lacks = turn.expect.lacks if turn.expect is not None else ()
     if says or lacks:
         yield Step(expect=AnswerExpected(text=says, lacks=lacks))
+
+
+def _clarified(turn: Turn, number: int, domain: Domain, lines: list[Line]) -> Iterator[Step]:
+    """What the caller says where the agent asks whether this turn's task is what is wanted."""
+    wanted = turn.expect
+    name = None if wanted is None else domain.flow_of(wanted.intent or "") or wanted.flow
+    flow = domain.flows.get(name or "")
+    if turn.say is None or flow is None:
+        return
+    phrases = domain.manner.phrases
+    one = tuple(text.replace("{first}", flow.offer) for text in phrases["clarify_one"].text)
+    two = phrases["clarify_two"].text
+    among = tuple(text.partition("{second}")[0].replace("{first}", flow.offer) for text in two)
+    among += tuple(text.partition("{first}")[2].replace("{second}", flow.offer) for text in two)
+    for what, text, asked in (("yes", "Yes, please.", one), ("want", f"I'd like to {flow.offer}.", among)):
+        line = Line(id=f"t{number}_{what}", text=_aloud(text))
+        lines.append(line)
+        yield Step(say=line.id, only_if=asked)
+    yield _until_done()
 
 
 def _until_done(again_if: tuple[str, ...] = ()) -> Step:

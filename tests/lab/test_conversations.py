@@ -270,12 +270,15 @@ def test_a_conversation_becomes_a_scenario_for_the_simulated_caller(domain, monk
     talk = read_conversation(domain / "conversations" / "books_a_visit.yaml")[1]
     loaded = load_domain(domain)
     found = voiced(talk, loaded)
-    said = [found.line(step.say).text for step in found.script.steps if step.say is not None]
+    said = [found.line(step.say).text for step in found.script.steps if step.say and not step.only_if]
     assert said[:2] == ["Hi, I'd like to book a visit", "Next Sunday"]
     assert found.script.steps[-1].hang_up
     again = [step.again_if for step in found.script.steps if step.wait_for is not None]
     assert "Sorry, I didn't catch that." in again[1]
     assert again[-1] == ()
+    sure = {found.line(step.say).text: step.only_if for step in found.script.steps if step.only_if}
+    assert sure["Yes, please."] == ("Just to be sure, do you want to book a visit?",)
+    assert sure["I'd like to book a visit."][1] == ", or to book a visit?"
     dropped = Script(description="x", turns=({"say": "hi"}, {"drop": True}))
     assert voiced(Conversation("x", talk.path, dropped), loaded) == "the line drops"
     chinese = Script(description="x", turns=({"say": "我想取消订单"},))

@@ -336,3 +336,11 @@ async def test_the_caller_says_again_what_was_not_understood(serving, call, answ
     (outcome,) = await call(await serving(Forgetful(*answers)), talk, protocol="plain")
     assert outcome.missed == ()
     assert [one.step for one in outcome.utterances] == ["say ask"] * said
+
+
+@pytest.mark.parametrize(("text", "said"), [("do you want to check", ["say ask", "say Stop!"]), ("else", ["say ask"])])
+async def test_a_step_is_done_only_where_the_answer_asks_for_it(serving, call, text, said):
+    talk = scenario(DONE, {"say": "ask"}, DONE, {"say": "Stop!", "only_if": [text]}, DONE, {"hang_up": True})
+    agent = Forgetful("Just to be sure: do you want to check an order?", "It's here.")
+    (outcome,) = await call(await serving(agent), talk, protocol="plain")
+    assert [one.step for one in outcome.utterances] == said
