@@ -16,14 +16,11 @@ from agent.dialogue.knowledge.search import Signals
 
 WEIGHTS = Path(__file__).with_name("answerable.json")
 NAMES = tuple(field.name for field in fields(Signals))
-PRODUCTS = (("cosine", "coverage"), ("asked", "heading"), ("asked", "missing"), ("cosine", "strange"))
-"""Signals that only tell together: words that agree mean more where the meaning does."""
 
 
 def inputs(signals: Signals) -> list[float]:
-    """What the model is given: the signals, then the products of some."""
-    plain = dict(zip(NAMES, astuple(signals), strict=True))
-    return [*plain.values(), *(plain[one] * plain[other] for one, other in PRODUCTS)]
+    """What the model is given. Products of signals were tried and brought nothing on domains not fitted on."""
+    return list(astuple(signals))
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,8 @@ def read_answerable(document: Mapping[str, object]) -> Answerable:
         ValueError: it was fitted for other inputs than these.
     """
     weights = document.get("weights")
-    expected = [*NAMES, *("*".join(pair) for pair in PRODUCTS)]
-    if not isinstance(weights, dict) or list(weights) != expected:
-        raise ValueError(f"the weights are not those of {', '.join(expected)}; fit the model again")
+    if not isinstance(weights, dict) or tuple(weights) != NAMES:
+        raise ValueError(f"the weights are not those of {', '.join(NAMES)}; fit the model again")
     return Answerable(tuple(float(weight) for weight in weights.values()), float(str(document["bias"])))
 
 

@@ -14,8 +14,8 @@ from agent.dialogue.knowledge.search import Candidate, SearchIndex
 
 STRENGTH = 1.0
 """Inverse regularisation of the standardised weights."""
-HALF = 0.5
-"""Weight of a question made of a section's own other ways to ask: such are easier than what callers say."""
+OWN = 0.2
+"""Weight of a question made of a section's own other ways to ask: there are many, and they are not what callers say."""
 OUTSIDE = 0.25
 """Weight of a question that belongs to another business altogether: those are many and easy."""
 
@@ -48,8 +48,8 @@ def of_own_wordings(facts: Sequence[Fact], build: Callable[[Sequence[Fact]], Sea
         index = build([replace(fact, questions=fact.questions[half::2]) for fact in facts])
         for n, fact in enumerate(facts):
             for question in fact.questions[1 - half :: 2]:
-                found.append(_judged(index.candidates(question), {n}, HALF))
-                found.append(_judged(index.candidates(question, without=n), set(), HALF))
+                found.append(_judged(index.candidates(question), {n}, OWN))
+                found.append(_judged(index.candidates(question, without=n), set(), OWN))
     return found
 
 
