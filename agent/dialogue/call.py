@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -27,6 +28,7 @@ from agent.dialogue.knowledge import Found
 from agent.dialogue.lookup import History, Lookup
 from agent.dialogue.machine import Need
 from agent.dialogue.offers import Occasion, choose_offer
+from agent.dialogue.phrasing import Phrasing
 from agent.dialogue.profile import NOBODY, Profile, personal
 from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
@@ -34,7 +36,7 @@ from agent.dialogue.state import HISTORY, CallState, Pending
 from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
 from agent.dialogue.tongue import Tongue
-from agent.dialogue.writing.contracts import Line, Writer
+from agent.dialogue.writing.contracts import Use, Writer
 from models.contracts import Tone, UnderstandingContext
 
 log = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ class CallDialogue:
         self._run = run
         self._phrases = phrases
         self._caller = caller
-        self._writer = writer
+        self._phrasing = Phrasing(writer)
         self._keeper = keeper
         self._state = CallState()
         self._profile: Profile = NOBODY
@@ -227,6 +229,12 @@ class CallDialogue:
         """For handoff and records; see `agent.dialogue.summary.summarise`."""
         return summarise(self._here.domain, self._state, self._acting.done, self._caller)
 
+    async def told(self) -> Mapping[str, Any]:
+        """The summary, its paragraph put into words by a language model where one does that."""
+        summary = dict(self.summary())
+        summary["paragraph"] = await self._phrasing.paragraph(summary, self._state)
+        return summary
+
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         """Every sentence of the domain without a variable part, with its tone."""
         return list(self._phrases)
@@ -239,6 +247,16 @@ class CallDialogue:
             found = await self._find(turn.text, facts)
             decision = here.policy.after_search(state, turn, found, today)
             facts |= {"decision": decision.why, "rule": decision.rule}
+            if decision.answers is not None:
+                async with aclosing(self._told(turn.text, decision.answers, telling)) as told:
+                    async for part in told:
+                        yield part
+            elif decision.why == "clarify" and state.pending is not None:
+                offers = [here.domain.flows[flow].offer for flow in state.pending.options]
+                decision.parts = await self._worded(
+                    "clarify",
+                    lambda: self._phrasing.question(turn.text, offers, decision.parts, state, here.language),
+                )
         facts |= self._where()
         parts: list[Part] = decision.parts
         running = decision.run
@@ -260,17 +278,42 @@ class CallDialogue:
                 parts = []
             elif stop == "search":
                 found = await self._find(state.frames[-1].words, facts)
-                answer = found.answer if found is not None and found.answers else None
-                parts += here.machine.answered(state, answer, today)
-                running = answer is not None
+                running = found is not None and found.answers
+                if found is not None and running:
+                    for part in self._planned(parts, telling):
+                        yield part
+                    async with aclosing(self._told(state.frames[-1].words, found, telling)) as told:
+                        async for part in told:
+                            yield part
+                    parts = []
+                parts += here.machine.answered(state, running, today)
             elif stop == "proven":
                 parts += self._greeted(today)
             elif stop == "finished":
                 parts += self._what_else(telling, today)
         if state.consents:
             facts["consents"] = {name: consent.agreed for name, consent in state.consents.items()}
+        if self._phrasing.does("rephrase"):
+            last = parts
+            parts = await self._worded("rephrase", lambda: self._phrasing.reworded(last, state, here.language))
         for part in self._planned(parts, telling):
             yield part
+
+    async def _told(self, question: str, found: Found, telling: Telling) -> AsyncGenerator[Part, None]:
+        """The answer found, sentence by sentence."""
+        answer = self._phrasing.answer(question, found, self._state, self._here.language, telling.facts)
+        if self._previewing and self._phrasing.does("answer"):
+            raise _NotForeseeable
+        async with aclosing(answer) as stream:  # type: ignore[type-var]
+            async for text in stream:
+                for part in self._planned([Say(text)], telling):
+                    yield part
+
+    async def _worded(self, use: Use, words: Callable[[], Awaitable[list[Part]]]) -> list[Part]:
+        """What a model makes of the parts; a guess at a turn that may go on does not ask it."""
+        if self._previewing and self._phrasing.does(use):
+            raise _NotForeseeable
+        return await words()
 
     def _planned(self, parts: list[Part], telling: Telling) -> list[Part]:
         """`parts` as they will be given: suited to the caller's mood, and known to `heard` from now on.
@@ -458,9 +501,6 @@ class CallDialogue:
     def _where(self) -> dict[str, Any]:
         frame = self._state.frame
         return {"flow": frame.flow, "step": frame.at} if frame else {}
-
-    def _lines(self) -> list[Line]:
-        return [Line("caller" if who == "caller" else "agent", text) for who, text in self._state.history]
 
     def _today(self) -> date:
         return self._clock.wall().date()

@@ -212,15 +212,15 @@ class FlowMachine:
         state.others.pop(step.ask, None)
         state.failures += 1
 
-    def answered(self, state: CallState, text: str | None, today: date) -> list[Part]:
-        """Take what the search found, or None; the answer step is then done."""
+    def answered(self, state: CallState, found: bool, today: date) -> list[Part]:
+        """Take whether the search found an answer, which has been given; the answer step is then done."""
         frame = state.frame
         if frame is None:
             return []
-        if text is not None:
+        if found:
             frame.at += 1
             state.failures = state.unclear = 0
-            return [Say(sentence) for sentence in sentences(text)]
+            return []
         self.close(state)
         state.pending = Pending("person", rule="no_answer", reason="the knowledge base has no answer")
         return [*self.phrase(state, "no_answer", today), *self.question(state, today)]

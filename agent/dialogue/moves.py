@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.dialogue.contracts import CallerTurn, HangUp, Part, Say
 from agent.dialogue.domain import Domain
+from agent.dialogue.knowledge import Found
 from agent.dialogue.machine import FlowMachine
 from agent.dialogue.manner import EscalationRule, matches
 from agent.dialogue.state import MOST_WISHES, CallState, Pending, Wish
@@ -27,7 +28,7 @@ SOFT_INTENTS = frozenset(
 class Decision:
     """Parts to give out now, then: `run` the flows, `search` the knowledge for a turn not understood, or neither.
 
-    act: an action without arguments that is run besides.
+    act: an action without arguments that is run besides. answers: what was found, to be told before the parts.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -36,6 +37,7 @@ class Decision:
     why: str = ""
     rule: str | None = None
     act: str | None = None
+    answers: Found | None = None
 
 
 class Moves:

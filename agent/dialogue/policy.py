@@ -77,8 +77,8 @@ class Policy:
                 state.pending = Pending("more")
             elif state.frame is not None:
                 state.frame.resumed = True
-            parts: list[Part] = [Say(sentence) for sentence in sentences(found.answer)]
-            return Decision([*parts, *self._machine.question(state, today)], why=f"answered from {found.source}")
+            question = self._machine.question(state, today)
+            return Decision(question, why=f"answered from {found.source}", answers=found)
         rule = self._rule(state, turn)
         if rule is not None:
             return self._moves.escalate(state, rule, today)
