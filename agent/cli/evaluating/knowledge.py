@@ -14,7 +14,7 @@ from agent.config import CONFIGS, Settings
 from agent.dialogue.knowledge.base import KnowledgeBase
 from agent.dialogue.knowledge.folder import read_knowledge
 from agent.dialogue.knowledge.measuring import Asked, ask_all, measured, padded
-from agent.dialogue.knowledge.opening import settings_of
+from agent.dialogue.knowledge.opening import CACHE, cache_of, settings_of
 from agent.dialogue.knowledge.questions import read_questions
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.report import Progress
@@ -53,7 +53,8 @@ def knowledge(
             questions = read_questions(folder / QUESTIONS, known.known)
             facts = known.facts if sections is None else tuple(padded(known.facts, sections, seed))
             progress(0, len(questions), f"reading {name}")
-            base = KnowledgeBase(facts, encoder, settings_of(folder), known.graph)
+            cache = cache_of(folder, CACHE if sections is None else CACHE / str(sections))
+            base = KnowledgeBase(facts, encoder, settings_of(folder), known.graph, cache)
             asked += ask_all(name, base, replace(known, facts=facts), questions, progress)
             sizes[name] = len(facts)
         return measured(asked, sizes, seed)

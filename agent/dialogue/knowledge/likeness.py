@@ -23,28 +23,35 @@ RARE = 3e-4
 NOTHING = 0.4
 """Similarity of words that have nothing to do with each other ("dog" and "box": 0.34)."""
 
+_RARELY = (0.0, "")
+
 Floats = npt.NDArray[np.float32]
 
 
 @cache
-def usual() -> Mapping[str, float]:
-    """Share of callers' sentences that a stem is in, for those that are in many."""
+def usual() -> Mapping[str, tuple[float, str]]:
+    """Stems that are in many of callers' sentences: in what share of them, and the commonest word of each."""
     lines = USUAL.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return {stem: float(count) / 10_000 for stem, count in rows}
+    return {stem: (float(count) / 10_000, word) for stem, count, word in rows}
 
 
 def weight(term: str) -> float:
     """How much a term tells, in (0, 1]: 1 for one that is rare among callers."""
-    return math.log(1.0 / (usual().get(term, 0.0) + RARE)) / math.log(1.0 / RARE)
+    return math.log(1.0 / (usual().get(term, _RARELY)[0] + RARE)) / math.log(1.0 / RARE)
 
 
 class WordLikeness:
     """The vectors of all words of a domain's sections. Building it encodes them."""
 
     def __init__(self, words: Sequence[Mapping[str, str]], encoder: Encoder, cache: Path | None = None) -> None:
-        """`words`: of each section, its terms and the word that each stands for; `cache`: a file for the vectors."""
+        """`words`: of each section, its terms and the word that each stands for; `cache`: a file for the vectors.
+
+        With a cache the words that callers use often are encoded, too, so that no caller waits for them.
+        """
         vocabulary = {term: word for section in words for term, word in section.items()}
+        if cache is not None and vocabulary:
+            vocabulary = {term: word for term, (_, word) in usual().items()} | vocabulary
         self._rows = {term: n for n, term in enumerate(vocabulary)}
         self._vectors = encoded(list(vocabulary.values()), encoder, cache)
         self._sections = [np.array([self._rows[term] for term in section], np.int64) for section in words]
