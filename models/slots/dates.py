@@ -35,6 +35,13 @@ _NUMERIC = re.compile(
     r"(?<!\d)(?:(\d{4})-(\d{1,2})-(\d{1,2})|(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d{2}))?)(?!\d|[/.]\d)"
 )
 
+_UNSUITED = re.compile(
+    r"\W*(?:(?:doesn't|does not|won't|wouldn't|will not) (?:really )?(?:work|suit|do)\b"
+    r"|is(?:n't| not) (?:really )?(?:good|possible|an option)\b|is (?:no good|bad|too (?:early|soon|late))\b)",
+    re.IGNORECASE,
+)
+"""Said right after a day that is not the one wanted: "no, Thursday doesn't work"."""
+
 Found = tuple[date, int, float]
 """A date, the token after it, and the confidence."""
 
@@ -223,4 +230,5 @@ def parse(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
         made, at, confidence = day
         end = tokens[at - 1].end
         found.append(Slot(spec.name, made.isoformat(), text[start:end], (start, end), confidence))
-    return sorted(found, key=lambda slot: slot.span)
+    wanted = (slot for slot in found if not _UNSUITED.match(text, slot.span[1]))
+    return sorted(wanted, key=lambda slot: slot.span)

@@ -97,6 +97,13 @@ def test_no_date(text: str) -> None:
     assert value(text, "date", asked=False) is None
 
 
+def test_a_day_that_does_not_suit_is_not_meant() -> None:
+    spec = SlotSpec("d", "date", {"prefer": "future"})
+    found = find_slots("no thursday doesn't work but friday would be good", [spec], SlotContext(TODAY, ("d",)))
+    assert [slot.value for slot in found] == ["2026-05-08"]
+    assert find_slots("monday is too early", [spec], SlotContext(TODAY, ("d",))) == ()
+
+
 def test_a_year_left_out_follows_the_preference() -> None:
     past, future = SlotSpec("d", "date", {"prefer": "past"}), SlotSpec("d", "date", {"prefer": "future"})
     context = SlotContext(TODAY)
