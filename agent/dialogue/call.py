@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -247,7 +246,9 @@ class CallDialogue:
             found = await self._find(turn.text, facts)
             decision = here.policy.after_search(state, turn, found, today)
             facts |= {"decision": decision.why, "rule": decision.rule}
-            if decision.answers is not None:
+            if decision.answers is not None and not self._phrasing.does("answer"):
+                decision.parts = [*_extract(decision.answers), *decision.parts]
+            elif decision.answers is not None:
                 async with aclosing(self._told(turn.text, decision.answers, telling)) as told:
                     async for part in told:
                         yield part
@@ -279,7 +280,9 @@ class CallDialogue:
             elif stop == "search":
                 found = await self._find(state.frames[-1].words, facts)
                 running = found is not None and found.answers
-                if found is not None and running:
+                if found is not None and running and not self._phrasing.does("answer"):
+                    parts += _extract(found)
+                elif found is not None and running:
                     for part in self._planned(parts, telling):
                         yield part
                     async with aclosing(self._told(state.frames[-1].words, found, telling)) as told:
@@ -504,3 +507,8 @@ class CallDialogue:
 
     def _today(self) -> date:
         return self._clock.wall().date()
+
+
+def _extract(found: Found) -> list[Part]:
+    """The answer found, as its section says it."""
+    return [Say(sentence) for sentence in sentences(found.answer)]
