@@ -79,7 +79,8 @@ def _report(console: Console, result: DemoResult) -> None:
             "not answered" if said.answered_ms is None else f"{said.answered_ms:.0f} ms",
             "" if said.stopped_ms is None else f"{said.stopped_ms:.0f} ms",
         )
-    console.print(answers)
+    if result.answers:
+        console.print(answers)
     table = Table("", "expectation", "found", title="\nWhat the script expects", title_justify="left")
     for item in result.checks:
         found = item.found if not item.held or len(item.found) <= _FOUND else item.found[: _FOUND - 1] + "…"
@@ -93,6 +94,7 @@ def _report(console: Console, result: DemoResult) -> None:
         ("as the caller heard it", result.folder / "as-the-caller-heard-it.wav"),
         ("server log", result.folder / "server.log"),
     ):
-        console.print(f"{name:>22}  {place}", highlight=False, soft_wrap=True)
+        if isinstance(place, str) or (place is not None and place.is_file()):
+            console.print(f"{name:>22}  {place}", highlight=False, soft_wrap=True)
     missed = sum(not item.held for item in result.checks)
     console.print(f"\n[red]{missed} expectations were missed.[/red]" if missed else "\n[green]All as expected.[/green]")

@@ -77,8 +77,10 @@ def _understood(asked: Asked, after: float, record: Mapping[str, Any], kept: boo
 
 
 def _said(text: str, piece: str) -> bool:
-    """Whether `piece` was said, letter case and punctuation aside; `/.../` is searched for as it is."""
-    return contains(text, piece) if pattern_of(piece) is not None else plain(piece) in plain(text)
+    """Whether `piece` was said, letter case and punctuation aside; `/.../` and a mark such as $ are searched for."""
+    if pattern_of(piece) is not None or not plain(piece):
+        return contains(text, piece)
+    return plain(piece) in plain(text)
 
 
 def _next(asked: Asked, played: Played, kinds: Sequence[Kind]) -> float:

@@ -92,7 +92,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What came of the demo. `call` is as `GET /api/calls/{id}` returns it; `answers` by the words they answer."""
+    """What came of the demo. `call` is as `GET /api/calls/{id}` returns it.
+
+    answers: by the words they answer; none where the call was typed.
+    """
 
     folder: Path
     call: Mapping[str, Any]
@@ -172,7 +175,8 @@ async def run_demo(base: Path, script_path: Path, view: DemoView, domain: str = 
         checks.append(Checked("A recording of both voices and a transcript were left", *left))
     if any(expectation.handoff is not None for expectation in script.expect):
         checks.append(Checked("The handoff webhook came with a right signature", *_webhook(receiver)))
-    return DemoResult(folder, call, answers_of(played, line.ear.spans), checks)
+    answers = answers_of(played, line.ear.spans) if sounds is not None else {}
+    return DemoResult(folder, call, answers, checks)
 
 
 def answers_of(played: Played, spans: Sequence[Span]) -> dict[str, Answer]:

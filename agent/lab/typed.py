@@ -15,6 +15,8 @@ from agent.lab.watching import Watch
 
 TYPED = ("say", "dictate", "spell", "press", "wait_for", "expect", "hang_up")
 """Steps that typing can do; the others are passed over."""
+READ_MS = 2500.0
+"""How long the caller reads an answer before typing on; records tell turns apart that are as far from each other."""
 _KEY_MS = 120.0
 
 
@@ -24,11 +26,14 @@ class TypedCaller:
     A caller who types never interrupts: he reads the answer first. `told` takes every message of the server's.
     """
 
-    def __init__(self, scenario: Scenario, on_step: Callable[[Step], None] | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, on_step: Callable[[Step], None] | None = None, read_ms: float = READ_MS
+    ) -> None:
         self.played = Played()
         self.watch = Watch()
         self._scenario = scenario
         self._on_step = on_step
+        self._read_ms = read_ms
         self._answers = 0
         self._answered_before = 0
         self._now: Callable[[], float] = lambda: 0.0
@@ -64,6 +69,9 @@ class TypedCaller:
                 self.played.missed.append(f"{step}: it did not come within {step.timeout_s:.0f} s")
         else:
             await self._answered(line, step)
+            await line.until(lambda: False, self._read_ms)
+            if line.ended is not None:
+                return
             began = line.now_ms
             self._answered_before = self._answers
             if step.press is not None:

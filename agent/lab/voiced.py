@@ -21,8 +21,8 @@ from agent.lab.unmet import contains, same
 from models.languages import CHINESE, written_in
 from models.speakable.spoken import speakable
 
-SETTLED_MS = 1000.0
-"""The agent is silent this long before the caller goes on: longer than while an action runs between two sentences."""
+SETTLED_MS = 1500.0
+"""The agent is silent this long before the caller goes on: longer than a busy machine pauses between two sentences."""
 SILENCE_S = 13.0
 """The caller says nothing for so long: the agent asks again after 8 s, and speaks."""
 CHARACTER_MS = 65.0

@@ -65,6 +65,7 @@ WHERE, COUGH, CUT = range(3)
     [
         (WHERE, {"text": "Out for DELIVERY"}),
         (WHERE, {"text": ["out", "delivery"], "lacks": "sure"}),
+        (WHERE, {"text": "/out +FOR/", "lacks": ["$", "/\\d{9}/"]}),
         (WHERE, {"intent": "order_status", "slot": {"order_number": "42719"}, "emotion": "angry"}),
         (WHERE, {"latency_ms": 600}),
         (WHERE, {"handoff": {"rule": "asked_for_person"}}),
@@ -87,6 +88,8 @@ def test_holds(which, wanted):
         (WHERE, {"text": "and more"}, "lacks “and more”"),
         (WHERE, {"text": "sure"}, "lacks"),
         (WHERE, {"lacks": "delivery"}, "the answer has “delivery”"),
+        (WHERE, {"text": "/for$/"}, "the answer lacks “/for$/”"),
+        (WHERE, {"lacks": "/deli.+y/"}, "the answer has “/deli.+y/”"),
         (WHERE, {"intent": "deny"}, "intent is order_status, not deny"),
         (WHERE, {"slot": {"order_number": "42718"}}, "slot order_number is 42719, not 42718"),
         (WHERE, {"slot": {"email": "x"}}, "slot email is missing"),

@@ -45,7 +45,7 @@ def type_in(serving, clock):
         lines = [{"id": "ask", "text": "Where is it?"}, {"id": "bye", "text": "Bye."}]
         script = Script(description="", life_s=life_s, lines=lines, steps=steps)
         agent, shown = Typist(), []
-        caller = TypedCaller(Scenario("test", script), shown.append)
+        caller = TypedCaller(Scenario("test", script), shown.append, read_ms=20.0)
         client = PlainClient(8000, "text", False)
         url = await serving(agent)
         async with CallerLine(url, client, clock, life_s=life_s, on_told=caller.told, send_voice=False) as line:
