@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +20,7 @@ NAMES = tuple(field.name for field in fields(Signals))
 
 def inputs(signals: Signals) -> list[float]:
     """What the model is given. Products of signals were tried and brought nothing on domains not fitted on."""
-    return list(astuple(signals))
+    return [getattr(signals, name) for name in NAMES]
 
 
 @dataclass(frozen=True)
