@@ -19,7 +19,10 @@ from agent.config import Settings
 from agent.dialogue.actions import open_actions
 from agent.dialogue.domain import Domain
 from agent.dialogue.engine import DialogueEngine
+from agent.dialogue.knowledge.opening import CACHE, open_knowledge
+from agent.dialogue.knowledge.watch import KnowledgeWatch
 from agent.dialogue.loader import load_domain
+from agent.dialogue.writing.opening import open_writer
 from agent.gateways.carrier import TwilioRest
 from agent.handoff.queue import Desk
 from agent.handoff.webhook import Webhook
@@ -29,6 +32,7 @@ from agent.learning.shadow import Shadow
 from agent.metrics import Metrics
 from agent.records.database import Database
 from agent.records.history import calls_of, verdicts
+from agent.records.keeping import SqlKeeper
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
 from agent.tongues import ears_of, languages_of, understanding_of, voice_of
@@ -61,7 +65,8 @@ log = logging.getLogger(__name__)
 class Loaded:
     """A server's parts. `warm` renders fixed phrases that are not cached; `database` is the records database.
 
-    versions: brings another version of understanding into service while its `run` is run.
+    versions: brings another version of understanding into service while its `run` is run; knowledge: the same for
+    knowledge files that change.
     """
 
     services: CallServices
@@ -71,6 +76,7 @@ class Loaded:
     phrases: list[tuple[str, Any]]
     warm: Callable[[], Awaitable[int]]
     versions: VersionWatch | None = None
+    knowledge: tuple[KnowledgeWatch, ...] = ()
 
 
 @asynccontextmanager
@@ -128,6 +134,20 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
                 settings.records.database_url, settings.records.recordings, clock, settings.records.record_audio
             )
         )
+        manner = domain.manner
+        writer = await asyncio.to_thread(
+            lambda: open_writer(
+                settings,
+                clock,
+                pool,
+                encoder=encoder,
+                business=manner.business,
+                persona=manner.persona,
+                count=lambda use, outcome, reason: metrics.written.labels(use, outcome, reason).inc(),
+            )
+        )
+        if writer is not None:
+            stack.push_async_callback(writer.aclose)
         engine = await asyncio.to_thread(
             lambda: DialogueEngine(
                 domain,
@@ -135,6 +155,10 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
                 actions,
                 clock,
                 run,
+                writer,
+                SqlKeeper(records.database, clock),
+                languages,
+                CACHE,
                 history=lambda caller, most: calls_of(records.database, caller, domain.name, clock.wall(), most),
             )
         )
@@ -181,7 +205,21 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         async def warm() -> int:
             return await cached.warm(phrases)
 
-        yield Loaded(services, pool, domain, records.database, phrases, warm, versions)
+        watches = tuple(
+            _knowledge_watch(
+                domain if language == manner.language else domain.localized[language], engine, encoder, clock
+            )
+            for language in engine.knowledge
+        )
+        yield Loaded(services, pool, domain, records.database, phrases, warm, versions, watches)
+
+
+def _knowledge_watch(domain: Domain, engine: DialogueEngine, encoder: SentenceEncoder, clock: Clock) -> KnowledgeWatch:
+    folder = domain.folder
+    if folder is None:
+        raise ValueError(f"domain {domain.name} was not read from a folder")
+    live = engine.knowledge[domain.manner.language]
+    return KnowledgeWatch(folder, lambda: open_knowledge(folder, encoder, domain.manner.knowledge, CACHE), live, clock)
 
 
 def _synthesis(pool: Pool) -> Any:

@@ -228,6 +228,17 @@ class Label(Base):
     labelled_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class OpenDialogue(Base):
+    """A dialogue that a dropped line left open; see `agent.dialogue.saving`."""
+
+    __tablename__ = "open_dialogues"
+
+    domain: Mapped[str] = mapped_column(String(128), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(Text)
+    kept_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
 class Database:
     """An engine on a migrated records database."""
 

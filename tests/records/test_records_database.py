@@ -63,7 +63,7 @@ async def test_many_starts_at_once(tmp_path: Path) -> None:
     await asyncio.gather(*(migrate(url_of(tmp_path)) for _ in range(4)))
     async with Database.open(url_of(tmp_path)) as database, database.engine.connect() as connection:
         assert (await connection.execute(sa.text("select version_num from alembic_version"))).scalars().all() == [
-            "0002"
+            "0003"
         ]
 
 
