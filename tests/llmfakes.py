@@ -45,6 +45,11 @@ class ManualClock:
             if until <= self.ms:
                 event.set()
 
+    async def next(self, at_ms: float) -> None:
+        """Let others run until `at_ms` is the earliest time that somebody waits for."""
+        while min((until for until, _ in self._timers), default=0.0) != at_ms:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
     async def waiting(self) -> None:
         """Let others run until somebody waits for a time."""
         while not self._timers:  # noqa: ASYNC110

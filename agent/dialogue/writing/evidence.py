@@ -14,7 +14,8 @@ from agent.dialogue.writing.values import Value, figures, support_words, values
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z0-9$€£])|(?<=[。！？])|\n+")
 _TURN = re.compile(
     r";|；|,?\s+(?:but|while|whereas|although|though|however)\s+|,?\s+and\s+(?=(?:you|we|it|they|there|he|she)\b)"
-    r"|,\s+(?=not\b)"
+    r"|,\s+(?=(?:not|neither|nor)\b)"
+    r"|,?\s+and\s+(?=(?:costs?|takes?|runs?|needs?|lasts?|is|are|was|were|has|have|can|may|must|will)\b)"
     r"|，?(?:但是|但|不过|而)",
     re.IGNORECASE,
 )
@@ -89,12 +90,13 @@ class Evidence:
     def _cut(self, sentence: str, source: str, heading: frozenset[str], before: frozenset[str]) -> frozenset[str]:
         """Add the clauses of a sentence, and give the stems of the last.
 
-        A clause that leaves its subject out, or says "it", means that of the one before, whose stems are `before`.
+        A clause that goes on in a sentence, leaves its subject out, or says "it", also means words of the one before,
+        whose stems are `before`.
         """
         number, unit = len(self.windows), ""
-        for part in parts(sentence):
+        for n, part in enumerate(parts(sentence)):
             begins = values(part)[:1]
-            elliptic = _NO_SUBJECT.match(part) or (begins and begins[0].start == 0)
+            elliptic = n or _NO_SUBJECT.match(part) or (begins and begins[0].start == 0)
             one = clause(part, source, heading | before if elliptic else heading, number, unit)
             self.clauses.append(one)
             before = one.stems | before if elliptic else one.stems
@@ -132,15 +134,11 @@ def parts(sentence: str) -> list[str]:
 def _listed(piece: str) -> list[str]:
     for match in _JOIN.finditer(piece):
         left, right = piece[: match.start()], piece[match.end() :]
-        kinds = [
-            {value.rival for value in values(figures(side)) if not value.rival.startswith("word")}
-            for side in (left, right)
-        ]
-        begins = values(right)[:1]
-        if (
-            begins and begins[0].start == 0 and begins[0].kind == "weekday"
-        ):  # "Tuesdays and Thursdays": more of the same
-            continue
-        if kinds[0] & kinds[1] and content_stems(left) and content_stems(right):
+        found = [values(side) for side in (left, right)]
+        if found[1] and found[1][0].start == 0 and found[1][0].kind == "weekday":
+            continue  # "Tuesdays and Thursdays" is more of the same
+        kinds = [{one.rival for one in side if not one.rival.startswith("word")} for side in found]
+        told = [len(kinds[n]) > 1 or content_stems(side) for n, side in enumerate((left, right))]
+        if kinds[0] & kinds[1] and all(told):
             return [left, *_listed(right)]
     return [piece]

@@ -10,18 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.dialogue.writing.contracts import Reason
 from agent.dialogue.writing.evidence import Clause, Evidence, clause, parts
-from agent.dialogue.writing.terms import COST, all_stems, content_stems, matched, names, opposite
+from agent.dialogue.writing.terms import COST, all_stems, content_stems, matched, names, opposite, roles
 from agent.dialogue.writing.values import Value, figures, values
 
-COVERED = 0.8
-"""Least share of a sentence's content words that the sections must have: all of up to four, one in five may be new."""
+COVERED = 0.83
+"""Least share of a sentence's content words that the sections must have: all of up to five, one in six may be new."""
 NEAR = 0.56
 """Least cosine between a sentence and the nearest sentence, part or headed sentence of the sections."""
 BESIDE = 0.5
@@ -98,7 +98,7 @@ def _unknown(body: str, evidence: Evidence) -> Reason | None:
     """What of the sentence no section has at all."""
     stems = list(dict.fromkeys(content_stems(body)))
     found = values(figures(body))
-    if not evidence.clauses or not (stems or any(value.kind != "word" for value in found)):
+    if not evidence.clauses or not (stems or any(value.kind != "word" or value.rival == "amount" for value in found)):
         return "empty"
     if not all(any(value.supported_by(known) for known in evidence.values) for value in found):
         return "value"
@@ -139,6 +139,10 @@ def _contradicts(one: Clause, evidence: Evidence, joins: bool) -> Reason | None:
     alike = [known for known in covering if fit(one, known) >= best - ALIKE]
     if all(known.denies != one.denies or _reverses(one, known) for known in alike):
         return "negation"
+    if not one.denies and any(known.denies and _speaks_of(one, known) for known in alike):
+        return "negation"
+    if _swaps(one, evidence.clauses) or all(_turned(one, known) for known in alike):
+        return "negation"
     rest = [word for word in one.content if not any(matched(word, _said(known) | known.context) for known in alike)]
     denied = [known for known in evidence.clauses if known.denies]
     if not one.denies and any(
@@ -147,13 +151,35 @@ def _contradicts(one: Clause, evidence: Evidence, joins: bool) -> Reason | None:
         return "negation"
     for value in one.values:
         having = [known for known in evidence.clauses if _has(known, value)] if value.kind != "word" else []
-        if having and not any(_covered(one, known) >= WHOLE or _beside(known, covering) for known in having):
+        if having and not any(_covered(one, known) >= WHOLE or _beside(one, known, covering) for known in having):
             return "value"
     return None
 
 
-def _beside(known: Clause, covering: Sequence[Clause]) -> bool:
-    return any(_same_sentence(known, other) for other in covering)
+def _beside(one: Clause, known: Clause, covering: Sequence[Clause]) -> bool:
+    """Whether a clause goes on in the sentence that the answer rests on, and nothing in the answer is only there."""
+    siblings = [other for other in covering if _same_sentence(known, other)]
+    missing = [word for word in one.content if not matched(word, known.stems)]
+    return bool(siblings) and not any(matched(word, other.stems) for word in missing for other in siblings)
+
+
+def _swaps(one: Clause, clauses: Sequence[Clause]) -> bool:
+    """Whether the answer says "you" do what the sections say "we" do, or the reverse."""
+    known = {role for clause_ in clauses for role in roles(clause_.text)}
+    verbs = {verb for _, verb in known}
+    return any(verb in verbs and (who, verb) not in known for who, verb in roles(one.text))
+
+
+def _turned(one: Clause, known: Clause) -> bool:
+    """Whether opposites that both have, as "old" and "new", stand the other way round."""
+    said, told = all_stems(one.text), all_stems(known.text)
+    return any(
+        other is not None
+        and {word, other} <= set(said) & set(told)
+        and (said.index(word) < said.index(other)) != (told.index(word) < told.index(other))
+        for word in set(said)
+        for other in (opposite(word),)
+    )
 
 
 def _speaks_of(one: Clause, known: Clause) -> bool:
@@ -185,7 +211,26 @@ def _belongs(one: Clause, value: Value, known: Clause, rivals: Sequence[Clause])
     elsewhere = [word for word in one.content if not matched(word, known.stems | known.context)]
     if any(matched(word, rival.stems) for rival in others for word in elsewhere):
         return False
-    return all(fit(one, rival) <= fit(one, known) + AHEAD for rival in others)
+    pairs = _pairs(one.text)
+    if any(_same_sentence(rival, known) and _own(one, value, rival) > _own(one, value, known) for rival in others):
+        return False
+    return all(
+        fit(one, rival) <= fit(one, known) + AHEAD
+        and (fit(one, rival) < fit(one, known) or len(pairs & _pairs(rival.text)) <= len(pairs & _pairs(known.text)))
+        for rival in others
+    )
+
+
+def _own(one: Clause, value: Value, known: Clause) -> int:
+    """How many words and other values of the answer a clause has itself."""
+    also = [other for other in one.values if other.rival != value.rival]
+    return sum(matched(word, _said(known)) for word in one.content) + sum(_has(known, other) for other in also)
+
+
+def _pairs(text: str) -> set[tuple[str, str]]:
+    """Words that stand side by side."""
+    stems = all_stems(text)
+    return set(pairwise(stems))
 
 
 def _next_to(one: Clause, value: Value, having: Sequence[Clause], rivals: Sequence[Clause]) -> bool:

@@ -49,8 +49,8 @@ _NEUTRAL = frozenset(
 
 _STOPS = STOP_WORDS | frozenset(
     "he she him her his hers we us they be been being am do does did have has having will would shall should can could "
-    "may might must not no nor but while though although because since when whenever each both either neither more "
-    "most other such into over under again further up down out off above below between through about against per via "
+    "may might must not no nor but while though although because since when whenever each either neither more "
+    "most other such into over under again up down out off above below between through about against per via "
     "too than much many lot lots bit usually normally typically generally roughly approximately currently simply"
     "".split()
 )
@@ -80,6 +80,8 @@ _OPPOSITES = {
         "earlier later", "first last", "minimum maximum", "inside outside", "increase decrease", "required optional",
         "allowed forbidden", "always never", "above below", "early late", "online person", "arrive depart",
         "enter leave", "start end", "cheaper dearer", "longer shorter", "mandatory voluntary", "same different",
+        "full empty", "unless if", "new old", "adult child", "parent child", "buyer seller", "sender receiver",
+        "left right",
     )
     for left, right in (pair.split(), pair.split()[::-1])
 }  # fmt: skip
@@ -89,14 +91,12 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]+")
 _PARTICLES = re.compile(
     r"[的了是在我您你他她它们吗呢吧啊呀请和与及或就会可以能要也都还很这那个些把被给到从对于为将并且而则等有一下后内前]"
 )
-_UNIT_WORDS = frozenset(
-    stem(word)
-    for word in (
-        "day days hour hours minute minutes week weeks month months year years dollar dollars euro euros percent pound "
-        "pounds cent cents business working times half double twice free all every always today tomorrow am pm"
-    ).split()
+_ROLE = re.compile(
+    r"\b(we|you)\s"
+    r"(?:(?:will|can|may|must|should|shall|would|could|do|did|also|only|never|always|not|have to|need to)\s){0,3}(\w+)",
+    re.IGNORECASE,
 )
-
+_BY = re.compile(r"由(我们|您|你)")
 _NAME = re.compile(r"\b[A-Z][\w&'-]*")
 _NOT_NAMES = STOP_WORDS | frozenset(
     "ok okay mr mrs ms dr am pm yes no january february march april may june july august september october november "
@@ -131,7 +131,7 @@ def content_stems(text: str) -> tuple[str, ...]:
         plain = f"{plain[: value.start]} {plain[value.end :]}"
     kept = " ".join(word for word in _WORD.findall(plain) if word.lower() not in _STOPS)
     chinese = " ".join(_CHINESE.findall(_DENIES.sub(" ", plain)))
-    return tuple(one for one in all_stems(f"{kept} {chinese}") if one not in _NEUTRAL and one not in _UNIT_WORDS)
+    return tuple(one for one in all_stems(f"{kept} {chinese}") if one not in _NEUTRAL)
 
 
 def matched(stem_: str, known: Iterable[str]) -> bool:
@@ -159,6 +159,12 @@ def lacking(text: str) -> frozenset[str]:
 def opposite(stem_: str) -> str | None:
     """The stem that says the reverse, if there is one."""
     return _OPPOSITES.get(stem_)
+
+
+def roles(text: str) -> frozenset[tuple[str, str]]:
+    """Who does what, where a pronoun says it: ("we", stem of the verb)."""
+    found = {(match[1].lower(), stem(match[2].lower())) for match in _ROLE.finditer(expand(text))}
+    return frozenset(found | {(match[1].replace("你", "您"), "由") for match in _BY.finditer(text)})
 
 
 def names(sentence: str) -> list[str]:

@@ -6,7 +6,7 @@ English and Chinese, in figures or words: "thirty days", "30 days" and "三十�
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -22,6 +22,7 @@ class Value:
 
     dates: `MM-DD` or `YYYY-MM-DD`; times `HH:MM`, with `?` where it is not known which half of the day; money: the
     amount, with the currency as unit. rate: the unit that it is for each of, as the year of "$96 a year".
+    bound: `most`, `least`, `more` or `less`, as in "up to 30 days"; for times and dates `until` or `after`.
     """
 
     kind: Kind
@@ -30,10 +31,13 @@ class Value:
     start: int = 0
     end: int = 0
     rate: str = ""
+    bound: str = ""
 
     def supported_by(self, other: Value) -> bool:
         """Whether `other`, which is known, says this too; a number without a unit may be any number."""
         if self.rate and other.rate and self.rate != other.rate:
+            return False
+        if self.bound != other.bound and (self.kind not in _WHENS or (self.bound and other.bound)):
             return False
         if self.kind == "number" and not self.unit and other.kind == "time":
             return self.text.isdecimal() and f"{int(self.text):02d}:00" in _halves(other.text)
@@ -52,13 +56,17 @@ class Value:
     @property
     def rival(self) -> str:
         """Values with the same key answer the same kind of question: `30 days` and `2 weeks`, not `30 dollars`."""
-        if self.kind == "money" or (self.kind == "word" and self.text in ("free", "half", "double", "triple")):
+        if self.kind == "money" or (self.kind == "word" and self.text in _AMOUNTS):
             return "amount"
         if self.kind == "number":
             return "duration" if self.unit in _DURATIONS else f"number of {self.unit}"
-        return f"word {self.text}" if self.kind == "word" else self.kind
+        if self.kind == "word":
+            return "frequency" if self.text in ("once", "twice") else f"word {self.text}"
+        return self.kind
 
 
+_WHENS = frozenset({"time", "date", "weekday"})
+_AMOUNTS = frozenset({"free", "half", "quarter", "third", "double", "triple"})
 _DURATIONS = frozenset({"second", "minute", "hour", "day", "business day", "night", "week", "month", "year"})
 REMEMBERED = 2048
 """Texts whose reading is kept: the same sections are looked at for every answer. A few hundred bytes each."""
@@ -109,13 +117,18 @@ _WEEKDAYS = {name: name for name in "monday tuesday wednesday thursday friday sa
 } | {"星期天": "sunday", "周天": "sunday"}  # fmt: skip
 _WORDS = {
     "half": r"\bhalf\b|一半|半价",
-    "double": r"\b(?:double|twice)\b|两倍|双倍",
+    "quarter": r"\b(?:a|one) quarter\b(?! of an hour| past| to)|四分之一",
+    "third": r"\b(?:a|one) third\b|三分之一",
+    "double": r"\bdouble\b|两倍|双倍",
+    "once": r"\bonce (?:a|an|per|every|each)\b|\bonly once\b|\bonce only\b",
+    "twice": r"\btwice\b",
     "triple": r"\btripl\w+\b|三倍",
     "dozen": r"\bdozens?\b",
     "free": r"(?<!feel )\bfree\b(?! to (?!use\b))|\bcomplimentary\b|\bno (?:extra |additional )?(?:charge|cost|fee)s?\b"
     r"|\bcosts? (?:you )?nothing\b|\bwaive[ds]?\b|免费|不收费|不另收",
     "everyone": r"\b(?:everyone|everybody|all (?:people|customers|callers|guests|patients|students))\b|人人|所有人",
-    "all": r"\b(?:all|every|everything|everywhere|always)\b|所有|全部|一律|总是|每个",
+    "all": r"\b(?:all|every|everything|everywhere)\b|所有|全部|一律|每个",
+    "always": r"\b(?:always|every time|at any time|anytime)\b|总是|随时",
     "tomorrow": r"\btomorrow\b|明天",
     "today": r"\b(?:today|tonight|same[- ]day)\b|今天|今晚|当天",
     "yesterday": r"\byesterday\b|昨天",
@@ -134,8 +147,10 @@ _ZH_NUMBER = re.compile(
     ) + r"|点|号|月|折|到|至|$|[，。、])|百分之[零〇一二两三四五六七八九十百千万]+"
 )  # fmt: skip
 
+_PART_HOUR = re.compile(r"\b(half|a quarter of) an hour\b", re.IGNORECASE)
 _ONE = re.compile(
-    r"\b(within|in|for|after|takes?|lasts?|about|around|of) an? (?=(?:minute|hour|day|week|month|year|night)\b)",
+    r"\b(within|in|for|after|takes?|lasts?|about|around|of|up to|than|least|most|by) an? "
+    r"(?=(?:minute|hour|day|week|month|year|night)\b)",
     re.IGNORECASE,
 )
 """Where "an hour" is a duration; in "two dollars an hour" it is a rate."""
@@ -179,6 +194,17 @@ _RATE = re.compile(
     r"(?:\s[a-z]{2,})?\s(?:a|an|per|each|every)\s(day|night|week|month|year|hour|minute|person|mile|item|kilo|km|kg)\b",
     re.IGNORECASE,
 )
+_BOUNDS = {
+    "most": r"\b(?:up to|at most|no more than|not more than|a maximum of|maximum)|不超过|最多",
+    "least": r"\b(?:at least|no less than|not less than|a minimum of|minimum|free from)|至少",
+    "more": r"\b(?:more than|over|above|exceeding)|超过",
+    "less": r"\b(?:less than|fewer than|under|below)|少于|低于",
+}
+_AFTER = {
+    "most": r"\s?(?:[a-z]+\s)?(?:at most|or less|or fewer)\b",
+    "least": r"\s?(?:[a-z]+\s)?(?:at least|or more|and up)\b",
+}
+_WHEN = re.compile(r"\b(until|till|by|before|after)\s(?:the\s)?$", re.IGNORECASE)
 _RANGE = re.compile(r"\s*(?:to|and|or|-|–|—|到|至)\s*", re.IGNORECASE)
 _MEANT = frozenset((*_UNITS, *_CURRENCIES, "business", "working", "percent"))
 
@@ -198,6 +224,7 @@ def support_words(text: str) -> list[Value]:
 def figures(text: str) -> str:
     """`text` with numbers written in words as figures; a lone "one" stays unless it counts something."""
     text = _ZH_NUMBER.sub(_figure_zh, text).replace("’", "'")
+    text = _PART_HOUR.sub(lambda match: "30 minutes" if match[1].lower() == "half" else "15 minutes", text)
     text = _ONE.sub(lambda match: f"{match[1]} 1 ", text)
     tokens = tokenize(text)
     out: list[str] = []
@@ -270,7 +297,24 @@ def _values(text: str) -> list[Value]:
     for word, form in _WORDS.items():
         for match in re.finditer(form, left, re.IGNORECASE):
             take(match, "word", word)
-    return _ranged(sorted(found, key=lambda value: value.start), text)
+    return [_bounded(value, text) for value in _ranged(sorted(found, key=lambda value: value.start), text)]
+
+
+def _bounded(value: Value, text: str) -> Value:
+    """`value` with what the words beside it make of it."""
+    before, after = text[: value.start], text[value.end :]
+    if value.kind in _WHENS:
+        match = _WHEN.search(before)
+        bound = "" if match is None else "until" if match[1].lower() in ("until", "till", "by", "before") else "after"
+        return replace(value, bound=bound)
+    if value.kind not in ("number", "money", "percent") or value.unit == "ordinal":
+        return value
+    for bound, form in _BOUNDS.items():
+        if re.search(rf"(?:{form})\s*$", before, re.IGNORECASE) or re.match(
+            _AFTER.get(bound, "(?!)"), after, re.IGNORECASE
+        ):
+            return replace(value, bound=bound)
+    return value
 
 
 def _ranged(found: list[Value], text: str) -> list[Value]:

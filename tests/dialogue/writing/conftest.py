@@ -87,7 +87,12 @@ def writing():
     """Opens a writer on a scripted server: (writer, server, clock, outcomes that were counted)."""
 
     @asynccontextmanager
-    async def opened(*scripts, hide: bool = True, uses=("answer", "rephrase", "summary", "clarify", "act")):
+    async def opened(
+        *scripts,
+        hide: bool = True,
+        uses=("answer", "rephrase", "summary", "clarify", "act"),
+        deadlines: Deadlines = Deadlines(),  # noqa: B008
+    ):
         counted: list[tuple[str, str, str]] = []
 
         async def run(work):
@@ -99,7 +104,7 @@ def writing():
             writer = ModelWriter(
                 Asking(guard, clock, WordEncoder(), run),
                 uses=uses,
-                deadlines=Deadlines(),
+                deadlines=deadlines,
                 hide=hide,
                 business="Pine Outfitters",
                 persona="Joe, the assistant",

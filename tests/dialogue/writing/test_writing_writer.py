@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from agent.dialogue.writing.asking import Deadlines
 from agent.dialogue.writing.contracts import Line, Written
 from agent.dialogue.writing.writer import MOST_SENTENCES
 
@@ -102,22 +103,18 @@ async def test_a_server_that_fails_is_not_noticed_by_the_caller(writing, tell):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "step_ms", "expected"),
+    ("pieces", "until_ms", "expected"),
     [
         ((), 700, rule("first_token")),
         (("You ha",), 1000, rule("stalled")),
         ((f"{TRUE} And th",), 1000, [model(TRUE)]),
     ],
 )
-async def test_deadlines_lead_to_the_way_out(writing, tell, pieces, step_ms, expected):
-    async with writing(tell.stalls(*pieces)) as (writer, server, clock, _):
+async def test_deadlines_lead_to_the_way_out(writing, tell, pieces, until_ms, expected):
+    async with writing(tell.stalls(*pieces)) as (writer, _, clock, _):
         answer = asyncio.create_task(heard(writer))
-        await (await server.request()).stalled.wait()
-        await asyncio.sleep(0.02)
-        while not answer.done():
-            await clock.waiting()
-            clock.advance(step_ms)
-            await asyncio.sleep(0.005)
+        await clock.next(clock.ms + until_ms)
+        clock.advance(until_ms)
         assert await answer == expected
 
 
@@ -128,10 +125,11 @@ async def test_sentences_that_do_not_pass_do_not_make_the_caller_wait(writing, t
             await exchange.text("You have ninety days. ")
             await asyncio.sleep(0.001)
 
-    async with writing(script) as (writer, _, clock, counted):
+    endless = Deadlines(gap_ms=10**9, total_ms=10**9)
+    async with writing(script, deadlines=endless) as (writer, _, clock, counted):
         answer = asyncio.create_task(heard(writer))
-        while not any(outcome[1] == "dropped" for outcome in counted):  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        while ("answer", "dropped", "value") not in counted:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         clock.advance(1500)
         assert await answer == rule("first_token")
 

@@ -237,26 +237,31 @@ async def never_ends(exchange):
 
 
 @pytest.mark.parametrize(
-    ("script", "step_ms", "code"),
-    [(stalls, 700, "first_token"), (stalls_midway, 1000, "stalled"), (never_ends, 600, "total")],
+    ("script", "text", "until_ms", "code"),
+    [(stalls, "", 700, "first_token"), (stalls_midway, "Yes, we", 1000, "stalled")],
 )
-async def test_a_deadline_ends_it_here_and_at_the_server(script, step_ms, code):
-    async with asking(script, max_bytes=10**9) as (guard, clock, server):
+async def test_a_deadline_ends_it_here_and_at_the_server(script, text, until_ms, code):
+    async with asking(script) as (guard, clock, server):
         answer = asyncio.create_task(take(guard))
+        await clock.next(clock.ms + until_ms)
         sent = await server.request()
-        if code == "stalled":
-            await sent.stalled.wait()
-            await asyncio.sleep(0.02)
-        before = clock.ms
-        while not answer.done():
-            await clock.waiting()
-            clock.advance(step_ms)
-            await asyncio.sleep(0.005)
-        text, _, ended = await answer
-        assert ended == code
-        assert clock.ms - before >= (LIMITS.total_ms if code == "total" else step_ms)
-        assert text.startswith({"first_token": "", "stalled": "Yes, we", "total": "and "}[code])
+        clock.advance(until_ms - 1)
+        await asyncio.sleep(0)
+        assert not answer.done()
+        clock.advance(1)
+        assert await answer == (text, [], code)
         await asyncio.wait_for(sent.gone.wait(), 5)
+
+
+async def test_an_answer_that_never_ends_is_ended():
+    async with asking(never_ends, max_bytes=10**9) as (guard, clock, server):
+        answer = guard.stream(ASK, Limits(first_token_ms=700, gap_ms=10**9, total_ms=8000))
+        assert await anext(answer) == TextPiece("and ")
+        clock.advance(8000)
+        with pytest.raises(LanguageModelError) as caught:
+            await anext(delta async for delta in answer if isinstance(delta, Finished))
+        assert caught.value.code == "total"
+        await asyncio.wait_for(server.requests[0].gone.wait(), 5)
 
 
 async def test_closing_an_answer_ends_the_servers_work():
