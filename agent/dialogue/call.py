@@ -271,7 +271,7 @@ class CallDialogue:
             facts |= self._where()
             running = isinstance(stop, Need) or stop in ("search", "proven")
             if isinstance(stop, Need):
-                for part in self._planned(parts, telling):
+                for part in self._planned(parts, telling, more=True):
                     yield part
                 async with aclosing(self._act(stop, telling)) as outcome:
                     async for part in outcome:
@@ -318,7 +318,7 @@ class CallDialogue:
             raise _NotForeseeable
         return await words()
 
-    def _planned(self, parts: list[Part], telling: Telling) -> list[Part]:
+    def _planned(self, parts: list[Part], telling: Telling, *, more: bool = False) -> list[Part]:
         """`parts` as they will be given: suited to the caller's mood, and known to `heard` from now on.
 
         The whole batch is noted before its first part is given, since a barge-in may stop the giving anywhere.
@@ -327,7 +327,7 @@ class CallDialogue:
         emotion = self._here.emotion
         acted = self._acting.done[telling.acted :]
         facts = facts_of(parts, acted, state.failures) if any(isinstance(part, Say) for part in parts) else TurnFacts()
-        for part in shape(parts, state.feelings, emotion, state.turn, facts, self._pace()):
+        for part in shape(parts, state.feelings, emotion, state.turn, facts, self._pace(), more=more):
             if isinstance(part, Expect):
                 state.reply.expect = part
             if isinstance(part, Say):

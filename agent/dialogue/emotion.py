@@ -142,17 +142,20 @@ def shape(
     turn: int,
     facts: TurnFacts | None = None,
     pace: float = 1.0,
+    *,
+    more: bool = False,
 ) -> list[Part]:
     """The parts of a reply, or of a piece of it, as they are given to this caller: opened, toned, paced and shortened.
 
     An upset caller is spared sentences marked optional, unless nothing else would be said. No opening is put before a
     text that is itself an apology, nor where nothing is said. `facts` are by default those of `parts`; `pace` is the
-    speaking rate this caller likes. Changes `feelings`.
+    speaking rate this caller likes. `more` says that other pieces of the reply follow. Changes `feelings`.
     """
     brought = facts or facts_of(parts)
     before = feelings.stance
     stance = choose(feelings, settings, brought, turn)
-    short = stance in ("brief", "apologise") and any(isinstance(part, Say) and not part.optional for part in parts)
+    worded = more or any(isinstance(part, Say) and not part.optional for part in parts)
+    short = stance in ("brief", "apologise") and worded
     kept = [part for part in parts if not (short and isinstance(part, Say) and part.optional)]
     rate = _rate(stance, brought, pace)
     shaped: list[Part] = []

@@ -80,7 +80,8 @@ class FlowMachine:
         """The sentences of the next wording of `phrase`; `name` counts which came last."""
         count = state.spoken.get(name, 0)
         state.spoken[name] = count + 1
-        return self._says(phrase.text[count % len(phrase.text)], phrase.tone, self.scope(state, today) | scope)
+        said = phrase.text[count % len(phrase.text)]
+        return self._says(said, phrase.tone, self.scope(state, today) | scope, optional=phrase.optional)
 
     def scope(self, state: CallState, today: date) -> dict[str, Any]:
         """Every value a template or argument may name."""
@@ -251,7 +252,7 @@ class FlowMachine:
                 parts.append(self.leave(state, "an action failed", "action_failed"))
                 return parts, "leave"
             if isinstance(step, SayStep):
-                parts += self._says(step.say, step.tone, self.scope(state, today), step.must_hear)
+                parts += self._says(step.say, step.tone, self.scope(state, today), step.must_hear, step.optional)
                 frame.at += 1
             elif isinstance(step, AskStep):
                 known = state.slots.get(step.ask)
@@ -468,8 +469,10 @@ class FlowMachine:
         return [step.ask for step in self.flow(frame).steps[: frame.at] if isinstance(step, AskStep)]
 
     @staticmethod
-    def _says(template: str, tone: Tone, scope: Mapping[str, Any], must_hear: bool = False) -> list[Say]:
-        return [Say(sentence, tone, must_hear) for sentence in sentences(render(template, scope))]
+    def _says(
+        template: str, tone: Tone, scope: Mapping[str, Any], must_hear: bool = False, optional: bool = False
+    ) -> list[Say]:
+        return [Say(text, tone, must_hear, optional=optional) for text in sentences(render(template, scope))]
 
 
 def case_of(value: Any, cases: Mapping[str, str]) -> str:

@@ -22,11 +22,12 @@ class Step(Part):
 
 
 class SayStep(Step):
-    """Say something and go on."""
+    """Say something and go on. `optional`: a courtesy that an upset caller is spared."""
 
     say: Word
     tone: Tone = "neutral"
     must_hear: bool = False
+    optional: bool = False
 
 
 class Check(Part):

@@ -18,10 +18,14 @@ class Part(BaseModel):
 
 
 class Phrase(Part):
-    """One thing to say, in one or more wordings used in turn. Written as a text, a list of texts, or {text, tone}."""
+    """One thing to say, in one or more wordings used in turn. Written as a text, a list of texts, or {text, tone}.
+
+    optional: a courtesy that an upset caller is spared.
+    """
 
     text: tuple[Word, ...] = Field(min_length=1)
     tone: Tone = "neutral"
+    optional: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from conversation import Conversation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -274,3 +275,13 @@ def test_settings_that_cannot_be_meant(written: dict[str, Any], problem: str) ->
 def test_openers_may_be_named_by_feeling_or_stance() -> None:
     both = EmotionSettings.model_validate({"say": {"sad": "Oh.", "soothe": ["I see."], "worried": "We'll manage."}})
     assert both.say == {"soothe": ("Oh.", "I see."), "encourage": ("We'll manage.",)}
+
+
+async def test_an_upset_caller_is_spared_what_the_domain_marks_optional(talk: Conversation) -> None:
+    await talk.say("where is 42719", "order_status", order_number="42719")
+    calm = await talk.say("no wait I meant 42718", "give_information", order_number="42718")
+    assert calm.text.startswith("Got it.")
+    await talk.say("what the hell, where is 42719", "order_status", angry=0.95, order_number="42719")
+    short = await talk.say("no I meant 42718", "give_information", order_number="42718")
+    assert short.text.startswith("Order 42718")
+    assert {say.pace for say in short.says} == {1.05}
