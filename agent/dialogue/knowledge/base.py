@@ -93,15 +93,17 @@ class KnowledgeBase:
             return None
         entities = self._entities(about)
         told = self._graph.answer(question, entities) if self._graph is not None else None
-        found = self._section(question)
-        if about is not None and leans(question) and not (found is not None and found.strong):
-            found = self._better(found, self._section_about(question, about, entities))
-        if told is None:
-            return found
-        exact = found is not None and found.signals is not None and found.signals.asked >= WORD_FOR_WORD
-        if told.relational and not exact:
+        leaning = about is not None and leans(question)
+        if leaning and told is not None and self._graph is not None and told != self._graph.answer(question):
             return self._told(told)
-        if found is None or not found.strong:
+        found = self._section(question)
+        exact = found is not None and found.signals is not None and found.signals.asked >= WORD_FOR_WORD
+        if leaning and about is not None and not exact:
+            of_it = self._section_about(question, about, entities)
+            found = of_it if of_it is not None and (of_it.answers or found is None) else found
+        if told is None or (exact and found is not None):
+            return found
+        if told.relational or found is None or not found.strong:
             return self._told(told)
         return found
 
@@ -146,11 +148,6 @@ class KnowledgeBase:
         if self._graph is not None and len(entities) == 1:
             return self._graph.graph.entities[entities[0]].say
         return self.facts[section].heading.strip("?？") if section is not None else ""
-
-    def _better(self, one: Found | None, other: Found | None) -> Found | None:
-        if one is None or other is None:
-            return one or other
-        return other if other.score > one.score else one
 
     def _entities(self, about: str | None) -> list[str]:
         if about is None or self._graph is None:

@@ -79,7 +79,7 @@ def test_answers(plans: GraphReader, question: str, answer: str) -> None:
     ["what's the cheapest plan with a satellite phone", "how much does it cost", "which is the cheapest",
      "what does the Gold plan cost", "tell me about Basic", "how much is roaming", "which plan isn't the cheapest",
      "the cheapest plan for pensioners", "I want to cancel my plan", "", "what time do you open",
-     "is Travel available in France", "who are you", "the plan for two nights"],
+     "is Travel available in France", "who are you", "I have a plan", "my plan is Basic", "the plan for two nights"],
 )  # fmt: skip
 def test_is_silent_where_it_is_not_sure(plans: GraphReader, question: str) -> None:
     assert plans.answer(question) is None

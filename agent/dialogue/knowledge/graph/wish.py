@@ -18,7 +18,9 @@ _OPEN = frozenset("which what whats how who whose where when why".split())
 _LEAD = frozenset("and so ok okay um er but well then hey hi hello yes no right please now also".split())
 _YES_NO_ZH = re.compile(r"吗[？?。]*$|是不是|有没有|能不能|会不会|可不可以")
 _GENERAL = frozenset("the your all these those they both my".split())
-_LISTING = re.compile(r"\b(which|what|list|have|sell|carry|offer|kinds?|types?)\b|哪|什么|有|介绍", re.IGNORECASE)
+_LISTING = re.compile(
+    r"\b(which|what|list|sell|carry|offer|kinds?|types?|you have|have you|got any)\b|哪|什么|你们有|介绍", re.IGNORECASE
+)
 _OTHERS = re.compile(r"\b(which|any|other|another|who)\b|哪|别的|其他", re.IGNORECASE)
 _DEFINITE = frozenset({"the", "that", "this", "这", "那", "个", "款"})
 _TWO = frozenset({"two", "2", "两", "二"})
