@@ -47,6 +47,7 @@ class Metrics:
         )
         self.pool_busy = Gauge("callagent_pool_busy_seconds", "Time workers spent on it so far", ["kind"], registry=r)
         self.pool_dropped = Gauge("callagent_pool_dropped", "Model jobs dropped since the start", registry=r)
+        self.written = Counter("callagent_llm", "What language models worded", ["use", "outcome", "reason"], registry=r)
         self.model_swaps = Counter(
             "callagent_model_swaps", "New versions of understanding: swapped, failed", ["outcome"], registry=r
         )

@@ -113,6 +113,7 @@ class CallServer:
                 watching.append(asyncio.create_task(loaded.services.alerts.run(), name="alerts"))
             if loaded.versions is not None:
                 watching.append(asyncio.create_task(loaded.versions.run(), name="versions"))
+            watching += [asyncio.create_task(one.run(), name="knowledge") for one in loaded.knowledge]
             try:
                 yield
             finally:
@@ -304,6 +305,7 @@ def _add_health(app: FastAPI, server: CallServer) -> None:
         }
         if server.loaded is not None and server.loaded.versions is not None:
             state["understanding"] = server.loaded.versions.report()
+            state["knowledge"] = [one.report() for one in server.loaded.knowledge]
         return JSONResponse(state, status_code=200 if server.ready else 503)
 
     @app.get("/metrics")

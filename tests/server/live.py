@@ -18,7 +18,7 @@ import httpx
 from callfakes import FakeCall, FakeDesk, FakeDialogue
 from websockets.asyncio.client import ClientConnection, connect
 
-from agent.clock import RealClock
+from agent.clock import Clock, RealClock
 from agent.config import Settings
 from agent.loading import Loaded
 from agent.metrics import Metrics
@@ -35,9 +35,9 @@ FORMAT = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
 
 
 @asynccontextmanager
-async def scripted(settings: Settings) -> AsyncIterator[Loaded]:
+async def scripted(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Loaded]:
     """What `agent.loading.load` gives, with scripted models."""
-    clock, pool = RealClock(), Pool(1, 64)
+    clock, pool = clock or RealClock(), Pool(1, 64)
     url, folder = settings.records.database_url, settings.records.recordings
     try:
         async with SqlRecords.open(url, folder, clock) as records:
