@@ -19,6 +19,7 @@ from agent.dialogue.profile import NOBODY
 from agent.dialogue.python_action import PythonAction
 
 CALLER = "+12065550103"
+DOMAIN = load_domain(SHOP)
 
 
 class Number(BaseModel):
@@ -74,8 +75,8 @@ async def test_a_quick_profile_is_there_for_the_greeting() -> None:
     profile = desk.lookup.profile
     assert profile.name == "Anna"
     assert desk.lookup.profile is profile
-    topic = desk.lookup.with_past(profile, load_domain(SHOP)).last_topic
-    assert topic == load_domain(SHOP).flows["order_status"].title
+    topic = desk.lookup.with_past(profile, DOMAIN).last_topic
+    assert topic == DOMAIN.flows["order_status"].title
 
 
 async def test_a_slow_profile_does_not_hold_up_the_greeting_and_counts_later() -> None:
@@ -100,11 +101,11 @@ async def test_failures_leave_an_unknown_caller(caplog: Any) -> None:
     desk = Desk(None, broken)
     await begin(desk)
     assert desk.lookup.profile is NOBODY
-    assert desk.lookup.with_past(NOBODY, load_domain(SHOP)) is NOBODY
+    assert desk.lookup.with_past(NOBODY, DOMAIN) is NOBODY
     nonsense = Desk(Found(name=7), broken)
     await begin(nonsense)
     assert nonsense.lookup.profile.known
-    assert nonsense.lookup.with_past(nonsense.lookup.profile, load_domain(SHOP)).last_topic is None
+    assert nonsense.lookup.with_past(nonsense.lookup.profile, DOMAIN).last_topic is None
     assert "name is a int" in caplog.text
     assert "earlier calls cannot be read" in caplog.text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.dialogue.feelings import Feelings
@@ -89,6 +89,7 @@ JSON = st.recursive(
 FIELDS = ("known", "name", "language", "pace", "last_topic", "last_days", "open_items", "vip", "no_offers")
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_no_result_breaks_the_reader(result: Mapping[str, Any]) -> None:
     profile, _ = read_profile(result)
