@@ -12,8 +12,12 @@ from models.contracts import Recognition, RecognitionHints, Recognizer, Samples
 from models.errors import ModelError
 from models.languages import ENGLISH, base
 
-SURE = -0.75
-"""Average log-probability from which the usual recognizer's text is believed to be in its language."""
+SURE = -0.6
+"""Average log-probability from which the usual recognizer's text is believed to be in its language.
+
+On telephone lines tiny.en gave 95 % of 52 English utterances (demo callers, LibriSpeech, RAVDESS) more than -0.45 and
+95 % of 80 Chinese ones less than -0.78; base called all of the Chinese ones Chinese, and none of the English.
+"""
 NOTHING_SAID = 0.6
 """No-speech probability from which a text that was dropped is left dropped; Whisper's own."""
 DECIDED = 0.7

@@ -18,6 +18,7 @@ from models.errors import ModelDamaged, ModelError, ModelMissing
 RATE = 24_000
 """Kokoro's own sample rate, Hz."""
 MODEL = "kokoro-82m"
+CHINESE_STYLES = "kokoro-chinese"
 LONGEST = 500
 """Symbols a piece may have, about 40 s of speech; the network takes 510."""
 
@@ -33,15 +34,19 @@ class Kokoro:
             ModelDamaged: the weights are not the expected ones.
         """
         path = store.resolve(model, "voice")
+        known: list[str] = []
+        found = None
         try:
-            with np.load(path.with_name("voices_ja.npz")) as styles:
-                known = sorted(styles)
-                self._style = np.asarray(styles[style], dtype=np.float32) if style in known else None
+            for file in (path.with_name("voices_ja.npz"), store.resolve(CHINESE_STYLES, "voice")):
+                with np.load(file) as styles:
+                    known += sorted(styles)
+                    found = np.asarray(styles[style], dtype=np.float32) if style in styles else found
             self._vocabulary: dict[str, int] = json.loads(path.with_name("vocab.json").read_text("utf-8"))["vocab"]
         except (OSError, ValueError, KeyError) as error:
             raise ModelDamaged(f"the styles or symbols beside {path} cannot be read ({error!r})") from error
-        if self._style is None:
+        if found is None:
             raise ModelMissing(f"there is no Kokoro voice {style!r}; use one of {', '.join(known)}")
+        self._style = found
         self._session = _session(path, threads)
 
     @property
@@ -61,7 +66,6 @@ class Kokoro:
         """
         if not 0 < len(tokens) <= LONGEST:
             raise ModelError(f"a piece has {len(tokens)} symbols; give 1 to {LONGEST}: end sentences with full stops")
-        assert self._style is not None
         feed = {
             "tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
             "style": self._style[min(len(tokens), len(self._style)) - 1].reshape(1, 256),

@@ -81,6 +81,16 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
         "models/weights/turn.md",
     ),
     (
+        "kokoro-chinese",
+        "voice",
+        "kokoro_chinese*",
+        "kokoro_chinese.npz",
+        "Apache-2.0",
+        "https://huggingface.co/hexgrad/Kokoro-82M",
+        True,
+        "styles of the Chinese speakers of Kokoro-82M (models/weights/kokoro_chinese.md)",
+    ),
+    (
         "fusion",
         "fusion",
         "fusion*",
