@@ -91,6 +91,7 @@ def trip_of(booking: Booking, today: date) -> Trip:
     if stay:
         trip.hotel, trip.city, trip.arrival, trip.nights = stay.hotel, stay.city, stay.arrival, stay.nights
         trip.has_hotel, trip.nights_spoken = booking.status == "confirmed", counted(stay.nights, "night")
+        trip.fixed_rate = not stay.flexible
     seat = f"Your seat is {seat_spoken(booking.seat)}" if booking.seat else "No seat is chosen yet"
     trip.extras = f"{seat}, and you have {trip.bags_spoken}."
     trip.begun = booking.status != "cancelled" and any(leg.day <= today for leg in booking.legs)

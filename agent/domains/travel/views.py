@@ -97,6 +97,7 @@ class Trip(BaseModel):
     nights: int = 0
     nights_spoken: str = ""
     has_hotel: bool = False
+    fixed_rate: bool = False
     seat: str | None = None
     bags: int = 0
     bags_spoken: str = ""
