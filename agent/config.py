@@ -144,8 +144,8 @@ class VoiceSettings(Section):
 
     model: str = "en_US-joe-medium"
     """A name from `agent models` or the path of a Piper .onnx with its .json beside it."""
-    chinese: str = "jm_kumo"
-    """Kokoro voice that speaks Chinese, loaded when it first does; needs the extra `zh`."""
+    chinese: str = "zm_yunxi"
+    """Kokoro voice that speaks Chinese, loaded when it first does; needs the extra `zh`. `zf_xiaoxiao` is a woman's."""
     cache: Path = Path("var/cache/phrases")
     """Folder of phrases rendered once; the domain's fixed ones are rendered at start."""
     cache_mb: int = Field(256, ge=1)

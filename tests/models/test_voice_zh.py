@@ -129,6 +129,8 @@ def test_phonemes_keep_digits_apart_and_read_latin_words() -> None:
     said = phonemes("我是 VIP 客户，Harbor 帐篷。")
     unknown = [symbol for symbol in said if symbol not in Kokoro().symbols]
     assert unknown == []
+    with pytest.raises(ModelMissing, match="zf_xiaoxiao"):
+        Kokoro("nobody")
 
 
 @pytest.mark.slow
