@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli.evaluating import emotion, hearing, turn, understanding
+from agent.cli.evaluating import emotion, hearing, knowledge, turn, understanding
 from agent.cli.evaluating.output import Config, Json, Markdown
 from agent.cli.measured import bar, command, leaves, show_tables
 from agent.clock import RealClock
@@ -33,6 +33,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command()(understanding.understanding)
 app.command()(emotion.emotion)
 app.command()(turn.turn)
+app.command()(knowledge.knowledge)
 app.command()(hearing.recognizer)
 app.command()(hearing.voice)
 

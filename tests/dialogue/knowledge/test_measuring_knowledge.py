@@ -10,13 +10,14 @@ from conversation import WordEncoder
 from agent.dialogue.domain import Fact
 from agent.dialogue.knowledge import KnowledgeBase
 from agent.dialogue.knowledge.base import Found
-from agent.dialogue.knowledge.folder import Knowledge
+from agent.dialogue.knowledge.folder import Knowledge, read_knowledge
 from agent.dialogue.knowledge.graph import read_graph
 from agent.dialogue.knowledge.measuring import ask_all, inventions, measured, padded, same_source
 from agent.dialogue.knowledge.questions import Known, Question, read_questions
 from agent.dialogue.manner import KnowledgeSettings
 from agent.yamlfile import FileError
 
+SHIPPED = Path(__file__).parents[3] / "configs" / "domains"
 FACTS = (
     Fact("a.md#dogs", "Are dogs allowed?", "Dogs may come on a leash. Cats may not.", ("can I bring my dog",)),
     Fact("a.md#hours", "When are you open?", "From nine to five.", ("opening hours",)),
@@ -102,3 +103,15 @@ def test_reads_questions(tmp_path: Path) -> None:
     assert one.source == ("a.md#dogs", "graph.yaml#big")
     assert one.about == "a.md#dogs"
     assert other.source == ()
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/questions.yaml")), ids=lambda path: path.parent.name)
+def test_shipped_domains_are_asked_enough(path: Path) -> None:
+    known = read_knowledge(path.parent)
+    questions = read_questions(path, known.known)
+    refused = [question for question in questions if not question.source]
+    wordings = {text.lower() for fact in known.facts for text in (fact.heading, *fact.questions)}
+    assert len(known.facts) >= 25
+    assert len(questions) >= 60
+    assert len(refused) >= len(questions) * 0.3
+    assert not [question.ask for question in questions if question.ask.lower() in wordings]
