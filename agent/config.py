@@ -111,6 +111,8 @@ class RecognizerSettings(Section):
     """Code of the language callers speak first; English-only models take no other."""
     languages: tuple[str, ...] | None = None
     """Codes of the languages callers may speak; none takes those of the domain. Each call finds its own."""
+    preload: bool = False
+    """Load what further languages need right after start, in the background; else their first caller waits for it."""
     multilingual: str = "base"
     """The model for callers who speak another language than `language`, loaded when the first of them does."""
     multilingual_beam_size: int = Field(5, ge=1, le=10)

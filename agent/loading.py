@@ -35,7 +35,7 @@ from agent.records.history import calls_of, verdicts
 from agent.records.keeping import SqlKeeper
 from agent.records.redaction import redact
 from agent.records.writer import SqlRecords
-from agent.tongues import ears_of, languages_of, understanding_of, voice_of
+from agent.tongues import ears_of, languages_of, load_together, understanding_of, voice_of
 from agent.yamlfile import FileError
 from models.contracts import Recognition, Samples, UnderstandingContext, Understood, VoiceEmotionModel
 from models.emotion import VoiceEmotionReader
@@ -112,6 +112,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             log.warning("%s", choice.problem, extra={"code": "model_not_used"})
         understanding = LiveUnderstanding(await asyncio.to_thread(reader, choice))
         understands = understanding_of(understanding, settings, domain, languages, encoder, clock)
+        load_together(settings, recognizer, voice, understands)
         shadow = Shadow(pool, metrics, clock)
         stack.push_async_callback(shadow.aclose)
         versions = VersionWatch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 from agent.clock import Clock
@@ -15,6 +16,7 @@ from models import phonemes_zh, store
 from models.contracts import Encoder, Recognizer, Understanding
 from models.ears import Ears
 from models.encoder import SentenceEncoder
+from models.errors import ModelError
 from models.languages import CHINESE, ENGLISH, base
 from models.phrase_cache import KeyedVoice
 from models.recognizer import WhisperRecognizer
@@ -131,3 +133,24 @@ def _maker(
         return LiveUnderstanding(Opened(understanding, choice.version))
 
     return make
+
+
+def load_together(settings: Settings, ears: Recognizer, voice: object, understanding: object) -> None:
+    """Have voice and understanding of further languages load beside their recognizer, the first time it is needed.
+
+    That is when a caller is hard to understand in the first language, or now where settings ask for it.
+    """
+    if not isinstance(ears, Ears):
+        return
+    parts = [part for part in (voice, understanding) if isinstance(part, MultilingualVoice | MultilingualUnderstanding)]
+
+    def load() -> None:
+        for part in parts:
+            try:
+                part.prepare()
+            except ModelError as error:
+                log.warning("a part of another language cannot be loaded: %s", error)
+
+    ears.on_load = Thread(target=load, name="load-languages", daemon=True).start
+    if settings.recognizer.preload:
+        ears.load_beside()

@@ -62,6 +62,8 @@ class Ears:
         self._languages = tuple(dict.fromkeys(base(language) for language in languages)) or (usual_language,)
         self._sure = sure
         self._decided = decided
+        self.on_load: Callable[[], None] | None = None
+        """Told once, as the recognizer of all languages begins to load: other parts will be needed, too."""
         self._all: Multilingual | None = None
         self._loading: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -84,6 +86,9 @@ class Ears:
         """
         with self._lock:
             if self._all is None:
+                if self.on_load is not None:
+                    tell, self.on_load = self.on_load, None
+                    tell()
                 self._all = self._load()
                 _log.info("loaded the recognizer of %s", ", ".join(self._languages))
             return self._all
@@ -125,7 +130,7 @@ class Ears:
     ) -> Recognition:
         """What the usual recognizer made little of: heard by the other where it is in another language."""
         if self._all is None and hints.quick:
-            self._load_beside()
+            self.load_beside()
             return replace(heard, doubtful=True)
         try:
             recognizer = self.prepare()
@@ -138,8 +143,8 @@ class Ears:
             return heard
         return recognizer.recognize(samples, replace(hints, language=language, languages=(), prompt=None))
 
-    def _load_beside(self) -> None:
-        """Load on a thread of its own, once at a time; a failure is told by whoever needs the recognizer."""
+    def load_beside(self) -> None:
+        """Load on a thread of its own, once at a time; a failure is logged, and told whoever needs the recognizer."""
         if self._loading is not None and self._loading.is_alive():
             return
         self._loading = threading.Thread(target=self._prepare_quietly, name="load-ears", daemon=True)

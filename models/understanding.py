@@ -227,6 +227,15 @@ class MultilingualUnderstanding:
         """
         return self._of(self.language_of(text, context)).understand(text, context)
 
+    def prepare(self) -> None:
+        """Make what was not needed yet; blocks.
+
+        Raises:
+            models.errors.ModelError: an understanding cannot be made.
+        """
+        for language in self._makers:
+            self._of(language)
+
     def language_of(self, text: str, context: UnderstandingContext) -> str:
         """The language that `text` is understood in."""
         known = {self._usual_language, *self._makers}

@@ -159,6 +159,16 @@ class MultilingualVoice:
         """The languages it speaks."""
         return tuple(self._voices)
 
+    def prepare(self) -> None:
+        """Load every voice that waits for its first word; blocks.
+
+        Raises:
+            models.errors.ModelError: one cannot be loaded.
+        """
+        for voice in self._voices.values():
+            if isinstance(voice, LaterVoice):
+                voice.prepare()
+
     def speak(
         self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
     ) -> AsyncIterator[Speech]:

@@ -1,6 +1,7 @@
 """A server speaks the languages that its domain has and whose parts are installed; others cost it nothing."""
 
 import logging
+import threading
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,12 @@ from agent.clock import LoopClock
 from agent.config import CONFIGS, Settings
 from agent.dialogue.domain import Domain
 from agent.dialogue.loader import load_domain
-from agent.tongues import languages_of, understanding_of
+from agent.tongues import languages_of, load_together, understanding_of
 from models.contracts import UnderstandingContext, Understood
+from models.ears import Ears
 from models.encoder import SentenceEncoder
+from models.understanding import MultilingualUnderstanding
+from models.voice_zh import LaterVoice, MultilingualVoice
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,33 @@ def test_a_language_that_is_named_and_has_no_texts_is_told(
     assert languages_of(settings(languages=["en", "zh"]), english) == ("en",)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "add a folder zh" in caplog.text
+
+
+class Part:
+    """A recognizer that notes when it was made."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        type(self).made += 1
+
+
+def test_voice_and_understanding_load_beside_the_recognizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = MultilingualVoice({"en": LaterVoice(Part, "a"), "zh": LaterVoice(Part, "b")})  # type: ignore[arg-type]
+    understanding = MultilingualUnderstanding(Usual(), {"zh": Usual})
+    ears = Ears(Part(), Part, ("en", "zh"))  # type: ignore[arg-type]
+    before = Part.made
+    load_together(settings(), ears, voice, understanding)
+    assert Part.made == before, "nothing is loaded before it is needed"
+    load_together(settings(preload=True), ears, voice, understanding)
+    for thread in threading.enumerate():
+        if thread.name in ("load-ears", "load-languages"):
+            thread.join(5)
+    for thread in threading.enumerate():
+        if thread.name == "load-languages":
+            thread.join(5)
+    assert Part.made == before + 3
+    assert ears.loaded
 
 
 class Usual:

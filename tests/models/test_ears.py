@@ -114,6 +114,15 @@ def test_a_guess_does_not_wait_for_loading_but_begins_it() -> None:
     assert both.recognize(SPEECH, RecognitionHints(language="en", quick=True)).language == "zh"
 
 
+def test_others_are_told_once_as_it_begins_to_load() -> None:
+    both, load = ears(Usual("wo de", SURE - 0.1), Other())
+    told: list[int] = []
+    both.on_load = lambda: told.append(load.times)
+    both.recognize(SPEECH)
+    both.recognize(SPEECH)
+    assert told == [0]
+
+
 def test_a_recognizer_that_cannot_be_loaded_leaves_the_usual_one() -> None:
     both, load = ears(Usual("wo de", SURE - 0.1), Other(), ModelMissing("pip install"))
     assert both.recognize(SPEECH).text == "wo de"
