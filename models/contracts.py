@@ -34,6 +34,7 @@ class Recognition:
     with the last word: log(p / (1 - p)) with p the probability, given the audio and the words, that what is written
     after the last word, if anything, is a full stop, a question mark or an exclamation mark. More words, a comma and
     dots that trail off count against it. doubtful: a second look was due, which `RecognitionHints.quick` ruled out.
+    language_probability: P(language) among those it could be; 1 where there was no choice.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Recognition:
     encoder_frames: npt.NDArray[np.float32] | None = None
     closing: float | None = None
     doubtful: bool = False
+    language_probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

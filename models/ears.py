@@ -140,8 +140,9 @@ class Ears:
         likely = recognizer.languages(samples, among)
         language = max(likely, key=lambda one: likely[one])
         if language == self._usual_language or likely[language] < self._decided:
-            return heard
-        return recognizer.recognize(samples, replace(hints, language=language, languages=(), prompt=None))
+            return replace(heard, language_probability=likely[self._usual_language])
+        there = recognizer.recognize(samples, replace(hints, language=language, languages=(), prompt=None))
+        return replace(there, language_probability=likely[language])
 
     def load_beside(self) -> None:
         """Load on a thread of its own, once at a time; a failure is logged, and told whoever needs the recognizer."""

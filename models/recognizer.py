@@ -57,6 +57,7 @@ class _Decoded:
     frames: int
     cut: bool
     closing: float | None
+    language_probability: float
 
 
 class WhisperRecognizer:
@@ -204,6 +205,7 @@ class WhisperRecognizer:
             language=decoded.language,
             closing=decoded.closing if text else None,
             doubtful=quick and (again or heard is not None),
+            language_probability=decoded.language_probability,
         )
         if heard is None or quick:
             return recognition
@@ -223,12 +225,14 @@ class WhisperRecognizer:
         among: Sequence[str] = (),
     ) -> _Decoded:
         encoded = self._model.encode(_pad(features, round(context_s * FRAMES_PER_SECOND)))
+        probability = 1.0
         if len(among) > 1:
             likely = self._likely(encoded, among)
             best = max(likely, key=lambda code: likely[code])
             if language is None or likely[best] >= CHANGED:
                 # a prompt is in the language that was expected
                 language, prompt = best, prompt if best == language else None
+            probability = likely.get(language, 0.0)
         elif language is None:
             language = among[0] if among else self._model.model.detect_language(encoded)[0][0][0][2:-2]
         assert language is not None
@@ -261,6 +265,7 @@ class WhisperRecognizer:
             encoded=encoded,
             frames=min(features.shape[-1], round(context_s * FRAMES_PER_SECOND)),
             cut=len(tokens) >= allowance,
+            language_probability=probability,
             closing=self._closing(encoded, tokens_in, tokens, result.logits[0] if beam == 1 else None),
         )
 
@@ -416,4 +421,5 @@ def _join(parts: list[tuple[int, Recognition]]) -> Recognition:
         language=language,
         closing=spoken[-1][1].closing,
         doubtful=any(part.doubtful for _, part in parts),
+        language_probability=spoken[0][1].language_probability,
     )

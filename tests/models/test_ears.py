@@ -75,6 +75,7 @@ def test_what_is_unclear_is_heard_in_the_language_it_is_in() -> None:
     for _ in range(2):
         heard = both.recognize(SPEECH, RecognitionHints("The number is 5 0.", "en"))
         assert (heard.text, heard.language) == ("我的订单在哪里", "zh")
+        assert heard.language_probability == pytest.approx(0.95)
     assert load.times == 1
     assert other.hints[0].prompt is None, "a prompt is in the language that was expected"
 
@@ -82,7 +83,9 @@ def test_what_is_unclear_is_heard_in_the_language_it_is_in() -> None:
 @pytest.mark.parametrize("chinese", [0.1, DECIDED - 0.01])
 def test_what_is_unclear_and_not_surely_another_language_stays(chinese: float) -> None:
     both, _ = ears(Usual("whereas my odor", SURE - 0.1), Other(chinese))
-    assert both.recognize(SPEECH).text == "whereas my odor"
+    heard = both.recognize(SPEECH)
+    assert heard.text == "whereas my odor"
+    assert heard.language_probability == pytest.approx(1 - chinese)
 
 
 def test_a_text_that_was_dropped_is_unclear_and_silence_is_not() -> None:
