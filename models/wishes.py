@@ -45,7 +45,8 @@ def parts(text: str) -> list[tuple[int, str]]:
 
 
 def wishes(text: str, read: Callable[[list[str]], Sequence[Reading]], idle: frozenset[str]) -> tuple[Said, ...]:
-    """What `text` asks for where that is two or more things, in their order; else nothing.
+    """What `text` asks for where that is two or more things, in their order; else nothing. The same intent may be there
+    twice: two questions, or one wish in two sentences.
 
     read: gives a reading of each text. idle: intents that ask for nothing (thanks, a bare value).
     """
@@ -56,8 +57,7 @@ def wishes(text: str, read: Callable[[list[str]], Sequence[Reading]], idle: froz
     for (start, piece), reading in zip(pieces, read([piece for _, piece in pieces]), strict=True):
         if reading.intent in idle or reading.confidence < CLEAR:
             continue
-        if all(said.intent != reading.intent for said in found):
-            found.append(Said(reading.intent, reading.confidence, piece, start))
+        found.append(Said(reading.intent, reading.confidence, piece, start))
     return tuple(found) if len(found) > 1 else ()
 
 

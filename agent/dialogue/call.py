@@ -290,6 +290,7 @@ class CallDialogue:
                             yield part
                     parts = []
                 parts += here.machine.answered(state, running, today)
+                running = running or state.pending is None
             elif stop == "proven":
                 parts += self._greeted(today)
             elif stop == "finished":

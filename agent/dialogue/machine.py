@@ -214,7 +214,10 @@ class FlowMachine:
         state.failures += 1
 
     def answered(self, state: CallState, found: bool, today: date) -> list[Part]:
-        """Take whether the search found an answer, which has been given; the answer step is then done."""
+        """Take whether the search found an answer, which has been given; the answer step is then done.
+
+        Without one a person is offered, or the question put again that was open before.
+        """
         frame = state.frame
         if frame is None:
             return []
@@ -223,6 +226,9 @@ class FlowMachine:
             state.failures = state.unclear = 0
             return []
         self.close(state)
+        if isinstance(self.asking(state), AskStep):
+            self.missed(state)
+            return [*self.phrase(state, "no_answer", today)]
         state.pending = Pending("person", rule="no_answer", reason="the knowledge base has no answer")
         return [*self.phrase(state, "no_answer", today), *self.question(state, today)]
 
@@ -240,8 +246,12 @@ class FlowMachine:
             steps = self.flow(frame).steps
             step = steps[frame.at] if frame.at < len(steps) else EndStep(end="ask")
             if self._unproven(state, frame, step):
-                parts += self.phrase(state, "verify_first", today)
-                state.frames.append(Frame(self._identity, frame.words, within=True))
+                open_ = next((n for n, one in enumerate(state.frames) if one.flow == self._identity), None)
+                if open_ is None:
+                    parts += self.phrase(state, "verify_first", today)
+                    state.frames.append(Frame(self._identity, frame.words, within=True))
+                else:
+                    state.frames.append(state.frames.pop(open_))
                 continue
             if state.pending is not None and state.pending.kind == "did_you_mean":
                 parts += self.question(state, today)
@@ -339,8 +349,11 @@ class FlowMachine:
         """Whether the caller must be proven before this step."""
         if state.customer is not None or not self._identity or frame.flow == self._identity:
             return False
-        if any(open_.flow == self._identity for open_ in state.frames):
-            return False
+        for below in reversed(state.frames):
+            if below.flow == self._identity:
+                return False
+            if not below.within:
+                break
         if self.flow(frame).verified and frame.at == 0:
             return True
         actions = self._domain.manner.actions

@@ -12,7 +12,7 @@ from agent.dialogue.knowledge import Found
 from agent.dialogue.machine import FlowMachine
 from agent.dialogue.manner import EscalationRule, matches
 from agent.dialogue.state import MOST_WISHES, CallState, Pending, Wish
-from agent.dialogue.steps import AskStep
+from agent.dialogue.steps import AnswerStep, AskStep
 from models.contracts import OUT_OF_SCOPE, Slot, Understood
 
 SOFT_INTENTS = frozenset(
@@ -22,6 +22,10 @@ SOFT_INTENTS = frozenset(
     }
 )  # fmt: skip
 """Intents that a slot value in the same words outweighs ("no wait, I meant 42718")."""
+
+
+LIKELY = 0.5
+"""Confidence of a slot's parser below which a value counts only where it was asked for."""
 
 
 @dataclass
@@ -67,6 +71,10 @@ class Moves:
         first = asking[0]
         return replace(turn, understood=replace(understood, intent=first.intent, confidence=first.confidence))
 
+    def _asks_only(self, flow: str) -> bool:
+        """Whether a flow answers a question; two questions in one breath are two wishes."""
+        return isinstance(self.domain.flows[flow].steps[0], AnswerStep)
+
     def _leads_on(self, intent: str) -> bool:
         spec = self.domain.intents.get(intent)
         return spec is not None and spec.leads_on
@@ -74,11 +82,16 @@ class Moves:
     def values(self, turn: CallerTurn, asked: str | None = None) -> dict[str, Any]:
         """The slot values of a turn that the domain knows, `asked` being the slot that was asked for.
 
-        Words are one value only, the longest ("March third nineteen eighty" is no month), and of equally long ones that
-        which was asked for; an address or free words take nothing from what was asked for.
+        A vague value that nobody asked for ("next week") is none. Words are one value only, the longest ("March third
+        nineteen eighty" is no month), and of equally long ones that which was asked for; an address or free words take
+        nothing from what was asked for.
         """
         known = self.domain.slots
-        slots = [slot for slot in turn.understood.slots if slot.name in known]
+        slots = [
+            slot
+            for slot in turn.understood.slots
+            if slot.name in known and (slot.name == asked or slot.confidence >= LIKELY)
+        ]
 
         def outdone(slot: Slot) -> bool:
             return any(
@@ -136,8 +149,10 @@ class Moves:
             if name in known or name in self.domain.manner.remember:
                 state.learn(name, value)
         self.keep_others(state, turn, known)
+        if not words and turn.understood.wishes and self._asks_only(flow):
+            words = next((said.text for said in turn.understood.wishes if self.domain.flow_of(said.intent) == flow), "")
         self.machine.open(state, flow, words or turn.text)
-        self._keep_wishes(state, turn, flow)
+        self._keep_wishes(state, turn, flow, words)
         return Decision(run=True, why=f"flow {flow}")
 
     def keep_others(self, state: CallState, turn: CallerTurn, names: list[str]) -> None:
@@ -160,11 +175,13 @@ class Moves:
             return False
         return min(len(unheard), len(question)) > 0.3 * len(question)
 
-    def _keep_wishes(self, state: CallState, turn: CallerTurn, opened: str) -> None:
+    def _keep_wishes(self, state: CallState, turn: CallerTurn, opened: str, words: str) -> None:
         """Other wishes of the turn, in their order; a sentence that leads on ("this is ridiculous") is none."""
         for said in turn.understood.wishes:
             flow = self.domain.flow_of(said.intent)
             open_flows = {opened, *(wish.flow for wish in state.wishes)}
+            if flow is not None and flow == opened and self._asks_only(flow) and said.text != words:
+                open_flows.discard(flow)
             if flow is None or flow in open_flows or self._leads_on(said.intent):
                 continue
             inside = {

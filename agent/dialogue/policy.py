@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -21,6 +23,12 @@ from models.contracts import OUT_OF_SCOPE, Understood
 
 MORE = 2
 """Sentences of a section that are said at a time."""
+_ASKS = re.compile(
+    r"\?|^\W*(?:and |but |so |okay |well )*(?:how|what|when|where|who|which|why|can|could|do|does|is|are|will|would)\b"
+    r"|[吗呢？]|多少|多久|怎么|什么|为什么",
+    re.IGNORECASE,
+)
+"""A question is no yes to a confirmation, even one about the same task ("how long does a new card take?")."""
 SURE = 0.6
 """Confidence of a slot's parser from which a value is not read back; parsers give 0.5 to what may be another word."""
 
@@ -175,6 +183,9 @@ class Policy:
             state.feelings.sad_turns,
         )
         asked = isinstance(self._machine.asking(state), ConfirmStep) or state.pending is not None
+        refused = understood.slot("yes_no")
+        if asked and refused is not None and refused.value is False and signals.intent == "human":
+            signals = replace(signals, intent="")  # "no, I don't need a person"
         answers = (asked and said_yes(understood) is not None) or (state.pending and state.pending.kind == "person")
         offered = _All() if answers else state.offered
         return evaluate(self._domain.manner.escalation, signals, offered)
@@ -230,6 +241,12 @@ class Policy:
             for name in values.keys() - mine.keys():
                 if any(self._machine.flow(below).asks(name) is not None for below in state.frames[:-1]):
                     state.learn(name, values[name])
+            if isinstance(asked, ConfirmStep) and said_yes(understood) is True:
+                later = self._machine.flow(frame)
+                if all((later.asks(name) or 0) > frame.at for name in mine):
+                    for name, value in mine.items():
+                        state.learn(name, value)
+                    return None
             if mine:
                 state.pending = None
                 return self._filled(state, turn, mine, today)
@@ -298,8 +315,8 @@ class Policy:
             yes = said_yes(understood)
             frame = state.frames[-1]
             same = self._domain.flow_of(understood.intent) == frame.flow and self._moves.strong(understood)
-            if yes is None and same and not matches(self._domain.manner.listening.negation, turn.text):
-                yes = True
+            if yes is None and same and not _ASKS.search(turn.text):
+                yes = None if matches(self._domain.manner.listening.negation, turn.text) else True
             return None if yes is None else self._own.confirmed(state, turn, yes, today)
         if not isinstance(step, AskStep) or state.pending is not None:
             return None
@@ -348,7 +365,7 @@ class Policy:
             return Decision(
                 [*self._moves.says(state, "take_your_time", today), self._machine.expecting(state)], why="asked to wait"
             )
-        if intent == "goodbye":
+        if intent == "goodbye" and self._leaves(state, turn):
             return self._moves.hang_up(state, "goodbye", "goodbye", today)
         if intent == "deny" and state.frame is None and state.done:
             return self._moves.hang_up(state, "goodbye", "nothing else", today)
@@ -364,6 +381,12 @@ class Policy:
             return Decision([*says, self._machine.expecting(state)], why=intent)
         return Decision([*says, *self._machine.question(state, today)], why=intent)
 
+    def _leaves(self, state: CallState, turn: CallerTurn) -> bool:
+        """Whether a goodbye ends the call; in the middle of a task it must be plain."""
+        manner = self._domain.manner
+        sure = turn.understood.confidence >= manner.understanding.certain
+        return state.frame is None or sure or matches(manner.listening.goodbye, turn.text)
+
     def _flow(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         understood, settings = turn.understood, self._domain.manner.understanding
         flow = self._domain.flow_of(understood.intent)
@@ -376,6 +399,9 @@ class Policy:
         return self._moves.start(state, turn, flow)
 
     def _unclear(self, state: CallState, turn: CallerTurn, today: date) -> Decision:
+        waiting = isinstance(self._machine.asking(state), AskStep) and state.pending is None
+        if waiting and turn.understood.intent in ("affirm", "deny", "give_information"):
+            return self._unheard(state, turn, today)
         state.failures += 1
         state.unclear += 1
         return Decision(search=True, why="not understood")
