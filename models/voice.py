@@ -31,6 +31,14 @@ LONGEST_IDS = 3000
 """Symbols a piece may have, some 100 s of speech; a text without any full stop could exhaust memory."""
 
 
+FIXED = 0.32
+"""Part of a piece's duration that a Piper voice's length scale leaves as it is.
+
+Every symbol takes a frame at least. Three sentences at scales of 0.6, 0.77, 1.43 and 2 took 0.72, 0.87, 1.27 and 1.69 of
+their time at 1.
+"""
+
+
 class Run(Protocol):
     """Runs a blocking function somewhere off the event loop."""
 
@@ -146,7 +154,7 @@ class PiperVoice:
                 f"a piece of {len(ids)} symbols is too long to speak at one go; end sentences with full stops"
             )
         delivery = self._deliveries[tone]
-        length = delivery.length / bounded_pace(pace)
+        length = paced(delivery.length, pace)
         feed = {
             "input": np.array([ids], dtype=np.int64),
             "input_lengths": np.array([len(ids)], dtype=np.int64),
@@ -159,6 +167,11 @@ class PiperVoice:
         except Exception as error:  # as above
             raise ModelError(f"synthesis failed: {error}") from error
         return trim(np.clip(output.reshape(-1), -1.0, 1.0).astype(np.float32), self.rate)
+
+
+def paced(length: float, pace: float) -> float:
+    """The length scale that makes speech of scale `length` `pace` times as fast; see `FIXED`."""
+    return (((1.0 - FIXED) * length + FIXED) / bounded_pace(pace) - FIXED) / (1.0 - FIXED)
 
 
 def trim(samples: Samples, rate: int) -> Samples:

@@ -18,7 +18,7 @@ from models.phrase_cache import CachedVoice, PhraseCache
 from models.recognizer import WhisperRecognizer
 from models.speakable import speakable
 from models.training.measure_recognizer import normalise
-from models.voice import LEAD_S, TAIL_S, PiperVoice, trim
+from models.voice import LEAD_S, TAIL_S, PiperVoice, paced, trim
 
 T = TypeVar("T")
 
@@ -174,3 +174,13 @@ async def test_what_is_spoken_is_understood_over_the_telephone(voice: PiperVoice
         errors += counts.substitutions + counts.deletions + counts.insertions
         words += counts.substitutions + counts.deletions + counts.hits
     assert errors <= 0.15 * words, f"{errors} of {words} words wrong: {heard}"
+
+
+def test_a_pace_changes_the_duration_by_as_much(voice: PiperVoice) -> None:
+    text = "I can send you a new pair of boots, or give you your money back."
+    usual = np.mean([len(voice.synthesize(text)) for _ in range(3)])
+    for pace in (0.75, 1.25):
+        there = np.mean([len(voice.synthesize(text, pace=pace)) for _ in range(3)])
+        assert usual / there == pytest.approx(pace, rel=0.12)
+    assert paced(1.18, 1.0) == pytest.approx(1.18)
+    assert paced(1.0, 0.1) == paced(1.0, 0.7), "a pace is bounded"
