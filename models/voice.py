@@ -34,8 +34,8 @@ LONGEST_IDS = 3000
 FIXED = 0.32
 """Part of a piece's duration that a Piper voice's length scale leaves as it is.
 
-Every symbol takes a frame at least. Three sentences at scales of 0.6, 0.77, 1.43 and 2 took 0.72, 0.87, 1.27 and 1.69 of
-their time at 1.
+Every symbol takes a frame at least. Three sentences at scales of 0.6, 0.77, 1.43 and 2 took 0.72, 0.87, 1.27 and 1.69
+of their time at 1.
 """
 
 
