@@ -138,7 +138,7 @@ class Moves:
         frame = state.frame
         asked = self.machine.asking(state)
         values = self.values(turn, asked.ask if isinstance(asked, AskStep) else None)
-        if frame is not None and frame.flow != flow:
+        if frame is not None and frame.flow != flow and not self._asks_only(flow):
             answers = isinstance(asked, AskStep) and asked.ask in values
             if answers or matches(self.domain.manner.listening.instead, turn.text):
                 self.machine.drop(state)

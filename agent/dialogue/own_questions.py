@@ -157,6 +157,8 @@ class OwnQuestions:
 def said_yes(understood: Understood) -> bool | None:
     """Whether the caller said yes, no, or neither."""
     slot = understood.slot("yes_no")
+    if slot is not None and slot.value is False and understood.intent == "human":
+        return False  # "no, I don't need a person"
     if slot is not None and isinstance(slot.value, bool) and understood.intent in (*SOFT_INTENTS, "affirm", "deny"):
         return slot.value
     return {"affirm": True, "deny": False}.get(understood.intent)

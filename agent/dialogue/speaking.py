@@ -7,7 +7,7 @@ from datetime import date
 from agent.dialogue.contracts import CallerTurn
 from agent.dialogue.manner import matches
 from agent.dialogue.moves import Decision, Moves
-from agent.dialogue.state import CallState
+from agent.dialogue.state import CallState, Pending
 
 SLOWEST, FASTEST, STEP = 0.7, 1.3, 0.15
 """Bounds and step of the pace; Piper and Kokoro stay clear within them."""
@@ -33,6 +33,8 @@ def speaking_wish(moves: Moves, state: CallState, turn: CallerTurn, today: date)
         return _again(moves, state, "louder", today)
     if matches(listening.no_offers, turn.text):
         state.no_offers = True
+        if state.pending is not None and state.pending.kind == "offer":
+            state.pending = Pending("more")
         says = moves.says(state, "offers_stopped", today)
         question = moves.machine.question(state, today)
         return Decision([*says, *question], why="no offers", act=moves.domain.manner.offers_opt_out)
