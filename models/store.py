@@ -91,6 +91,16 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
         "styles of the Chinese speakers of Kokoro-82M (models/weights/kokoro_chinese.md)",
     ),
     (
+        "knowledge-search",
+        "knowledge",
+        "knowledge/*",
+        "knowledge/answerable.json",
+        "Apache-2.0, with attribution to the sets on its card",
+        "https://github.com/clinc/oos-eval",
+        True,
+        "models/weights/knowledge/card.md",
+    ),
+    (
         "fusion",
         "fusion",
         "fusion*",

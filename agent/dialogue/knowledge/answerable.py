@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from pathlib import Path
 
 from agent.dialogue.knowledge.search import Signals
+from models.store import OURS
 
-WEIGHTS = Path(__file__).with_name("answerable.json")
+WEIGHTS = OURS / "knowledge" / "answerable.json"
 NAMES = tuple(field.name for field in fields(Signals))
 
 

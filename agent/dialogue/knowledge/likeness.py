@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from agent.dialogue.knowledge.vectors import encoded
 from models.contracts import Encoder
+from models.store import OURS
 
-USUAL = Path(__file__).with_name("usual.tsv")
+USUAL = OURS / "knowledge" / "usual.tsv"
 RARE = 3e-4
 """Share of sentences from which a word counts as rare, and fully: that of the rarest words listed."""
 NOTHING = 0.4

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from models.contracts import Encoder
+from models.store import OURS
 
-MAP = Path(__file__).with_name("paraphrase.npz")
+MAP = OURS / "knowledge" / "paraphrase.npz"
 
 Vectors = npt.NDArray[np.float32]
 
