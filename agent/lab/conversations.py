@@ -1,7 +1,7 @@
 """Conversations of a domain as files: what the caller says turn by turn, and what must come of each turn.
 
-They lie in the folder `conversations` of a domain. `agent.lab.text_calls` plays them by text, `agent.lab.voiced` makes
-scenarios of them for the simulated caller.
+They lie in the folder `conversations` of a domain and of its translations. `agent.lab.text_calls` plays them by text,
+`agent.lab.voiced` makes scenarios of them for the simulated caller.
 """
 
 from __future__ import annotations
@@ -179,8 +179,9 @@ def pattern_of(piece: str) -> str | None:
 
 
 def conversation_files(domain: Path, only: str = "*") -> list[Path]:
-    """The conversations in a domain's folder whose names match the glob `only`, by name."""
-    return sorted(path for path in (domain / FOLDER).glob("*.yaml") if fnmatchcase(path.stem, only))
+    """The conversations of a domain and of its translations whose names match the glob `only`, each by name."""
+    found = [*sorted((domain / FOLDER).glob("*.yaml")), *sorted(domain.glob(f"*/{FOLDER}/*.yaml"))]
+    return [path for path in found if fnmatchcase(path.stem, only)]
 
 
 def read_conversation(path: Path) -> tuple[YamlFile, Conversation]:
@@ -237,8 +238,12 @@ def unknown_names(file: YamlFile, script: Script, domain: Domain) -> Iterator[st
 
 
 def known_sources(domain: Domain) -> Known:
-    """What an answer's source may be: sections of the knowledge, and entities of its graph."""
-    return Known({fact.source for fact in domain.facts}, () if domain.graph is None else domain.graph.entities)
+    """What an answer's source may be, in any language: sections of the knowledge, and entities of its graph."""
+    every = (domain, *domain.localized.values())
+    return Known(
+        {fact.source for one in every for fact in one.facts},
+        {name for one in every if one.graph is not None for name in one.graph.entities},
+    )
 
 
 def _near(name: str, names: set[str]) -> str:

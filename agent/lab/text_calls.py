@@ -113,7 +113,9 @@ def understanding_of(domain: Domain, opener: Opener, cache: Path) -> Understand:
 def _understanding(domain: Domain, encoder: Encoder, choice: Choice, today: Today) -> Understanding:
     specs = [SlotSpec(name, slot.type, slot.options) for name, slot in domain.slots.items()]
     emotion = TextEmotionModel(encoder, language=domain.manner.language)
-    return TurnUnderstanding(choice.model, specs, emotion, today, examples=choice.examples)
+    return TurnUnderstanding(
+        choice.model, specs, emotion, today, examples=choice.examples, language=domain.manner.language
+    )
 
 
 class TextDesk:

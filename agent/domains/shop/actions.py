@@ -19,8 +19,15 @@ from agent.domains.shop.store import (
     Order,
     Return,
 )
-
-REFUND_DAYS = "3 to 5 business days"
+from agent.domains.shop.words import (
+    REFUND_DAYS,
+    carrier_name,
+    item_name,
+    list_words,
+    product_words,
+    refund_days,
+    whole_order,
+)
 
 
 class Money(BaseModel):
@@ -62,7 +69,7 @@ class Cancelled(BaseModel):
     outcome: str
     status: str
     refund: Money
-    refund_days: str = REFUND_DAYS
+    refund_days: str = REFUND_DAYS["en"]
 
 
 class ReturnRequest(BaseModel):
@@ -77,7 +84,7 @@ class ReturnQuote(BaseModel):
 
     what: str
     refund: Money
-    refund_days: str = REFUND_DAYS
+    refund_days: str = REFUND_DAYS["en"]
 
 
 class NewReturn(ReturnRequest):
@@ -128,7 +135,7 @@ async def find_order(shop: Backend, arguments: OrderNumber, context: ActionConte
         if order is None:
             return OrderView(found=False)
         returned = (await session.scalars(select(Return.sku).where(Return.order_number == order.number))).all()
-        return _view(order, list(returned), context.clock.wall().date())
+        return _view(order, list(returned), context.clock.wall().date(), context.language)
 
 
 async def cancel_order(shop: Backend, arguments: OrderNumber, context: ActionContext) -> Cancelled:
@@ -143,32 +150,33 @@ async def cancel_order(shop: Backend, arguments: OrderNumber, context: ActionCon
         done = changed.first() is not None
         order = await _order(session, arguments.order_number)
         outcome = "cancelled" if done else "already" if order.status == "cancelled" else "too_late"
-        return Cancelled(outcome=outcome, status=order.status, refund=_money(order))
+        days = refund_days(context.language)
+        return Cancelled(outcome=outcome, status=order.status, refund=_money(order), refund_days=days)
 
 
 async def quote_return(shop: Backend, arguments: ReturnRequest, context: ActionContext) -> ReturnQuote:
     """Say what a return would give back, without making it."""
     async with shop.session() as session:
-        _, what, refund = _part(await _order(session, arguments.order_number), arguments.item)
-        return ReturnQuote(what=what, refund=refund)
+        order = await _order(session, arguments.order_number)
+        return _part(order, arguments.item, context.language)[1]
 
 
 async def create_return(shop: Backend, arguments: NewReturn, context: ActionContext) -> ReturnMade:
     """Record a return; what is already being returned gives that return again."""
     async with shop.session() as session:
         order = await _order(session, arguments.order_number)
-        sku, what, refund = _part(order, arguments.item)
+        sku, quote = _part(order, arguments.item, context.language)
         same = select(Return).where(
             Return.order_number == order.number, or_(Return.sku.is_(None), Return.sku == sku, literal(sku is None))
         )
         made = (await session.scalars(same)).first()
         if made is not None:
-            return ReturnMade(outcome="already", reference=f"R{1000 + made.id}", what=what, refund=refund)
+            return ReturnMade(outcome="already", reference=f"R{1000 + made.id}", **quote.model_dump())
         row = Return(
             order_number=order.number,
             sku=sku,
             reason=arguments.reason,
-            refund=refund.minor,
+            refund=quote.refund.minor,
             created_at=_now(context),
             key=context.key,
         )
@@ -180,7 +188,7 @@ async def create_return(shop: Backend, arguments: NewReturn, context: ActionCont
             await session.rollback()
             row = (await session.scalars(select(Return).where(Return.key == context.key))).one()
             outcome = "already"
-        return ReturnMade(outcome=outcome, reference=f"R{1000 + row.id}", what=what, refund=refund)
+        return ReturnMade(outcome=outcome, reference=f"R{1000 + row.id}", **quote.model_dump())
 
 
 async def change_address(shop: Backend, arguments: NewAddress, context: ActionContext) -> AddressChanged:
@@ -220,22 +228,21 @@ async def _order(session: AsyncSession, number: str) -> Order:
     return order
 
 
-def _view(order: Order, returned: list[str | None], today: date) -> OrderView:
-    names = [_named(item.product.spoken, item.quantity) for item in order.items]
-    spoken = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _view(order: Order, returned: list[str | None], today: date, language: str) -> OrderView:
+    names = [product_words(item.product, language, item.quantity) for item in order.items]
     return OrderView(
         found=True,
         number=order.number,
         status=order.status,
         customer=order.customer.name,
-        items=[item.product.name for item in order.items],
-        spoken_items=spoken,
+        items=[item_name(item.product, language) for item in order.items],
+        spoken_items=list_words(names, language),
         item_count=len(order.items),
         total=_money(order),
         placed_on=order.placed_on,
         expected_on=order.expected_on,
         delivered_on=order.delivered_on,
-        carrier=order.carrier,
+        carrier=carrier_name(order.carrier, language),
         address=order.address,
         cancellable=order.status in CANCELLABLE,
         return_state=_return_state(order, returned, today),
@@ -253,18 +260,18 @@ def _return_state(order: Order, returned: list[str | None], today: date) -> str:
     return "returnable" if today - order.delivered_on <= timedelta(days=RETURN_DAYS) else "too_old"
 
 
-def _part(order: Order, item: str) -> tuple[str | None, str, Money]:
+def _part(order: Order, item: str, language: str) -> tuple[str | None, ReturnQuote]:
+    """The article of a return (None for all) and its quote; `item` is a name in any of the languages, or `all`."""
+    days = refund_days(language)
     if item == "all":
-        return None, "the whole order" if len(order.items) > 1 else order.items[0].product.spoken, _money(order)
+        what = whole_order(language) if len(order.items) > 1 else product_words(order.items[0].product, language)
+        return None, ReturnQuote(what=what, refund=_money(order), refund_days=days)
     for line in order.items:
-        if line.product.name == item:
-            spoken = _named(line.product.spoken, line.quantity)
-            return line.sku, spoken, Money(minor=line.price * line.quantity)
+        if item in (item_name(line.product, "en"), item_name(line.product, "zh")):
+            refund = Money(minor=line.price * line.quantity)
+            what = product_words(line.product, language, line.quantity)
+            return line.sku, ReturnQuote(what=what, refund=refund, refund_days=days)
     raise LookupError(f"order {order.number} has no item '{item}'; name one of its items or 'all'")
-
-
-def _named(spoken: str, quantity: int) -> str:
-    return spoken if quantity == 1 else f"{quantity} times {spoken}"
 
 
 def _money(order: Order) -> Money:

@@ -12,6 +12,7 @@ from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.shop.actions import Money
 from agent.domains.shop.store import Claim, Customer, GiftCard, NoOffers, Order, Product, StockAlert
+from agent.domains.shop.words import order_words, product_words
 
 WARRANTY_DAYS, TENT_DAYS = 730, 1826
 """Two years, and five for tents, as the warranty section of the knowledge files says."""
@@ -141,7 +142,8 @@ async def watch_stock(shop: Backend, arguments: WantedProduct, context: ActionCo
         if not meant:
             return AlertMade(outcome="unknown")
         product = meant[0]
-        view = AlertMade(outcome="in_stock", name=product.spoken, price=Money(minor=product.price))
+        name = product_words(product, context.language)
+        view = AlertMade(outcome="in_stock", name=name, price=Money(minor=product.price))
         if product.stock > 0:
             return view
         session.add(StockAlert(sku=product.sku, phone=arguments.phone, key=context.key))
@@ -162,7 +164,7 @@ async def find_caller(shop: Backend, arguments: Phone, context: ActionContext) -
         orders = await session.scalars(
             select(Order).where(Order.customer_id == customer.id, Order.status.in_(("out_for_delivery", "delayed")))
         )
-        items = [f"your order {order.number}" for order in orders]
+        items = [order_words(order.number, context.language) for order in orders]
         return CallerProfile(known=True, name=customer.name, open_items=items, no_offers=refused is not None)
 
 

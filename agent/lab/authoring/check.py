@@ -89,11 +89,12 @@ def _tests(folder: Path, domain: Domain) -> Iterator[str]:
         DEMO: read_scenario,
     }
     for name, read in readers.items():
-        if (folder / name).is_file():
-            try:
-                read(folder / name)
-            except FileError as error:
-                yield from error.problems
+        for path in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+            if path.is_file():
+                try:
+                    read(path)
+                except FileError as error:
+                    yield from error.problems
 
 
 def _odd_rules(domain: Domain, file: YamlFile) -> Iterator[str]:
