@@ -16,6 +16,7 @@ Part = Literal[
     "voice_emotion",
     "text_emotion",
     "fusion",
+    "knowledge",
     "turn",
 ]
 Kind = Literal["package", "pieces", "file", "path", "hub"]

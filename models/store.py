@@ -93,12 +93,12 @@ _OWN: tuple[tuple[str, Part, str, str, str, str, bool, str], ...] = (
     (
         "knowledge-search",
         "knowledge",
-        "knowledge/*",
-        "knowledge/answerable.json",
+        "knowledge*",
+        "knowledge_answerable.json",
         "Apache-2.0, with attribution to the sets on its card",
         "https://github.com/clinc/oos-eval",
         True,
-        "models/weights/knowledge/card.md",
+        "models/weights/knowledge.md",
     ),
     (
         "fusion",

@@ -19,6 +19,10 @@ INTENTS = {
     "order_status", "cancel_order", "return_order", "change_address", "product_question", "policy_question",
     "complaint", "human", "greeting", "thanks", "goodbye", "affirm", "deny", "repeat", "wait", "small_talk",
     "give_information",
+    "missing_parcel",
+    "warranty_claim",
+    "gift_card_balance",
+    "stock_alert",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from agent.dialogue.knowledge.search import Signals
 from models.store import OURS
 
-WEIGHTS = OURS / "knowledge" / "answerable.json"
+WEIGHTS = OURS / "knowledge_answerable.json"
 NAMES = tuple(field.name for field in fields(Signals))
 
 

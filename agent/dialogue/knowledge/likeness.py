@@ -18,7 +18,7 @@ from agent.dialogue.knowledge.vectors import encoded
 from models.contracts import Encoder
 from models.store import OURS
 
-USUAL = OURS / "knowledge" / "usual.tsv"
+USUAL = OURS / "knowledge_usual.tsv"
 RARE = 3e-4
 """Share of sentences from which a word counts as rare, and fully: that of the rarest words listed."""
 NOTHING = 0.4

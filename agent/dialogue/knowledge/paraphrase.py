@@ -16,7 +16,7 @@ import numpy.typing as npt
 from models.contracts import Encoder
 from models.store import OURS
 
-MAP = OURS / "knowledge" / "paraphrase.npz"
+MAP = OURS / "knowledge_paraphrase.npz"
 
 Vectors = npt.NDArray[np.float32]
 
