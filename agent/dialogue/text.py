@@ -45,10 +45,17 @@ def render(template: str, scope: Mapping[str, Any]) -> str:
 
 
 def resolve(argument: Any, scope: Mapping[str, Any]) -> Any:
-    """An action's argument: `"{path}"` alone is the value itself (None if missing), anything else is literal."""
-    if isinstance(argument, str) and (match := _HOLE.fullmatch(argument)) and match[2] is None:
+    """An action's argument: `"{path}"` alone is the value itself (None if missing), other texts are rendered.
+
+    Raises:
+        ValueError: as `render`.
+    """
+    if not isinstance(argument, str):
+        return argument
+    match = _HOLE.fullmatch(argument)
+    if match is not None and match[2] is None:
         return look_up(scope, match[1])
-    return argument
+    return render(argument, scope) if _HOLE.search(argument) else argument
 
 
 def sentences(text: str) -> list[str]:
