@@ -200,7 +200,10 @@ class FakeDialogue:
 
     def summary(self) -> Mapping[str, Any]:
         verdict = {"topic": "order_status", "negative": False}
-        return {"verdict": verdict, "summary": "the caller called", "intent": None, "slots": {}}
+        return {"verdict": verdict, "paragraph": "the caller called", "intent": None, "slots": {}}
+
+    async def told(self) -> Mapping[str, Any]:
+        return self.summary()
 
     @property
     def sensitive(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
@@ -46,7 +47,7 @@ class Handover:
         self._rule = handoff.rule
         self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
         try:
-            request = self._request(handoff)
+            request = self._request(handoff, await self._dialogue.told())
             if self._notes.record is not None:
                 await self._notes.record.flush()
             result = await self._services.desk.request(request)
@@ -104,8 +105,7 @@ class Handover:
         await self._services.desk.finished(self._handoff_id, "bridged")
         return result
 
-    def _request(self, handoff: HandOff) -> HandoffRequest:
-        summary = self._dialogue.summary()
+    def _request(self, handoff: HandOff, summary: Mapping[str, Any]) -> HandoffRequest:
         redact = self._services.redact
         rows = [{**row, "text": redact(str(row["text"]))} for row in self._notes.transcript.rows()]
         recording = self._notes.record.recording if self._notes.record is not None else None
@@ -120,7 +120,7 @@ class Handover:
             caller=self._call.caller,
             called=self._call.called,
             language=str(summary.get("language", self._services.settings.recognizer.language)),
-            summary=redact(str(summary.get("summary", handoff.reason))),
+            summary=redact(str(summary.get("paragraph") or handoff.reason)),
             intent=summary.get("intent"),
             slots=dict(summary.get("slots", {})),
             emotion=list(self._notes.emotions),

@@ -156,6 +156,10 @@ class Dialogue(Protocol):
         """For handoff and records: reason, paragraph, intent, slots with verified flags, emotion series, actions."""
         ...
 
+    async def told(self) -> Mapping[str, Any]:
+        """The summary for a person who takes over, its paragraph worded by a language model where one does that."""
+        ...
+
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         """Every sentence of the domain without a variable part, with its tone, to warm the phrase cache."""
         ...
