@@ -30,6 +30,7 @@ from agent.dialogue.offers import Occasion, choose_offer
 from agent.dialogue.phrasing import Phrasing
 from agent.dialogue.profile import NOBODY, Profile, personal
 from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
+from agent.dialogue.retelling import readings
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
 from agent.dialogue.state import HISTORY, CallState, Pending
 from agent.dialogue.summary import summarise
@@ -134,9 +135,12 @@ class CallDialogue:
     async def _respond(self, turn: CallerTurn) -> AsyncGenerator[Part, None]:
         state, today = self._state, self._today()
         state.turn = turn.number
+        before = self._here.language
         if turn.language in self._tongues:
             state.language = turn.language
         self._acting.actions.language = self._here.language
+        if self._here.language != before:
+            await self._read_again(today)
         self._take_profile()
         state.intents = [*state.intents, turn.understood.intent][-50:] if turn.text.strip() else state.intents
         if turn.text.strip():
@@ -153,6 +157,17 @@ class CallDialogue:
                 yield part
         telling.facts["emotion"] = emotion_facts(state.feelings, self._here.emotion)
         yield Because(telling.facts)
+
+    async def _read_again(self, today: date) -> None:
+        """The language changed: what open tasks learnt from actions is read again in it. What fails stays as it is."""
+        for one in readings(self._here.domain, self._here.machine, self._state, today):
+            if self._previewing and not self._acting.actions.spec(one.need.action).speculate:
+                raise _NotForeseeable
+            self._acts_for_caller()
+            async with aclosing(self._acting.run(one.need)) as outcome:
+                async for acted in outcome:
+                    if acted is not None and acted.ok and (one.ok is None or acted.result.get(one.ok)):
+                        one.frame.results[one.into] = dict(acted.result)
 
     async def preview(self, turn: CallerTurn) -> AsyncIterator[Part]:
         """What `respond` would answer, up to the first action that is not marked `speculate`; changes nothing.
@@ -345,10 +360,7 @@ class CallDialogue:
         spec = self._acting.actions.spec(need.action)
         if self._previewing and not spec.speculate:
             raise _NotForeseeable
-        state = self._state
-        self._acting.actions.customer = state.customer
-        hidden = (state.slots[name].value for name in state.sensitive if name in state.slots)
-        self._acting.hidden = frozenset(str(value) for value in hidden)
+        self._acts_for_caller()
         async with aclosing(self._acting.run(need)) as outcome:
             async for acted in outcome:
                 if acted is None:
@@ -359,6 +371,13 @@ class CallDialogue:
                     self._here.machine.result(self._state, acted.ok, acted.result)
                 telling.facts.setdefault("actions", []).append(need.action)
                 yield acted
+
+    def _acts_for_caller(self) -> None:
+        """Let actions know who was proven to call, and which values they may not show."""
+        state = self._state
+        self._acting.actions.customer = state.customer
+        hidden = (state.slots[name].value for name in state.sensitive if name in state.slots)
+        self._acting.hidden = frozenset(str(value) for value in hidden)
 
     async def _with_late(
         self, late: list[Acted], reply: AsyncGenerator[Part, None], telling: Telling

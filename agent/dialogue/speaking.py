@@ -1,13 +1,14 @@
-"""How the caller wants to be spoken to: slower, faster, louder, without offers. Pure."""
+"""How the caller wants to be spoken to: slower, faster, louder, in another language, without offers. Pure."""
 
 from __future__ import annotations
 
 from datetime import date
 
-from agent.dialogue.contracts import CallerTurn
+from agent.dialogue.contracts import CallerTurn, Say
 from agent.dialogue.manner import matches
 from agent.dialogue.moves import Decision, Moves
 from agent.dialogue.state import CallState, Pending
+from models.languages import asked_for
 
 SLOWEST, FASTEST, STEP = 0.7, 1.3, 0.15
 """Bounds and step of the pace; Piper and Kokoro stay clear within them."""
@@ -25,6 +26,11 @@ def speaking_wish(moves: Moves, state: CallState, turn: CallerTurn, today: date)
     flow = moves.domain.flow_of(turn.understood.intent)
     if flow is not None and moves.strong(turn.understood, moves.domain.manner.understanding.certain):
         return None
+    if asked_for(turn.text) == moves.domain.manner.language and not turn.understood.slots:
+        question = moves.machine.question(state, today)
+        if not any(isinstance(part, Say) for part in question):
+            question = [*moves.says(state, "what_is_it", today), *question]
+        return Decision(question, why="asked for this language")
     if matches(listening.slower, turn.text):
         state.pace = max(SLOWEST, round(state.pace - STEP, 2))
         return _again(moves, state, "slower", today)

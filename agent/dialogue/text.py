@@ -13,6 +13,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z0-9])|(?<=[。！
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Ave|Rd|No|vs|etc|a\.m|p\.m|[A-Z])\.$")
 _WORD = re.compile(r"[a-z0-9]+")
 _CJK = re.compile("[\u4e00-\u9fff]")
+_SHORT_ZH = 12
+"""Characters of a Chinese answer that names little beside the option."""
 
 
 def holes(template: str) -> list[tuple[str, str | None]]:
@@ -121,11 +123,20 @@ def choose_option(text: str, options: Sequence[str]) -> str | None:
 
 
 def _choose_zh(text: str, options: Sequence[str]) -> str | None:
-    """As `choose_option`, by pairs of characters: Chinese has no blanks between words."""
+    """As `choose_option`, by pairs of characters, as Chinese has no blanks between words; a short answer that shares no
+    pair ("那双靴子") by single ones.
+    """
     if re.search("全部|所有|都要|都退|整个|一起", text):
         return "all"
-    said = _pairs(text)
-    scores = sorted(((len(said & _pairs(option)), option) for option in options), reverse=True)
+    chosen = _nearest(_pairs(text), [(_pairs(option), option) for option in options])
+    if chosen is None and len(text) <= _SHORT_ZH and not any(_pairs(text) & _pairs(option) for option in options):
+        chosen = _nearest(set(_CJK.findall(text)), [(set(_CJK.findall(option)), option) for option in options])
+    return chosen
+
+
+def _nearest(said: set[str], options: Sequence[tuple[set[str], str]]) -> str | None:
+    """The option that shares most with what was said; None where none does, or several as much."""
+    scores = sorted(((len(said & pieces), option) for pieces, option in options), reverse=True)
     if not scores or scores[0][0] == 0 or (len(scores) > 1 and scores[0][0] == scores[1][0]):
         return None
     return scores[0][1]
