@@ -136,7 +136,7 @@ def draw(
 @app.command("test")
 def play(
     name: Annotated[str, typer.Argument(metavar="NAME|all", help="A name under configs/domains, a folder, or all.")],
-    only: Annotated[str, typer.Option(help="Only conversations whose names match this glob.")] = "*",
+    only: Annotated[str, typer.Option(help="Only conversations whose names match these globs, with commas.")] = "*",
     config: ConfigOption = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write every turn to this file.", dir_okay=False)

@@ -79,7 +79,7 @@ def simulate(
         bool,
         typer.Option("--conversations", help="Play the domain's conversations by voice, each on a server of its own."),
     ] = False,
-    only: Annotated[str, typer.Option(help="Only conversations whose names match this glob.")] = "*",
+    only: Annotated[str, typer.Option(help="Only conversations whose names match these globs, with commas.")] = "*",
     calls: Annotated[int, typer.Option(help="Calls at a time.", min=1, max=500)] = 1,
     ramp: Annotated[float, typer.Option(help="Seconds over which the first calls begin.", min=0)] = 0.0,
     repeat: Annotated[int, typer.Option(help="Every scenario this often.", min=1, max=1000)] = 1,

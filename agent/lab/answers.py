@@ -11,6 +11,7 @@ from agent.lab.expectations import Checked, caller_turns, handoff_found, mood, s
 from agent.lab.outcome import Kind
 from agent.lab.player import Asked, Played, plain
 from agent.lab.unmet import contains
+from agent.records.redaction import redact
 
 NEAR_MS = 300.0
 """Clocks of the two ends and the edges of a voice agree to about this."""
@@ -77,10 +78,13 @@ def _understood(asked: Asked, after: float, record: Mapping[str, Any], kept: boo
 
 
 def _said(text: str, piece: str) -> bool:
-    """Whether `piece` was said, letter case and punctuation aside; `/.../` and a mark such as $ are searched for."""
+    """Whether `piece` was said, letter case and punctuation aside; `/.../` and a mark such as $ are searched for.
+
+    In a record's text a private number or address that was said stands as what hides it.
+    """
     if pattern_of(piece) is not None or not plain(piece):
         return contains(text, piece)
-    return plain(piece) in plain(text)
+    return plain(piece) in plain(text) or plain(redact(piece)) in plain(text)
 
 
 def _next(asked: Asked, played: Played, kinds: Sequence[Kind]) -> float:

@@ -179,9 +179,12 @@ def pattern_of(piece: str) -> str | None:
 
 
 def conversation_files(domain: Path, only: str = "*") -> list[Path]:
-    """The conversations of a domain and of its translations whose names match the glob `only`, each by name."""
+    """The conversations of a domain and of its translations whose names match `only`, each by name.
+
+    only: globs, separated by commas.
+    """
     found = [*sorted((domain / FOLDER).glob("*.yaml")), *sorted(domain.glob(f"*/{FOLDER}/*.yaml"))]
-    return [path for path in found if fnmatchcase(path.stem, only)]
+    return [path for path in found if any(fnmatchcase(path.stem, glob.strip()) for glob in only.split(","))]
 
 
 def read_conversation(path: Path) -> tuple[YamlFile, Conversation]:

@@ -18,6 +18,7 @@ from agent.lab.outcome import CallOutcome
 from agent.lab.scenario import Line, Scenario, Script
 from agent.lab.steps import AnswerExpected, Step, WaitFor
 from agent.lab.unmet import contains, same
+from agent.records.redaction import redact
 from models.languages import CHINESE, written_in
 from models.speakable.spoken import speakable
 
@@ -142,6 +143,7 @@ def task(conversation: Conversation, domain: Domain, record: Mapping[str, Any], 
     """Whether the caller's task was done: actions, values, a person called, the call ended.
 
     record: as `GET /api/calls/{id}` returns it. Slots that take any words are left out: nobody says them alike twice.
+    Where the record hides a private number or address, a value of that kind is taken for the one that is wanted.
     """
     wanted = [turn.expect for turn in conversation.script.turns if turn.expect is not None]
     ran = [str(row["name"]) for row in record.get("actions", ()) if row.get("ok")]
@@ -173,4 +175,7 @@ def _known(record: Mapping[str, Any], name: str, value: Any) -> tuple[bool, str]
     found += [
         row.get("arguments", {}).get(name) for row in record.get("actions", ()) if name in row.get("arguments", {})
     ]
-    return any(same(one, value) for one in found), f"heard was {', '.join(map(str, found)) or 'none'}"
+    masked = redact(value) if isinstance(value, str) else value
+    return any(
+        same(one, value) or same(one, masked) for one in found
+    ), f"heard was {', '.join(map(str, found)) or 'none'}"

@@ -81,6 +81,7 @@ def test_a_name_that_the_domain_lacks_is_told_with_what_was_meant(domain):
 def test_names_of_conversations_are_chosen_by_a_glob(domain):
     assert [path.stem for path in conversation_files(domain)] == ["books_a_visit", "complains"]
     assert [path.stem for path in conversation_files(domain, "book*")] == ["books_a_visit"]
+    assert [path.stem for path in conversation_files(domain, "no*, comp*")] == ["complains"]
 
 
 RESULT = {
@@ -305,3 +306,5 @@ def test_a_task_is_done_when_its_actions_values_and_end_are_as_expected(domain):
     assert broken(actions=[*ran, {"name": "find_day", "ok": False}]) == ["no action failed"]
     assert broken(actions=ran[:1]) == ["action book_visit"]
     assert broken(turns=[]) == ["slot phone +12065550142"]
+    assert broken(turns=[{"slots": {"phone": {"value": "[phone]"}}}]) == []
+    assert broken(turns=[{"slots": {"phone": {"value": "[card]"}}}]) == ["slot phone +12065550142"]
