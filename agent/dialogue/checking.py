@@ -183,11 +183,11 @@ def check_flow(domain: Domain, name: str, file: YamlFile) -> Iterator[str]:
 
 
 def _results(domain: Domain, name: str, seen: set[str]) -> set[str]:
-    """Names of what the flow `name` learns from actions, with the flows it runs."""
+    """Names of what the flow `name` learns from actions, and of its own slots, with the flows it runs."""
     if name in seen or name not in domain.flows:
         return set()
     seen.add(name)
-    found: set[str] = set()
+    found: set[str] = set(domain.flows[name].slots)
     for step in domain.flows[name].steps:
         if isinstance(step, CallStep):
             found.add(step.into)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from agent.dialogue.contracts import Profile
 from agent.dialogue.manner import Manner
-from agent.dialogue.steps import AskStep, CallStep, Flow
+from agent.dialogue.steps import AskStep, CallStep, DoStep, Flow
 from agent.dialogue.written import Part, Word
 from models.training.examples import Span
 
@@ -88,6 +88,20 @@ class Domain:
     def flow_of(self, intent: str) -> str | None:
         """The flow that `intent` opens, if one does."""
         return next((name for name, flow in self.flows.items() if intent in flow.intents), None)
+
+    def asked(self, flow: str) -> Mapping[str, int]:
+        """Slots that `flow` asks for, itself or in flows it runs, and the step where that begins."""
+        return self._asked(flow, frozenset())
+
+    def _asked(self, flow: str, inside: frozenset[str]) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for n, step in enumerate(self.flows[flow].steps):
+            if isinstance(step, AskStep):
+                found.setdefault(step.ask, n)
+            elif isinstance(step, DoStep) and step.do not in inside:
+                for slot in self._asked(step.do, inside | {flow}):
+                    found.setdefault(slot, n)
+        return found
 
     def profile(self, step: AskStep) -> Profile:
         """How the answer to `step` is spoken."""

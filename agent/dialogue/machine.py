@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -72,6 +72,10 @@ class FlowMachine:
         step = self.flow(frame).steps[frame.at]
         return step if isinstance(step, AskStep | ConfirmStep) else None
 
+    def asks(self, frame: Frame, slot: str) -> int | None:
+        """The step of `frame`'s flow where `slot` is asked for, there or in a flow it runs; None where it is not."""
+        return self._domain.asked(frame.flow).get(slot)
+
     def phrase(self, state: CallState, name: str, today: date, /, **scope: Any) -> list[Say]:
         """The phrase `name`, its wordings in turn."""
         return self.worded(state, name, self._domain.manner.phrases[name], today, **scope)
@@ -132,12 +136,12 @@ class FlowMachine:
     def refill(self, state: CallState, slot: str) -> bool:
         """Go back to where `slot` is asked for, so that what follows is done again. False if this flow never asks."""
         frame = state.frame
-        at = None if frame is None else self.flow(frame).asks(slot)
+        at = None if frame is None else self.asks(frame, slot)
         if frame is None or at is None:
             return False
         if at <= frame.at:
             frame.at = at
-            earlier = {_result_of(step) for step in self.flow(frame).steps[:at]}
+            earlier = self._results(self.flow(frame).steps[:at])
             frame.results = {name: result for name, result in frame.results.items() if name in earlier}
             frame.tries = {n: tries for n, tries in frame.tries.items() if n <= at}
         return True
@@ -340,7 +344,7 @@ class FlowMachine:
         """Open what the caller asked for besides, and say so."""
         wish = state.wishes.pop(0)
         for name, value in wish.slots.items():
-            if self._domain.flows[wish.flow].asks(name) is not None:
+            if name in self._domain.asked(wish.flow):
                 state.learn(name, value)
         self.open(state, wish.flow, wish.words)
         return self.phrase(state, "and_now", today, title=self._domain.flows[wish.flow].title)
@@ -478,6 +482,18 @@ class FlowMachine:
         else:
             frame.at = self.flow(frame).index(target)
 
+    def _results(self, steps: Sequence[AnyStep], inside: frozenset[str] = frozenset()) -> set[str]:
+        """Names of the results of `steps`, with those of the flows they run."""
+        found: set[str] = set()
+        for step in steps:
+            if isinstance(step, CallStep):
+                found.add(step.into)
+            elif isinstance(step, AskStep) and step.check:
+                found.add(step.check.into)
+            elif isinstance(step, DoStep) and step.do not in inside:
+                found |= self._results(self._domain.flows[step.do].steps, inside | {step.do})
+        return found
+
     def _asked_before(self, frame: Frame) -> list[str]:
         return [step.ask for step in self.flow(frame).steps[: frame.at] if isinstance(step, AskStep)]
 
@@ -504,9 +520,3 @@ _QUESTIONS = {
     "continue": "continue_call",
     "last_topic": "last_topic",
 }
-
-
-def _result_of(step: AnyStep) -> str | None:
-    if isinstance(step, CallStep):
-        return step.into
-    return step.check.into if isinstance(step, AskStep) and step.check else None

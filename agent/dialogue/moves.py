@@ -144,7 +144,7 @@ class Moves:
                 self.machine.drop(state)
         state.pending = None
         state.failures = state.unclear = 0
-        known = [step.ask for step in self.domain.flows[flow].steps if isinstance(step, AskStep)]
+        known = list(self.domain.asked(flow))
         for name, value in values.items():
             if name in known or name in self.domain.manner.remember:
                 state.learn(name, value)

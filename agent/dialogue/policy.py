@@ -237,16 +237,15 @@ class Policy:
             return None
         values = self._moves.values(turn, asked.ask if isinstance(asked, AskStep) else None)
         if frame is not None:
-            mine = {name: value for name, value in values.items() if self._machine.flow(frame).asks(name) is not None}
+            mine = {name: value for name, value in values.items() if self._machine.asks(frame, name) is not None}
             for name in values.keys() - mine.keys():
-                if any(self._machine.flow(below).asks(name) is not None for below in state.frames[:-1]):
+                if any(self._machine.asks(below, name) is not None for below in state.frames[:-1]):
                     state.learn(name, values[name])
-            if isinstance(asked, ConfirmStep) and said_yes(understood) is True:
-                later = self._machine.flow(frame)
-                if all((later.asks(name) or 0) > frame.at for name in mine):
-                    for name, value in mine.items():
-                        state.learn(name, value)
-                    return None
+            later = all((self._machine.asks(frame, name) or 0) > frame.at for name in mine)
+            if isinstance(asked, ConfirmStep) and said_yes(understood) is True and later:
+                for name, value in mine.items():
+                    state.learn(name, value)
+                return None
             if mine:
                 state.pending = None
                 return self._filled(state, turn, mine, today)
@@ -299,7 +298,7 @@ class Policy:
             return Decision(run=True, why=f"another {slot}")
         if target is None:
             target = next(
-                (f.flow for f in reversed(state.done) if self._domain.flows[f.flow].asks(slot) is not None), None
+                (f.flow for f in reversed(state.done) if not f.within and slot in self._domain.asked(f.flow)), None
             )
         target = target or self._domain.manner.default_flows.get(slot)
         if target is None:
