@@ -185,3 +185,15 @@ def test_a_number_inside_a_sum_is_no_order_number() -> None:
 def test_english_is_parsed_as_english_whatever_the_domain_also_speaks() -> None:
     slots = find_slots("four two seven one nine", [ORDER], SlotContext(TODAY, ("order",)))
     assert [slot.value for slot in slots] == ["42719"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("不对是橡树街22号纽约市邮编10013", "橡树街22号纽约市邮编10013"),
+        ("我说错了，应该是橡树街22号，邮编一零零一三", "橡树街22号，邮编一零零一三"),
+        ("我搬到橡树街22号了，离超市不远", "橡树街22号"),
+    ],
+)
+def test_a_corrected_address_that_was_not_asked_for(text: str, value: str) -> None:
+    assert found(text, SlotSpec("address", "address"), asked=False) == [value]

@@ -14,7 +14,7 @@ from agent.domains.backend import Backend
 from agent.domains.bank.accounts import Money
 from agent.domains.bank.identity import owner
 from agent.domains.bank.store import DISPUTE_DAYS, Account, Card, Customer, Dispute, Entry
-from agent.domains.bank.words import card_words, charge_words, list_words, names, which_place
+from agent.domains.bank.words import card_words, charge_words, list_words, names, pairs, which_place
 
 _POST_DAYS = 6
 """Days until a new card or a PIN letter arrives."""
@@ -281,7 +281,7 @@ def _charge_name(row: Entry, language: str) -> str:
 
 
 def _names(row: Entry, words: str) -> bool:
-    return names(f"{row.what} {row.what_zh} {row.what_zh[:2]}", words)
+    return names(f"{row.what} {row.what_zh} {pairs(row.what_zh)}", words)
 
 
 def _meant(rows: list[Entry], words: str, language: str) -> Entry | None:

@@ -105,6 +105,11 @@ def names(parts: str, words: str) -> bool:
     )
 
 
+def pairs(name: str) -> str:
+    """Every two characters side by side of a Chinese name, which callers shorten: 祥龙 and 超市 of 祥龙超市."""
+    return " ".join(name[at : at + 2] for at in range(len(name) - 1))
+
+
 _PLACES = (("first", "第一"), ("second", "第二"), ("third", "第三"))
 
 

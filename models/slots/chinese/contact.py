@@ -40,8 +40,14 @@ _PLACE = re.compile(
 _STREET = re.compile(
     r"[\u4e00-\u9fff]{2,12}?(?:路|街|道|巷|胡同)[\d一二三四五六七八九十百零]+号(?:[\u4e00-\u9fff\d]{0,12}?(?:室|楼|栋|单元))*"
 )
+_REST = re.compile(
+    r"(?:[\s，,]*[\u4e00-\u9fff]{1,8}?(?:省|(?<![超城都])市|州|县))*"
+    rf"(?:[\s，,]*邮政?编码?[是为]?\s*[{''.join(re.escape(one) for one in DIGITS)}]{{5,6}})?"
+)
+"""The town and the postcode where they are said after the street."""
 _LEAD_IN = re.compile(
-    r"^[\s，,。]*(?:(?:嗯|呃|啊|哦|好的?|那个|那|就是|请|麻烦|帮我|你帮我|您帮我|可以)[\s，,]*)*"
+    r"[\s，,。]*(?:(?:嗯|呃|啊|哦|好的?|那个|那|就是|请|麻烦|帮我|你帮我|您帮我|可以|不对|不是|错了|说错了|我说错了|应该是|我是说|抱歉|不好意思)"
+    r"[\s，,。]*)*"
     r"(?:(?:我|我们|我家|我的)?(?:的)?(?:新的?|收货|送货|家庭|公司|详细|快递)?(?:地址|住址)(?:是|在|改成|换成|改为|变成|为)?"
     r"|(?:把它?|订单)?(?:送|寄|发|配送|改|换)(?:货)?(?:到|去|成|往|至)|(?:我|我们|我家)?(?:住|搬)(?:在|到)|在|是)?[\s，,：:]*"
 )
@@ -122,8 +128,8 @@ def address(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
     expected = spec.name in context.expected
     if found and not expected:
         start, end = found[-1].span()
-        lead = _LEAD_IN.match(text, start, end)
-        return [_address(spec, text, lead.end() if lead else start, end, 1.0)]
+        lead, rest = _LEAD_IN.match(text, start, end), _REST.match(text, end)
+        return [_address(spec, text, lead.end() if lead else start, rest.end() if rest else end, 1.0)]
     latin = english_address.parse(text, spec, context)
     if latin or not expected or (_NOT_AN_ADDRESS.search(text) and not found):
         return latin
