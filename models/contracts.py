@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,15 @@ class Recognizer(Protocol):
 
     def recognize(self, samples: Samples, hints: RecognitionHints = ...) -> Recognition:
         """Recognize samples[n] at 16 kHz."""
+        ...
+
+
+@runtime_checkable
+class Hypothesizing(Protocol):
+    """A recognizer that can also tell what else it may have heard; blocking, called from the pool."""
+
+    def hypotheses(self, samples: Samples, hints: RecognitionHints = ..., most: int = ...) -> tuple[str, ...]:
+        """Texts of samples[n] at 16 kHz, the likeliest first."""
         ...
 
 

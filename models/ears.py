@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from models.contracts import Recognition, RecognitionHints, Recognizer, Samples
+from models.contracts import Hypothesizing, Recognition, RecognitionHints, Recognizer, Samples
 from models.errors import ModelError
 from models.languages import ENGLISH, base
 
@@ -114,6 +114,16 @@ class Ears:
         if len(among) == 1 or self._believed(heard):
             return heard
         return self._doubted(samples, hints, heard, among)
+
+    def hypotheses(self, samples: Samples, hints: RecognitionHints = NO_HINTS, most: int = 4) -> tuple[str, ...]:
+        """What samples[n] at 16 kHz may say in the hints' language, the likeliest first; blocks.
+
+        Raises:
+            ModelError: the recognizer failed.
+        """
+        usual = base(hints.language or self._usual_language) == self._usual_language
+        recognizer = self._usual if usual else self.prepare()
+        return recognizer.hypotheses(samples, hints, most) if isinstance(recognizer, Hypothesizing) else ()
 
     def _believed(self, heard: Recognition) -> bool:
         """Whether a text needs no second look; nothing heard where nothing was said needs none either."""

@@ -28,6 +28,8 @@ from models.stretches import FULL_CONTEXT_S, PADDING_S, RATE, speech_bounds, win
 FRAMES_PER_SECOND = 100
 MIN_SPEECH_S = 0.06
 """Shorter than any word."""
+MOST_HYPOTHESES = 4
+"""Texts that `hypotheses` gives; those further down the beam differ in marks only."""
 RETRY_BEAM = 5
 """Whisper's own beam, for a second look at a doubtful text."""
 PROMPT_TOKENS = 120
@@ -152,6 +154,44 @@ class WhisperRecognizer:
             language, among = part.language, ()
         whole = parts[0][1] if len(parts) == 1 else _join(parts)
         return _later(replace(whole, words=speech.restored(whole.words)), start)
+
+    def hypotheses(
+        self, samples: Samples, hints: RecognitionHints = NO_HINTS, most: int = MOST_HYPOTHESES
+    ) -> tuple[str, ...]:
+        """What samples[n] at 16 kHz may say, the likeliest first, at most `most` different texts; blocks.
+
+        A beam search over the first 30 s, several times the work of `recognize`: for words that proved wrong.
+
+        Raises:
+            ModelError: the language is unknown, or CTranslate2 failed.
+        """
+        start, end = speech_bounds(samples)
+        if end - start < MIN_SPEECH_S * RATE:
+            return ()
+        speech = shorten(samples[start:end], RATE).samples[: round(FULL_CONTEXT_S * RATE)]
+        seconds = len(speech) / RATE
+        features = self._model.feature_extractor(np.ascontiguousarray(speech, dtype=np.float32))
+        language = self._language(hints.language) or "en"
+        tokenizer = self._tokenizer(language)
+        prompt = hints.prompt or PROMPTS.get(language)
+        before = tokenizer.encode(" " + prompt.strip())[-PROMPT_TOKENS:] if prompt and prompt.strip() else []
+        tokens_in = self._model.get_prompt(tokenizer, before, without_timestamps=True)
+        allowance = min(self._model.max_length // 2, int(16 + 10 * seconds))
+        try:
+            encoded = self._model.encode(_pad(features, round(FULL_CONTEXT_S * FRAMES_PER_SECOND)))
+            result = self._model.model.generate(
+                encoded,
+                [tokens_in],
+                beam_size=most + 1,
+                num_hypotheses=most + 1,
+                max_length=min(self._model.max_length, max(2 * allowance, len(tokens_in) + allowance)),
+                suppress_blank=True,
+                suppress_tokens=self._suppressed,
+            )[0]
+        except RuntimeError as error:
+            raise ModelError(f"recognition failed: {error}") from error
+        texts = (tokenizer.decode(tokens).strip() for tokens in result.sequences_ids)
+        return tuple(dict.fromkeys(text for text in texts if text))[:most]
 
     def languages(self, samples: Samples, among: Sequence[str]) -> Mapping[str, float]:
         """P(language) of the first 30 s of samples[n] at 16 kHz, over the codes `among` alone; blocks.

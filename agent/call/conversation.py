@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from agent.call import floor
@@ -375,7 +377,7 @@ class Conversation:
         reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)
         reply.reasons["turn_over"] = round(heard.over.probability, 3)
         reply.reasons["turn_over_parts"] = {part: round(odds, 2) for part, odds in heard.over.parts.items()}
-        return _turn_of(reply.turn, heard)
+        return replace(_turn_of(reply.turn, heard), hear_again=partial(self.hearing.others, heard))
 
     def _speak_up(self, parts: AsyncIterator[Part], farewell: bool = False, prompt: bool = False) -> None:
         generation = self._floor.generation

@@ -15,6 +15,7 @@ from agent.call.services import CallServices
 from agent.dialogue.contracts import Profile
 from models.contracts import (
     OUT_OF_SCOPE,
+    Hypothesizing,
     Recognition,
     RecognitionHints,
     Samples,
@@ -45,7 +46,8 @@ log = logging.getLogger(__name__)
 class Heard:
     """One reading of the open turn. `history` is the emotion history as it would be after this turn.
 
-    language: what the call is to go on in, where callers may choose; else empty.
+    language: what the call is to go on in, where callers may choose; else empty. samples: float32[n] at 16 kHz, where
+    all of the words are in them.
     """
 
     text: str
@@ -58,6 +60,7 @@ class Heard:
     end: int = 0
     over: TurnEnd = NO_WORDS
     language: str = ""
+    samples: Samples | None = None
 
 
 class Hearing:
@@ -170,6 +173,7 @@ class Hearing:
             end=piece.end,
             over=end,
             language=self.language_of(text, recognition.language),
+            samples=None if earlier else piece.samples,
         )
 
     def language_of(self, text: str, spoken: str | None = None) -> str:
@@ -190,6 +194,21 @@ class Hearing:
         """Understand a text in the dialogue's present context."""
         understood, _ = await self._understand(text)
         return understood
+
+    async def others(self, heard: Heard) -> tuple[Understood, ...]:
+        """What the words of `heard` may mean instead: readings of the recognizer's other hypotheses, best first.
+
+        Nothing where there is no sound to hear again, or no recognizer that could.
+        """
+        recognizer, samples = self._services.recognizer, heard.samples
+        if samples is None or not isinstance(recognizer, Hypothesizing):
+            return ()
+        _, profile = self._asked()
+        language = heard.language or self._language
+        hints = RecognitionHints(PROMPTS_OF.get(language or ENGLISH, PROMPTS).get(profile), language)
+        pool = self._services.pool
+        texts = await pool.run(Priority.FINAL_RECOGNITION, lambda: recognizer.hypotheses(samples, hints))
+        return tuple([await self.understand(text) for text in texts if text != heard.text])
 
     async def _understand(
         self, text: str, recognition: Recognition | None = None, samples: Samples | None = None

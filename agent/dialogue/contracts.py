@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -18,7 +18,8 @@ class CallerTurn:
 
     `dtmf` holds keys pressed instead of words; `silence` counts how often in a row the caller said nothing (0 for a
     spoken turn). `confident` is False where the recognizer was unsure of the words. others: what the recognizer's
-    other hypotheses mean, best first. language: what was spoken, empty where it is not known.
+    other hypotheses mean, best first; hear_again finds them where words proved wrong. language: what was spoken, empty
+    where it is not known.
     """
 
     number: int
@@ -29,6 +30,7 @@ class CallerTurn:
     silence: int = 0
     confident: bool = True
     others: tuple[Understood, ...] = ()
+    hear_again: Callable[[], Awaitable[tuple[Understood, ...]]] | None = None
     language: str = ""
 
 

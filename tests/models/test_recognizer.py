@@ -61,6 +61,16 @@ def test_a_question_is_heard(question: Samples, context: float, beam: int) -> No
     assert found.words == ()
 
 
+def test_hypotheses_are_different_texts_with_the_likeliest_first(
+    recognizer: WhisperRecognizer, question: Samples
+) -> None:
+    found = recognizer.hypotheses(question, most=3)
+    assert 1 <= len(found) <= 3
+    assert len(set(found)) == len(found)
+    assert errors(TEXT, found[0]) <= 0.12
+    assert recognizer.hypotheses(silence(1)) == ()
+
+
 def test_words_have_times_that_move_with_the_speech(recognizer: WhisperRecognizer, question: Samples) -> None:
     found = recognizer.recognize(np.concatenate([silence(3), question, silence(1)]))
     assert " ".join(word.text for word in found.words) == found.text
