@@ -33,6 +33,7 @@ from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
 from agent.dialogue.retelling import readings
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
 from agent.dialogue.state import HISTORY, CallState, Pending
+from agent.dialogue.steps import AskStep
 from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
 from agent.dialogue.tongue import Tongue
@@ -93,6 +94,7 @@ class CallDialogue:
         self._profile: Profile = NOBODY
         settings = tongues[first].domain.manner.profile
         self._lookup = Lookup(actions, settings, clock, list(tongues), history)
+        self._turn: CallerTurn | None = None
         self._previewing = False
 
     @property
@@ -134,7 +136,7 @@ class CallDialogue:
 
     async def _respond(self, turn: CallerTurn) -> AsyncGenerator[Part, None]:
         state, today = self._state, self._today()
-        state.turn = turn.number
+        state.turn, self._turn = turn.number, turn
         before = self._here.language
         if turn.language in self._tongues:
             state.language = turn.language
@@ -368,9 +370,32 @@ class CallDialogue:
                         yield part
                     continue
                 if tell:
+                    await self._hear_again(acted)
                     self._here.machine.result(self._state, acted.ok, acted.result)
                 telling.facts.setdefault("actions", []).append(need.action)
                 yield acted
+
+    async def _hear_again(self, acted: Acted) -> None:
+        """What else the caller may have said, where a check refused the value that was heard in this turn."""
+        state, turn = self._state, self._turn
+        step = self._here.machine.asking(state)
+        if turn is None or turn.hear_again is None or self._previewing or not isinstance(step, AskStep):
+            return
+        said = turn.understood.slot(step.ask)
+        refused = step.check is not None and acted.ok and not acted.result.get(step.check.ok)
+        if not refused or said is None or state.others.get(step.ask):
+            return
+        known = state.slots.get(step.ask)
+        if known is None or known.guessed or known.value != said.value:
+            return
+        self._turn = replace(turn, hear_again=None)
+        try:
+            others = await turn.hear_again()
+        except Exception as error:
+            log.warning("the turn was not heard again: %s", error, extra={"code": "not_heard_again"})
+            return
+        found = (slot.value for other in others if (slot := other.slot(step.ask)) is not None)
+        state.others[step.ask] = [value for value in dict.fromkeys(found) if value != said.value]
 
     def _acts_for_caller(self) -> None:
         """Let actions know who was proven to call, and which values they may not show."""
