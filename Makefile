@@ -9,7 +9,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve simulate test slow train-test lint clean
+.PHONY: help demo serve domains simulate test slow train-test lint clean
 
 help:
 	@echo "make demo      one whole call, shown as it happens (the first time it installs what is needed)"
@@ -17,6 +17,7 @@ help:
 	@echo "make serve     take calls on http://127.0.0.1:8080 from this machine"
 	@echo "make simulate  the short suite of simulated callers; fails on more than one failed task, cut-off or false interruption"
 	@echo "make test      lint, types and quick tests, with coverage"
+	@echo "make domains   every domain checked, and its conversations played by text"
 	@echo "make slow      whole calls over real sockets with real models"
 	@echo "make train-test  tests of training, with torch in $(TRAIN_VENV)"
 	@echo "make lint      ruff and mypy only"
@@ -34,6 +35,10 @@ simulate: $(VENV)/installed
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow and not train" --cov --cov-report=term:skip-covered
+
+domains: $(VENV)/installed
+	$(BIN)/agent domain check all --strict
+	$(BIN)/agent domain test all
 
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "slow and not train"
