@@ -58,7 +58,7 @@ def translated(files: DomainFiles, language: str, problems: list[str]) -> Domain
             for text in own.data
             if text not in used
         ]
-    manner = _with_words(manner, _own_words(folder, base / language if base else None, problems))
+    manner = _with_words(manner, _own_words(folder, base / language if base else None, problems), folder, problems)
     manner["language"] = language
     intents = _intents_in(files.intents, folder, base / language if base else None, problems)
     if intents is None:
@@ -144,11 +144,14 @@ def _step(step: Mapping[str, Any], take: Take, where: Where) -> dict[str, Any]:
     return result
 
 
-def _with_words(manner: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _with_words(manner: dict[str, Any], own: Mapping[str, Any], folder: Path, problems: list[str]) -> dict[str, Any]:
     """`manner` with the language's own words; a rule of escalation keeps all that its namesake here does not give."""
     rules = {rule.get("name"): rule for rule in own.get("escalation") or [] if isinstance(rule, dict)}
     kept = [{**rule, **rules.pop(rule.get("name"), {})} for rule in manner.get("escalation") or []]
-    return {**merged_manner(manner, own), "escalation": [*rules.values(), *kept]}
+    problems += [
+        f"{folder / 'domain.yaml'}: the domain has no escalation rule '{name}'; correct the name" for name in rules
+    ]
+    return {**merged_manner(manner, own), "escalation": kept}
 
 
 def _own_words(folder: Path, base: Path | None, problems: list[str]) -> dict[str, Any]:

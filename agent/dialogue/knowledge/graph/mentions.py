@@ -55,7 +55,7 @@ _BOUNDS: dict[Bound, str] = {
     "at_least": "over|above|more than|at least|from|no less than|minimum|高于|超过|至少|大于|多于|不少于|起码",
 }
 _AFTER: dict[Bound, str] = {"at_most": "or less|at most|max|以下|以内|之内", "at_least": "or more|at least|and up|以上"}
-_MONEY = frozenset("$ € £ ¥ dollar buck usd euro pound 元 块 美元".split())
+_MONEY = frozenset("$ € £ ¥ dollar buck usd euro pound 元 块 美".split())
 _HAN = dict(
     zip("零一二三四五六七八九十两百千万", (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2, 100, 1000, 10_000), strict=True)
 )
