@@ -197,3 +197,16 @@ def test_english_is_parsed_as_english_whatever_the_domain_also_speaks() -> None:
 )
 def test_a_corrected_address_that_was_not_asked_for(text: str, value: str) -> None:
     assert found(text, SlotSpec("address", "address"), asked=False) == [value]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("对取消吧", True), ("好转吧", True), ("今天先不转了", False), ("现在先不要", False), ("还是不用了", False)],
+)
+def test_an_answer_with_what_is_to_be_done(text: str, answer: bool) -> None:
+    assert found(text, SlotSpec("yes_no", "yes_no")) == [answer]
+
+
+@pytest.mark.parametrize("text", ["对了我还想问", "对方是谁", "对账单在哪里", "好像是", "好多钱", "行李丢了", "你好"])
+def test_words_that_begin_like_an_answer(text: str) -> None:
+    assert found(text, SlotSpec("yes_no", "yes_no")) == []
