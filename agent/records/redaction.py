@@ -93,6 +93,18 @@ _LOCAL_WINDOW = 160
 """Characters before `at example dot com` in which the name part is looked for."""
 
 
+_HAN = "零〇一二三四五六七八九幺两"
+_HAN_RUN = re.compile(rf"[{_HAN}](?:[\s，、,]{{0,2}}[{_HAN}]){{6,}}")
+"""Seven and more digits read out in Chinese; units (十, 百) end a run, so amounts are none."""
+
+
+def _redact_han(match: re.Match[str]) -> str:
+    digits = [mark for mark in match.group() if mark in _HAN]
+    if 13 <= len(digits) <= 19:
+        return "[card]"
+    return "[phone]" if len(digits) == 11 and digits[0] in "一幺" else "[digits]"
+
+
 def redact(text: str) -> str:
     """Replace private numbers and addresses in `text` by placeholders.
 
@@ -100,6 +112,7 @@ def redact(text: str) -> str:
     of a card (4-4-4-4, 4-6-5) or to be spoken; other runs of 13-19 digits become `[digits]`. Phone numbers are told
     from other runs by `phonenumbers` and by their grouping.
     """
+    text = _HAN_RUN.sub(_redact_han, text)
     for _ in range(8):
         redacted = _redact_once(text)
         if redacted == text:

@@ -194,3 +194,20 @@ def test_filter_survives_arguments_that_do_not_fit() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "%d of %d", ("4111111111111111",), None)
     assert RedactingFilter().filter(record)
     assert "do not fit" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("我的电话是一三八零零一三八零零零", "我的电话是[phone]"),
+        ("手机幺三八，零零幺三，八零零零，谢谢", "手机[phone]，谢谢"),
+        ("卡号六二二二零二一二三四五六七八九零", "卡号[card]"),
+        ("编号二二三三四四五。", "编号[digits]。"),
+        ("号码是13800138000吗", "号码是[phone]吗"),
+        ("订单号是四二七一九", "订单号是四二七一九"),
+        ("一共三百二十五块五毛，五月四号", "一共三百二十五块五毛，五月四号"),
+    ],
+)
+def test_digits_read_out_in_chinese(text: str, redacted: str) -> None:
+    assert redact(text) == redacted
+    assert redact(redacted) == redacted
