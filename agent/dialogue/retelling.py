@@ -27,8 +27,14 @@ class Reading:
 
 
 def readings(domain: Domain, machine: FlowMachine, state: CallState, today: date) -> Iterator[Reading]:
-    """The results of open flows that come from actions without side effects, in the order in which they were made."""
+    """The results of open flows that come from actions without side effects, in the order in which they were made.
+
+    The proof of identity is left out: each proof counts.
+    """
+    identity = domain.manner.identity
     for frame in state.frames:
+        if identity is not None and frame.flow == identity.flow:
+            continue
         for step in domain.flows[frame.flow].steps:
             if isinstance(step, CallStep):
                 name, arguments, into, ok = step.call, step.arguments, step.into, None
