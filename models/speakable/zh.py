@@ -180,7 +180,7 @@ def _always(words: str) -> Callable[[Match], str | None]:
 _UNIT = "|".join(sorted((re.escape(unit) for unit in _UNITS), key=len, reverse=True))
 
 RULES: tuple[Rule, ...] = (
-    _rule(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", lambda found: _address(found.group())),
+    _rule(r"[A-Za-z0-9][A-Za-z0-9_.+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", lambda found: _address(found.group())),
     _rule(r"(?:https?://)(?P<rest>[A-Za-z0-9./_-]*[A-Za-z0-9])/?", lambda found: _address(found["rest"])),
     _rule(r"(?:www\.)[A-Za-z0-9./_-]*[A-Za-z0-9]", lambda found: _address(found.group())),
     _rule(

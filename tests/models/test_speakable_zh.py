@@ -29,6 +29,7 @@ TABLE = [
     ("+1 206 555 0142", "加一，二零六，五五五，零一四二"),
     ("li.ming01@example.com", "li.ming01@example.com"),
     ("邮箱是li.ming01@example.com", "邮箱是li 点 ming 零一 艾特 example 点 com"),
+    ("2026年3月的对账单已经发到li@example.com。", "二零二六年三月的对账单已经发到li 艾特 example 点 com。"),
     ("打15%的折", "打百分之十五的折"),
     ("3-5天", "三到五天"),
     ("5%-10%", "百分之五到百分之十"),

@@ -113,7 +113,8 @@ async def find_online_access(bank: Backend, arguments: Nothing, context: ActionC
     """Tell whether online banking is locked."""
     async with bank.session() as session:
         customer = await session.get_one(Customer, owner(context))
-        return OnlineAccess(outcome="locked" if customer.online_locked else "open", phone=phone_words(customer.phone))
+        phone = phone_words(customer.phone, context.language)
+        return OnlineAccess(outcome="locked" if customer.online_locked else "open", phone=phone)
 
 
 async def send_reset_link(bank: Backend, arguments: Nothing, context: ActionContext) -> LinkSent:
@@ -121,7 +122,7 @@ async def send_reset_link(bank: Backend, arguments: Nothing, context: ActionCont
     async with bank.session() as session, session.begin():
         customer = await session.get_one(Customer, owner(context))
         customer.online_locked = False
-        return LinkSent(outcome="sent", phone=phone_words(customer.phone))
+        return LinkSent(outcome="sent", phone=phone_words(customer.phone, context.language))
 
 
 async def find_time(bank: Backend, arguments: Wish, context: ActionContext) -> FreeTime:

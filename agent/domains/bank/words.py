@@ -32,8 +32,8 @@ def account_words(kind: str, language: str) -> str:
 
 def card_words(kind: str, ending: str, language: str) -> str:
     """The card's name inside a sentence: "debit card ending in 4 4 1 2"."""
-    name, digits = _in(_CARDS, kind, language), " ".join(ending)
-    return f"尾号{digits}的{name}" if language == "zh" else f"{name} ending in {digits}"
+    name = _in(_CARDS, kind, language)
+    return f"尾号{ending}的{name}" if language == "zh" else f"{name} ending in {' '.join(ending)}"
 
 
 def loan_words(kind: str, language: str) -> str:
@@ -90,9 +90,9 @@ def charge_words(what: str, minor: int, language: str) -> str:
     )
 
 
-def phone_words(phone: str) -> str:
-    """The last four digits of a telephone number, one by one."""
-    return " ".join(phone[-4:])
+def phone_words(phone: str, language: str) -> str:
+    """The last four digits of a telephone number, in English one by one."""
+    return phone[-4:] if language == "zh" else " ".join(phone[-4:])
 
 
 def names(parts: str, words: str) -> bool:
