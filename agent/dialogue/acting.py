@@ -18,7 +18,7 @@ class Acting:
     """Runs a call's actions and keeps what came of them.
 
     hidden: argument values that are neither recorded nor shown. done: every outcome, in order. late: those of actions
-    with side effects that outlived the turn that wanted them.
+    with side effects that outlived the turn that wanted them. untold: names of such actions, also while they still run.
     """
 
     def __init__(self, actions: CallActions, clock: Clock) -> None:
@@ -27,6 +27,7 @@ class Acting:
         self.hidden: frozenset[str] = frozenset()
         self.done: list[Acted] = []
         self.late: list[Acted] = []
+        self.untold: set[str] = set()
 
     @property
     def actions(self) -> CallActions:
@@ -42,10 +43,12 @@ class Acting:
     def take_late(self) -> list[Acted]:
         """What is to be told, once."""
         late, self.late = self.late, []
+        self.untold -= {acted.name for acted in late}
         return late
 
     def keep_late(self, acted: Acted) -> None:
         """Tell this with the next answer."""
+        self.untold.add(acted.name)
         if all(kept.idempotency_key != acted.idempotency_key for kept in self.late):
             self.late.append(acted)
             del self.late[:-MOST_LATE]
@@ -61,6 +64,7 @@ class Acting:
         if joined:
             key = self._actions.key(need.action, need.arguments, hidden)
             self.late = [acted for acted in self.late if acted.idempotency_key != key]
+            self.untold.discard(need.action)
         done = False
         try:
             if spec.filler and not task.done():
@@ -76,6 +80,7 @@ class Acting:
         finally:
             if not done:
                 if spec.side_effects:
+                    self.untold.add(need.action)
                     task.add_done_callback(self._finished_late)
                 else:
                     task.cancel()

@@ -33,7 +33,7 @@ from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
 from agent.dialogue.retelling import readings
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
 from agent.dialogue.state import HISTORY, CallState, Pending
-from agent.dialogue.steps import AskStep
+from agent.dialogue.steps import AskStep, CallStep
 from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
 from agent.dialogue.tongue import Tongue
@@ -148,7 +148,7 @@ class CallDialogue:
         if turn.text.strip():
             feel(state.feelings, self._here.emotion, turn.number, turn.understood.emotion, turn.voice)
             self._said("caller", f"({WITHHELD})" if self.sensitive else turn.text)
-        if state.frame is not None and state.pending is None and self._here.machine.asking(state) is None:
+        if self._at_work(state):
             # The caller spoke while this flow was at work: what its action did is told as late news.
             self._here.machine.drop(state)
         telling = Telling(turn_facts(turn, state, self._here.emotion), len(self._acting.done))
@@ -238,8 +238,15 @@ class CallDialogue:
     async def over(self) -> None:
         """The call is over. A task that a dropped line left open is kept for this caller's next call."""
         self._lookup.close()
-        if self._keeper is not None and self._caller and worth_keeping(self._state):
-            await self._keeper.keep(self._here.domain.name, self._caller, to_json(self._state))
+        state = copy.deepcopy(self._state)
+        if self._at_work(state) or self._acting.untold & self._changes(state):
+            # What an action of this task did, or does, was not heard; it must not be done again by another call.
+            self._here.machine.drop(state)
+        domain = self._here.domain
+        identity = domain.manner.identity.flow if domain.manner.identity else ""
+        kept = taken_up(state, identity, domain.asked(identity) if identity else ())
+        if self._keeper is not None and self._caller and worth_keeping(state) and kept.frames:
+            await self._keeper.keep(domain.name, self._caller, to_json(kept))
 
     def summary(self) -> Mapping[str, Any]:
         """For handoff and records; see `agent.dialogue.summary.summarise`."""
@@ -479,6 +486,16 @@ class CallDialogue:
         state.pending = Pending("more")
         return machine.question(state, today)
 
+    def _at_work(self, state: CallState) -> bool:
+        """Whether the top flow waits for something else than the caller."""
+        return state.frame is not None and state.pending is None and self._here.machine.asking(state) is None
+
+    def _changes(self, state: CallState) -> set[str]:
+        """Actions with side effects in the open task."""
+        steps = [step for frame in state.frames for step in self._here.machine.flow(frame).steps]
+        names = {step.call for step in steps if isinstance(step, CallStep)}
+        return {name for name in names if self._here.domain.manner.actions[name].side_effects}
+
     def _take_profile(self) -> None:
         if self._lookup.profile is self._profile:
             return
@@ -494,7 +511,7 @@ class CallDialogue:
         if text is None:
             return None
         try:
-            state = taken_up(from_json(text))
+            state = from_json(text)
         except StateError as error:
             log.warning("%s", error, extra={"code": "state"})
             return None

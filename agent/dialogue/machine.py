@@ -358,7 +358,7 @@ class FlowMachine:
                 return False
             if not below.within:
                 break
-        if self.flow(frame).verified and frame.at == 0:
+        if frame.proven or (self.flow(frame).verified and frame.at == 0):
             return True
         actions = self._domain.manner.actions
         action = None

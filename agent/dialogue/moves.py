@@ -13,7 +13,7 @@ from agent.dialogue.machine import FlowMachine
 from agent.dialogue.manner import EscalationRule, matches
 from agent.dialogue.state import MOST_WISHES, CallState, Pending, Wish
 from agent.dialogue.steps import AnswerStep, AskStep
-from models.contracts import OUT_OF_SCOPE, Slot, Understood
+from models.contracts import OUT_OF_SCOPE, Said, Slot, Understood
 
 SOFT_INTENTS = frozenset(
     {
@@ -137,7 +137,7 @@ class Moves:
         """Open a flow with what the caller said; what else was asked for in the same breath is kept for later."""
         frame = state.frame
         asked = self.machine.asking(state)
-        values = self.values(turn, asked.ask if isinstance(asked, AskStep) else None)
+        values = self.values(self._own_part(turn, flow), asked.ask if isinstance(asked, AskStep) else None)
         if frame is not None and frame.flow != flow and not self._asks_only(flow):
             answers = isinstance(asked, AskStep) and asked.ask in values
             if answers or matches(self.domain.manner.listening.instead, turn.text):
@@ -154,6 +154,21 @@ class Moves:
         self.machine.open(state, flow, words or turn.text)
         self._keep_wishes(state, turn, flow, words)
         return Decision(run=True, why=f"flow {flow}")
+
+    def _own_part(self, turn: CallerTurn, flow: str) -> CallerTurn:
+        """`turn` without a value in the words of another wish, where the wish for `flow` has its own of that name."""
+        understood = turn.understood
+        own = next((said for said in understood.wishes if self.domain.flow_of(said.intent) == flow), None)
+        if own is None:
+            return turn
+        mine = {slot.name for slot in understood.slots if within(slot, own)}
+        others = [said for said in understood.wishes if said is not own]
+        kept = [
+            slot
+            for slot in understood.slots
+            if slot.name not in mine or not any(within(slot, other) for other in others)
+        ]
+        return replace(turn, understood=replace(understood, slots=tuple(kept)))
 
     def keep_others(self, state: CallState, turn: CallerTurn, names: list[str]) -> None:
         """Keep the other values that the recognizer's hypotheses have for the slots `names`."""
@@ -187,10 +202,15 @@ class Moves:
             inside = {
                 slot.name: slot.value
                 for slot in turn.understood.slots
-                if said.start <= slot.span[0] < said.start + len(said.text) and slot.name in self.domain.slots
+                if within(slot, said) and slot.name in self.domain.slots
             }
             if len(state.wishes) < MOST_WISHES:
                 state.wishes.append(Wish(flow, said.text, inside))
+
+
+def within(slot: Slot, said: Said) -> bool:
+    """Whether a value was found in the words of this wish."""
+    return said.start <= slot.span[0] < said.start + len(said.text)
 
 
 def _length(slot: Slot) -> int:

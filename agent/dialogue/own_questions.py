@@ -39,7 +39,8 @@ class OwnQuestions:
         if pending.kind == "more" and yes and dict(understood.ranking).get("thanks", 0.0) >= THANKFUL:
             says = self._moves.says(state, "welcome", today)
             return Decision([*says, *self._machine.question(state, today)], why="thanks")
-        if yes is not None and not (self._changes(state, turn) and understood.intent != "affirm"):
+        news = self._changes(state, turn) and (understood.intent != "affirm" or pending.kind == "more")
+        if yes is not None and not news:
             return self.yes_no(state, turn, yes, today)
         if pending.kind == "clarify" and self._moves.strong(understood, 0.0):
             flow = self._moves.domain.flow_of(understood.intent)

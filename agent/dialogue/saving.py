@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
@@ -46,13 +47,20 @@ def worth_keeping(state: CallState) -> bool:
     return bool(state.frames) and not state.closed and state.handed_off is None
 
 
-def taken_up(state: CallState) -> CallState:
-    """The state with which a new call goes on: the tasks and values; who the caller is must be proven again."""
+def taken_up(state: CallState, identity: str = "", proof: Collection[str] = ()) -> CallState:
+    """The state with which a new call goes on: the tasks and values, without secrets; who the caller is must be proven
+    again before a task goes on for which it was.
+
+    Args:
+        identity: the flow that proves it, which is begun anew. proof: the slots it asks for, which are asked for again.
+    """
+    proven = state.customer is not None
+    withheld = {*state.sensitive, *proof}
     return CallState(
-        frames=state.frames,
-        done=state.done,
-        slots={name: known for name, known in state.slots.items() if name not in _secret(state)},
-        earlier=state.earlier,
+        frames=[replace(one, proven=one.proven or proven) for one in state.frames if one.flow != identity],
+        done=[replace(frame, results={}) for frame in state.done] if proven else state.done,
+        slots={name: known for name, known in state.slots.items() if name not in withheld},
+        earlier={name: values for name, values in state.earlier.items() if name not in withheld},
         consents=state.consents,
         wishes=state.wishes,
         feelings=Feelings(),
@@ -63,10 +71,6 @@ def taken_up(state: CallState) -> CallState:
         topic=state.topic,
         no_offers=state.no_offers,
     )
-
-
-def _secret(state: CallState) -> frozenset[str]:
-    return frozenset(state.sensitive)
 
 
 class Keeper(Protocol):

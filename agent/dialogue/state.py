@@ -38,7 +38,8 @@ class Frame:
     words: what the caller said when it opened. wrong: the value that was refused last, unfit: the words for why, where
     it was refused by a rule. resumed: the caller went elsewhere meanwhile, so the question needs an introduction.
     failed: its action broke. within: another flow runs it and goes on when it ends; borrowed: slots that such flows
-    asked for, which go when this one ends.
+    asked for, which go when this one ends. proven: the caller was proven before the line dropped, so it goes on only
+    for one who is again.
     """
 
     flow: str
@@ -51,6 +52,7 @@ class Frame:
     resumed: bool = False
     failed: bool = False
     within: bool = False
+    proven: bool = False
     borrowed: set[str] = field(default_factory=set)
 
 
