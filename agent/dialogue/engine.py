@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,12 @@ class DialogueEngine:
         first = domain.manner.language
         spoken = {first: domain, **domain.localized}
         wanted = spoken if languages is None else {name: spoken[name] for name in spoken if name in (first, *languages)}
-        self._knowledge = {name: LiveKnowledge(knowledge_of(one, encoder, cache)) for name, one in wanted.items()}
+        makers = {name: partial(knowledge_of, one, encoder, cache) for name, one in wanted.items()}
+        # that of other languages is indexed by the first question in them: a start does not wait for it
+        self._knowledge = {
+            name: LiveKnowledge(make() if name == first else make, len(wanted[name].facts))
+            for name, make in makers.items()
+        }
         self._tongues = {name: tongue_of(one, self._knowledge[name]) for name, one in wanted.items()}
         self._actions = actions
         self._clock = clock

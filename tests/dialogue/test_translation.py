@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
-from conversation import SHOP, Conversation, Desk, gather, open_desk
+from conversation import SHOP, Conversation, Desk, WordEncoder, gather, open_desk
 
 from agent.dialogue.contracts import CallerTurn
 from agent.dialogue.domain import Domain
@@ -16,6 +19,7 @@ from agent.dialogue.manner import matches
 from agent.dialogue.text import choose_option
 from agent.dialogue.translation import translated
 from models.contracts import Slot, Understood
+from models.languages import written_in
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,30 @@ async def test_an_item_chosen_in_one_language_is_returned_in_the_other(call: Bil
     text = await call.say("en", "the glass is cracked", "out_of_scope")
     assert "return of the Beacon lantern from order 42718, for a refund of $38.50" in text
     assert "3 to 5 business days" in await call.say("en", "yes please", "affirm", yes_no=True)
+
+
+class Noting(WordEncoder):
+    """Keeps what it encoded."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.texts += texts
+        return super().encode(texts)
+
+
+async def test_the_sections_of_another_language_wait_for_its_first_question(tmp_path: Path, shop: Domain) -> None:
+    encoder = Noting()
+    desk = await open_desk(tmp_path / "shop.db", encoder, shop)
+    talk = Bilingual(desk.call())
+    assert desk.engine.knowledge["zh"].sections == len(shop.localized["zh"].facts) > 50
+    await talk.say("en", "when do you close", "policy_question")
+    assert encoder.texts
+    assert not any(written_in(text) == "zh" for text in encoder.texts)
+    await talk.say("zh", "你们几点关门", "policy_question")
+    await desk.actions.close()
+    assert any("营业时间" in text for text in encoder.texts)
 
 
 async def test_two_of_a_thing_have_a_measure_word(call: Bilingual) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +22,12 @@ EVERY_S = 3.0
 class LiveKnowledge:
     """Answers by the knowledge in force. A swap is one assignment: a search ends in the knowledge it began in."""
 
-    def __init__(self, base: KnowledgeBase) -> None:
-        self._base = base
+    def __init__(self, base: KnowledgeBase | Callable[[], KnowledgeBase], sections: int = 0) -> None:
+        """`base`, or what makes it when it is first searched; of that, `sections` says how many it has."""
+        self._make = None if isinstance(base, KnowledgeBase) else base
+        self._base = base if isinstance(base, KnowledgeBase) else None
+        self._sections = sections
+        self._making = threading.Lock()
 
     def swap(self, base: KnowledgeBase) -> None:
         """Answer by `base` from now on."""
@@ -31,11 +36,20 @@ class LiveKnowledge:
     @property
     def sections(self) -> int:
         """How many sections are searched."""
-        return len(self._base.facts)
+        return self._sections if self._base is None else len(self._base.facts)
 
     def find(self, question: str, about: str | None = None) -> Found | None:
         """As `KnowledgeBase.find`."""
-        return self._base.find(question, about)
+        return (self._base or self._made()).find(question, about)
+
+    def _made(self) -> KnowledgeBase:
+        with self._making:
+            if self._base is None and self._make is not None:
+                made = self._make()
+                self._base = self._base or made
+        if self._base is None:
+            raise RuntimeError("there is no knowledge and nothing that makes it")
+        return self._base
 
 
 class KnowledgeWatch:
