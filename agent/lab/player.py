@@ -16,6 +16,8 @@ KEY_MS = 250.0
 """Between two keys: a quick thumb."""
 BACKCHANNEL_MS = 1000.0
 """How far into the agent's words a back-channel comes where nothing is said about it."""
+BUSY = ("thinking", "speaking")
+"""States of a server that has not said all it has to say."""
 _PER_MS = RATE / 1000.0
 
 
@@ -166,7 +168,7 @@ class Player:
         wanted = step.wait_for
         assert wanted is not None
         line, times = self._line, 0
-        while await line.until(lambda: self._come(wanted, step.silence_ms), step.timeout_s * 1000.0):
+        while await line.until(lambda: self._come(wanted, step.silence_ms, step.settled), step.timeout_s * 1000.0):
             over = times == step.again or not step.again_if or line.ended is not None
             if over or self._done is None or not self._misunderstood(step.again_if):
                 self._question = _asked("".join(self._watch.since("agent_said", self._began)[-1:]))
@@ -192,10 +194,11 @@ class Player:
         answer = plain(" ".join(self._watch.since("agent_said", self._began)))
         return any(plain(text) in answer for text in texts)
 
-    def _come(self, wanted: WaitFor, silence_ms: float) -> bool:
+    def _come(self, wanted: WaitFor, silence_ms: float, settled: bool) -> bool:
         ear, watch = self._line.ear, self._watch
         if wanted.agent_done:
-            return ear.heard_since(self._since) and ear.silent_ms() >= silence_ms
+            busy = settled and watch.state in BUSY
+            return ear.heard_since(self._since) and ear.silent_ms() >= silence_ms and not busy
         if wanted.silence_ms is not None:
             return ear.silent_ms() >= wanted.silence_ms
         if wanted.text is not None:

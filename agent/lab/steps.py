@@ -34,6 +34,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "level_db": ("noise",),
     "pause_ms": ("dictate", "spell"),
     "silence_ms": ("wait_for",),
+    "settled": ("wait_for",),
     "again_if": ("wait_for",),
     "again": ("wait_for",),
     "only_if": ("say", "press"),
@@ -119,7 +120,8 @@ class Step(Part):
     seconds. interrupt_after, after_ms: ms of the agent's speech before it happens. hang_up_after: ms into the words.
     timeout_s: ends a wait that does not come about. again_if: where the answer has one of these texts, or puts the
     question again that was answered, the caller says or presses the same again, at most `again` times, and waits again.
-    only_if: the step is done only where the agent's last answer has one of these texts.
+    only_if: the step is done only where the agent's last answer has one of these texts. settled: the wait for
+    `agent_done` goes on while the server, where its state can be seen, thinks or speaks: a pause is not the end.
     """
 
     say: str | None = Field(None, min_length=1)
@@ -138,6 +140,7 @@ class Step(Part):
     level_db: float = Field(0.0, ge=-60, le=20)
     pause_ms: int = Field(500, ge=0, le=5000)
     silence_ms: float = Field(SETTLED_MS, gt=0)
+    settled: bool = False
     timeout_s: float = Field(PATIENCE_S, gt=0, le=120)
     again_if: tuple[str, ...] = ()
     again: int = Field(2, ge=1, le=5)

@@ -6,12 +6,14 @@ one in Chinese where no voice speaks it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 from agent.dialogue.domain import Domain
+from agent.lab import conversations
+from agent.lab.asked_back import Reply, about_a_value, about_the_task, said_before
 from agent.lab.conversations import NONE, Conversation, Turn
 from agent.lab.expectations import Checked, slot_value
 from agent.lab.outcome import CallOutcome
@@ -23,7 +25,7 @@ from models.languages import CHINESE, written_in
 from models.speakable.spoken import speakable
 
 SETTLED_MS = 1500.0
-"""The agent is silent this long before the caller goes on: longer than a busy machine pauses between two sentences."""
+"""The agent is silent this long before the caller goes on, if it was not about to say more."""
 SILENCE_S = 13.0
 """The caller says nothing for so long: the agent asks again after 8 s, and speaks."""
 CHARACTER_MS = 65.0
@@ -43,7 +45,7 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
     """The conversation as a scenario, or why it is played by text only.
 
     A caller who was not understood says the same again, as people do, unless that is what the conversation is about,
-    and says yes where the agent asks for what is wanted.
+    and answers where the agent asks back (`agent.lab.asked_back`).
     """
     script = conversation.script
     if any(turn.drop for turn in script.turns):
@@ -51,7 +53,7 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
     spoken = {written_in(turn.say) for turn in script.turns if turn.say is not None}
     if CHINESE in spoken and find_spec(_CHINESE_PHONEMES) is None:
         return "nothing here speaks Chinese: install the extra `zh`"
-    steps: list[Step] = [_until_done()]
+    steps: list[Step] = [] if _is_cut(script.turns, -1) else [_until_done()]
     lines: list[Line] = []
     cut: str | None = None
     for number, turn in enumerate(script.turns, 1):
@@ -59,9 +61,11 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
             cut = turn.interrupted_at
             continue
         cut, heard = None, turn.interrupted_at if turn.interrupted_at is not None else cut
-        if heard is not None and steps[-1].wait_for is not None:
-            steps.pop()  # the caller does not let the agent finish
-        steps += _steps(turn, number, heard, lines, domain)
+        steps += _steps(turn, number, heard, lines)
+        if turn.agent is None and not _is_cut(script.turns, number - 1):
+            steps.append(_until_done(_not_understood(turn, domain)))
+            steps += _asked_back(script, number - 1, lines, domain)
+        steps += _expected(turn)
     found = Script(
         description=script.description,
         tags=(TAG, *script.tags),
@@ -74,7 +78,7 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
     return Scenario(conversation.name, found, conversation.path.parent)
 
 
-def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line], domain: Domain) -> Iterator[Step]:
+def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line]) -> Iterator[Step]:
     if turn.say is not None:
         line = Line(id=f"t{number}", text=_aloud(turn.say), raised=turn.angry)
         lines.append(line)
@@ -86,36 +90,48 @@ def _steps(turn: Turn, number: int, heard: str | None, lines: list[Line], domain
         yield Step(press=turn.press)
     elif turn.silence is not None:
         yield Step(hold_silence=SILENCE_S)
-    if turn.agent is None:
-        yield _until_done(_not_understood(turn, domain))
-        yield from _clarified(turn, number, domain, lines)
+
+
+def _is_cut(turns: Sequence[Turn], number: int) -> bool:
+    """Whether the caller does not let the agent finish after turn `number` from 0."""
+    return number + 1 < len(turns) and turns[number + 1].interrupted_at is not None
+
+
+def _asked_back(script: conversations.Script, number: int, lines: list[Line], domain: Domain) -> Iterator[Step]:
+    """What the caller says where the agent asks back after turn `number` from 0."""
+    turn = script.turns[number]
+    if turn.silence is not None:
+        return
+    yield from _replied(about_the_task(turn, domain), lines)
+    yield from _replied(about_a_value(turn, domain, script.today), lines)
+    yield from _replied(said_before(script.turns, number, domain, script.today), lines)
+
+
+def _expected(turn: Turn) -> Iterator[Step]:
     says = (*(turn.expect.says if turn.expect is not None else ()), *([turn.agent] if turn.agent is not None else []))
     lacks = turn.expect.lacks if turn.expect is not None else ()
     if says or lacks:
         yield Step(expect=AnswerExpected(text=says, lacks=lacks))
 
 
-def _clarified(turn: Turn, number: int, domain: Domain, lines: list[Line]) -> Iterator[Step]:
-    """What the caller says where the agent asks whether this turn's task is what is wanted."""
-    wanted = turn.expect
-    name = None if wanted is None else domain.flow_of(wanted.intent or "") or wanted.flow
-    flow = domain.flows.get(name or "")
-    if turn.say is None or flow is None:
-        return
-    phrases = domain.manner.phrases
-    one = tuple(text.replace("{first}", flow.offer) for text in phrases["clarify_one"].text)
-    two = phrases["clarify_two"].text
-    among = tuple(text.partition("{second}")[0].replace("{first}", flow.offer) for text in two)
-    among += tuple(text.partition("{first}")[2].replace("{second}", flow.offer) for text in two)
-    for what, text, asked in (("yes", "Yes, please.", one), ("want", f"I'd like to {flow.offer}.", among)):
-        line = Line(id=f"t{number}_{what}", text=_aloud(text))
-        lines.append(line)
+def _replied(replies: Iterable[Reply], lines: list[Line]) -> Iterator[Step]:
+    """The caller's words where the agent asks back, at most one of `replies`, and the wait for what it says then."""
+    any_reply = False
+    for text, asked in replies:
+        words = _aloud(text)
+        line = next((one for one in lines if one.text == words and not one.raised), None)
+        if line is None:
+            line = Line(id=f"r{len(lines)}", text=words)
+            lines.append(line)
         yield Step(say=line.id, only_if=asked)
-    yield _until_done()
+        any_reply = True
+    if any_reply:
+        yield _until_done()
 
 
 def _until_done(again_if: tuple[str, ...] = ()) -> Step:
-    return Step(wait_for=WaitFor(agent_done=True), silence_ms=SETTLED_MS, timeout_s=LONGEST_ANSWER_S, again_if=again_if)
+    done = WaitFor(agent_done=True)
+    return Step(wait_for=done, silence_ms=SETTLED_MS, settled=True, timeout_s=LONGEST_ANSWER_S, again_if=again_if)
 
 
 def _not_understood(turn: Turn, domain: Domain) -> tuple[str, ...]:

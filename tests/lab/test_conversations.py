@@ -291,6 +291,28 @@ def test_a_conversation_becomes_a_scenario_for_the_simulated_caller(domain, monk
     assert steps[2].interrupt_after == pytest.approx(1170)
 
 
+def test_a_caller_answers_where_the_agent_asks_back(domain):
+    loaded = load_domain(domain)
+    turns = (
+        {"say": "Book a visit tomorrow", "expect": {"intent": "book_visit", "says": "number"}},
+        {"say": "Two oh six, five five five, oh one four two", "expect": {"slots": {"phone": "+12065550142"}}},
+        {"say": "Yes", "expect": {"action": "book_visit"}},
+    )
+    found = voiced(Conversation("x", domain / "x.yaml", Script(description="x", turns=turns)), loaded).script
+    texts = {line.id: line.text for line in found.lines}
+    replies = [(texts[step.say], step.only_if) for step in found.steps if step.only_if]
+    asked = dict(replies)
+    assert "Was that May 5?" in replies[2][1]
+    assert "Was that" in asked["No. Book a visit tomorrow"]
+    assert asked["Tomorrow."] == ("Which day would suit you?",)
+    assert [text for text, _ in replies].count("Tomorrow.") == 3
+    phone = [step for step in found.steps if step.only_if and any("2 0 6" in text for text in step.only_if)]
+    assert [texts[step.say] for step in phone] == ["Yes."]
+    expected = Script(description="x", turns=(turns[0] | {"expect": {"intent": "book_visit", "says": "day would"}},))
+    found = voiced(Conversation("x", domain / "x.yaml", expected), loaded).script
+    assert "Tomorrow." not in [line.text for line in found.lines]
+
+
 def test_a_task_is_done_when_its_actions_values_and_end_are_as_expected(domain):
     talk = read_conversation(domain / "conversations" / "books_a_visit.yaml")[1]
     loaded = load_domain(domain)

@@ -158,6 +158,17 @@ async def test_what_was_said_before_the_callers_words_is_no_answer_to_them(play)
     assert len(played.missed) == 1
 
 
+async def test_a_pause_of_an_agent_that_still_speaks_is_not_its_end(play):
+    watch = Watch()
+    watch.told({"type": "state", "state": "speaking"}, 0.0)
+    done = {**DONE, "settled": True, "timeout_s": 2}
+    played, _ = await play(TwilioAgent(), done, {"hang_up": True}, watch=watch)
+    assert "the agent had not spoken and finished" in played.missed[0]
+    watch.told({"type": "state", "state": "listening"}, 0.0)
+    played, _ = await play(TwilioAgent(), done, {"hang_up": True}, watch=watch)
+    assert played.missed == []
+
+
 async def test_a_silent_agent_is_noted(play):
     played, _ = await play(TwilioAgent(greets=False), {**DONE, "timeout_s": 2}, {"say": "ask"}, {"hang_up": True})
     assert played.missed == ["wait_for agent_done: the agent had not spoken and finished within 2 s"]
