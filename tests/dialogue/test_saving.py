@@ -270,7 +270,7 @@ async def test_what_an_action_did_unheard_is_not_done_again_by_the_next_call(cou
     parts = call.call.respond(call.turn("yes", "affirm", yes_no=True))
     if when == "running":
         waiting = asyncio.ensure_future(gather(parts))
-        while "reserve" not in [task.get_name().split()[1] for task in counter.actions._tasks]:
+        while "reserve" not in [task.get_name().split()[1] for task in counter.actions._tasks]:  # noqa: ASYNC110
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -278,7 +278,7 @@ async def test_what_an_action_did_unheard_is_not_done_again_by_the_next_call(cou
         await gather(parts)
         call.call.restore(before)
     await call.call.over()
-    while counter.actions._tasks:
+    while counter.actions._tasks:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert counter.library.names.count("reserve") == 1
     call, greeting = await back(counter)
