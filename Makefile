@@ -40,7 +40,7 @@ domains: $(VENV)/installed
 	$(BIN)/agent domain check all --strict
 	$(BIN)/agent domain test all
 
-slow: $(VENV)/installed-dev
+slow: $(VENV)/installed-zh
 	$(BIN)/python -m pytest -m "slow and not train"
 
 train-test: $(TRAIN_VENV)/installed
@@ -64,6 +64,11 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing packages and test tools into $(VENV) ..."
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-zh: $(VENV)/installed-dev
+	@echo "Installing what hears and speaks Chinese into $(VENV) (about 330 MB) ..."
+	$(PIP) -e ".[dev,zh]"
+	@touch $@
 
 # Training has packages of its own: what serves calls is tested without torch.
 $(TRAIN_VENV)/installed: pyproject.toml constraints.txt | $(TRAIN_BIN)/python

