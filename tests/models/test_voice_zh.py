@@ -1,4 +1,4 @@
-"""Each text is spoken by the voice of its language, loaded when it first speaks; Kokoro is slow, and of the extra `zh`."""
+"""Each text is spoken by the voice of its language, loaded when it first speaks; Kokoro needs the extra `zh`."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
