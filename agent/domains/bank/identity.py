@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import date
 
@@ -14,14 +13,12 @@ from agent.dialogue.identity import same_secret
 from agent.domains.backend import Backend
 from agent.domains.bank.store import MOST_TRIES, Card, Customer, Loan
 from agent.domains.bank.words import card_words, loan_words
+from agent.domains.names import same_name
 
 _NUMBER_LENGTH = 6
 _LACKS = re.compile(r"\b(don't|do not|can't|cannot|forgot|lost|number|what|why|how)\b|不|没|忘|号", re.IGNORECASE)
 """Words of an answer that is no name: "I don't have it", "what number is that"."""
 _MOST_WORDS = 12
-_SAME_NAME = 0.6
-"""Similarity (difflib ratio) from which a spoken name counts as the customer's: a recogniser writes names as it hears
-them, and the date of birth and the PIN must be right besides."""
 
 
 class Nothing(BaseModel):
@@ -153,7 +150,10 @@ async def check_told(bank: Backend, arguments: Told, context: ActionContext) -> 
 
 
 async def find_customer(bank: Backend, arguments: Claim, context: ActionContext) -> ClaimView:
-    """Find the customer who was born that day and has that number, name or telephone; counts what does not fit."""
+    """Find the customer who was born that day and has that number, name or telephone; counts what does not fit.
+
+    A name is compared loosely: the date of birth must be right, and the PIN is asked for besides.
+    """
     async with bank.session() as session:
         if context.attempts.locked():
             return ClaimView(outcome="give_up")
@@ -204,8 +204,4 @@ def _fits(customer: Customer, who: str | None, caller: str | None) -> bool:
     if any("\u4e00" <= letter <= "\u9fff" for letter in who):
         shared = sum(letter in who for letter in customer.name_zh)
         return shared * 2 >= len(customer.name_zh)
-    said = re.findall(r"[a-z]+", who.lower())
-    return all(
-        any(difflib.SequenceMatcher(None, part, word).ratio() >= _SAME_NAME for word in said)
-        for part in customer.name.lower().split()
-    )
+    return same_name(who, customer.name)
