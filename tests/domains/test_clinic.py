@@ -16,10 +16,10 @@ from agent.dialogue.identity import Attempts
 from agent.dialogue.loader import load_domain
 from agent.domains.backend import Backend
 from agent.domains.clinic import appointments, care, desk, identity
-from agent.domains.clinic.identity import Nothing
 from agent.domains.clinic.schedule import opening_at
 from agent.domains.clinic.seed import PATIENTS, working_day
 from agent.domains.clinic.store import Appointment, Patient, Request, open_clinic
+from agent.domains.forms import CallerNumber, NewComplaint, Nothing
 
 CLOCK = ManualClock()
 TODAY = CLOCK.wall().date()
@@ -78,12 +78,12 @@ async def test_nothing_is_told_without_a_proven_patient(clinic: Backend) -> None
 
 
 async def test_a_number_that_several_share_names_only_the_grown_up(clinic: Backend) -> None:
-    found = await identity.find_caller(clinic, identity.CallerNumber(phone="+15415550101"), as_caller(None))
+    found = await identity.find_caller(clinic, CallerNumber(phone="+15415550101"), as_caller(None))
     assert (found.known, found.name) == (True, "Anna")
     assert "the results of your blood test" in found.open_items
-    assert not (await identity.find_caller(clinic, identity.CallerNumber(), as_caller(None))).known
+    assert not (await identity.find_caller(clinic, CallerNumber(), as_caller(None))).known
     await identity.stop_offers(clinic, Nothing(), as_caller(None))
-    assert (await identity.find_caller(clinic, identity.CallerNumber(phone="+15415550101"), as_caller(None))).no_offers
+    assert (await identity.find_caller(clinic, CallerNumber(phone="+15415550101"), as_caller(None))).no_offers
 
 
 async def test_booking_takes_the_time_once(clinic: Backend) -> None:
@@ -184,7 +184,7 @@ async def test_results_referrals_and_vaccines(clinic: Backend) -> None:
 async def test_requests_are_written_once(clinic: Backend) -> None:
     for _ in range(2):
         back = await care.book_call_back(clinic, care.CallBack(about="fever", part="any"), as_caller(LILY, "b"))
-        await desk.log_complaint(clinic, desk.NewComplaint(text="rude"), as_caller(None, "c"))
+        await desk.log_complaint(clinic, NewComplaint(text="rude"), as_caller(None, "c"))
         await desk.send_pay_link(clinic, Nothing(), as_caller(PRIYA, "l"))
     assert (back.part, back.phone_end, back.day - TODAY) == ("morning", "0101", timedelta(days=1))
     assert await count(clinic, Request) == 3

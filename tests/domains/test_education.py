@@ -13,12 +13,13 @@ from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.education import actions, studies, views
 from agent.domains.education.store import MOST_FAILED, open_education
+from agent.domains.forms import CallerNumber, NewComplaint, Nothing
 
 CLOCK = ManualClock()
 TODAY = CLOCK.wall().date()
 AMARA, BEN, CHLOE, DIEGO, ELIF, FINN = "2048117", "2048118", "2048119", "2048120", "2048121", "2048122"
 GRACE = "3051201"
-NOTHING = views.Nothing()
+NOTHING = Nothing()
 
 
 def as_caller(number: str | None, key: str = "k") -> ActionContext:
@@ -182,9 +183,9 @@ async def test_applications_and_profiles(records: Backend) -> None:
     assert (await actions.accept_place(records, NOTHING, as_caller(GRACE, "one"))).outcome == "done"
     assert (await actions.accept_place(records, NOTHING, as_caller(GRACE, "two"))).outcome == "already"
     assert (await actions.accept_place(records, NOTHING, as_caller(AMARA, "three"))).outcome == "closed"
-    profile = await actions.find_caller(records, views.Phone(phone="+16145550122"), as_caller(None))
+    profile = await actions.find_caller(records, CallerNumber(phone="+16145550122"), as_caller(None))
     assert profile.open_items == ["a payment that is overdue", "a scholarship that waits for a paper"]
     await actions.stop_offers(records, NOTHING, as_caller(AMARA))
-    assert (await actions.find_caller(records, views.Phone(phone="+16145550121"), as_caller(None))).no_offers
-    logged = await actions.log_complaint(records, views.NewComplaint(text="late again"), as_caller(None, "four"))
+    assert (await actions.find_caller(records, CallerNumber(phone="+16145550121"), as_caller(None))).no_offers
+    logged = await actions.log_complaint(records, NewComplaint(text="late again"), as_caller(None, "four"))
     assert logged.number == "4001"

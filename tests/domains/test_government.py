@@ -16,8 +16,8 @@ from agent.dialogue.actions import ActionContext
 from agent.dialogue.identity import Attempts
 from agent.dialogue.loader import load_domain
 from agent.domains.backend import Backend
+from agent.domains.forms import CallerNumber, Nothing
 from agent.domains.government import bookings, identity, records, streets, tickets
-from agent.domains.government.identity import Nothing
 from agent.domains.government.seed import RESIDENTS
 from agent.domains.government.store import Pickup, Report, Request, Visit, open_government
 from agent.domains.names import same_name
@@ -72,11 +72,11 @@ async def test_proof_and_lock(city: Backend) -> None:
 
 
 async def test_profile(city: Backend) -> None:
-    found = await identity.find_caller(city, identity.CallerNumber(phone="+19205550102"), as_caller(None))
+    found = await identity.find_caller(city, CallerNumber(phone="+19205550102"), as_caller(None))
     assert found.open_items == ["your property tax", "your application for rent aid"]
     await identity.stop_offers(city, Nothing(), as_caller(None))
-    assert (await identity.find_caller(city, identity.CallerNumber(phone="+19205550102"), as_caller(None))).no_offers
-    assert not (await identity.find_caller(city, identity.CallerNumber(phone="+19995550100"), as_caller(None))).known
+    assert (await identity.find_caller(city, CallerNumber(phone="+19205550102"), as_caller(None))).no_offers
+    assert not (await identity.find_caller(city, CallerNumber(phone="+19995550100"), as_caller(None))).known
 
 
 async def test_personal_things_need_a_proven_resident(city: Backend) -> None:

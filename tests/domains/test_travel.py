@@ -12,6 +12,7 @@ from conversation import ManualClock
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.forms import CallerNumber, Nothing
 from agent.domains.travel import actions, service, views
 from agent.domains.travel.rules import same_name
 from agent.domains.travel.store import MOST_FAILED, Booking, open_travel
@@ -173,18 +174,20 @@ async def test_bag_search_points_and_profile(agency: Backend) -> None:
     assert (again.outcome, again.file) == ("already", opened.file)
     with pytest.raises(LookupError, match="not this caller's"):
         await service.report_bag(agency, lost, as_caller(GUS, "three"))
-    points = await service.points_balance(agency, views.Nothing(), as_caller(GUS))
+    points = await service.points_balance(agency, Nothing(), as_caller(GUS))
     assert (points.expiring, points.next_tier, points.missing) == (True, "gold", "10,100")
-    profile = await actions.find_caller(agency, views.Phone(phone="+13035550101"), as_caller(None))
+    profile = await actions.find_caller(agency, CallerNumber(phone="+13035550101"), as_caller(None))
     assert (profile.known, profile.name, profile.vip) == (True, "Maya", True)
-    assert not (await actions.find_caller(agency, views.Phone(), as_caller(None))).known
-    await service.stop_offers(agency, views.Nothing(), as_caller(MAYA))
-    assert (await actions.find_caller(agency, views.Phone(phone="+13035550101"), as_caller(None))).no_offers
+    assert not (await actions.find_caller(agency, CallerNumber(), as_caller(None))).known
+    await service.stop_offers(agency, Nothing(), as_caller(MAYA))
+    assert (await actions.find_caller(agency, CallerNumber(phone="+13035550101"), as_caller(None))).no_offers
 
 
 async def test_a_complaint_keeps_only_a_booking_that_exists(agency: Backend) -> None:
-    first = await service.log_complaint(agency, views.NewComplaint(text="late", reference="999999"), as_caller(None))
-    assert first == await service.log_complaint(agency, views.NewComplaint(text="late"), as_caller(None))
+    first = await service.log_complaint(
+        agency, views.BookingComplaint(text="late", reference="999999"), as_caller(None)
+    )
+    assert first == await service.log_complaint(agency, views.BookingComplaint(text="late"), as_caller(None))
     assert first.number == "3001"
 
 

@@ -11,22 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.clinic.identity import Nothing, patient_of
+from agent.domains.clinic.identity import patient_of
 from agent.domains.clinic.schedule import NOON, Opening, hours_until, opening_at, openings, place_of
 from agent.domains.clinic.store import Appointment, Patient
+from agent.domains.forms import Nothing
+from agent.domains.money import Money
 
 NOTICE_HOURS = 24.0
 """Below this notice a cancelled appointment costs the fee; the knowledge files say the same."""
 LATE_FEE = 2500
 FLU_DOCTORS = ("Dr. Novak", "Dr. Brandt")
 """Doctors of grown-ups, with whose visits a flu shot is offered."""
-
-
-class Money(BaseModel):
-    """An amount in minor units of its currency."""
-
-    minor: int
-    currency: str = "USD"
 
 
 class Which(BaseModel):

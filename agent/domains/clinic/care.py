@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.clinic.identity import Nothing, patient_of
+from agent.domains.clinic.identity import patient_of
 from agent.domains.clinic.requests import put_request
 from agent.domains.clinic.seed import working_day
 from agent.domains.clinic.store import LabResult, Patient, Prescription, Referral, Vaccine
+from agent.domains.forms import Nothing
 
 
 class Medicines(BaseModel):

@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.clinic.appointments import Money
-from agent.domains.clinic.identity import Nothing, patient_of
+from agent.domains.clinic.identity import patient_of
 from agent.domains.clinic.requests import put_request
 from agent.domains.clinic.store import Patient
+from agent.domains.forms import ComplaintLogged, NewComplaint, Nothing
+from agent.domains.money import Money
 from agent.domains.names import same_name
 
 INSURERS = {
@@ -73,18 +74,6 @@ class Registered(BaseModel):
 
     outcome: str
     number: int = 0
-
-
-class NewComplaint(BaseModel):
-    """A complaint in the caller's own words."""
-
-    text: str = Field(min_length=1)
-
-
-class ComplaintLogged(BaseModel):
-    """The complaint's number."""
-
-    number: int
 
 
 async def check_insurer(clinic: Backend, arguments: InsurerName, context: ActionContext) -> InsurerView:

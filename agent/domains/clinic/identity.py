@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.clinic.store import Appointment, LabResult, Patient
+from agent.domains.forms import CallerNumber, Done, Nothing
 from agent.domains.names import same_name
 
 OPEN_DAYS = 3
@@ -40,16 +41,6 @@ class Proof(BaseModel):
     no_offers: bool = False
 
 
-class Nothing(BaseModel):
-    """No arguments."""
-
-
-class CallerNumber(BaseModel):
-    """The number that calls; None where it is withheld."""
-
-    phone: str | None = None
-
-
 class Caller(BaseModel):
     """What is known of a caller's number before anything is proven."""
 
@@ -58,12 +49,6 @@ class Caller(BaseModel):
     pace: float = 1.0
     no_offers: bool = False
     open_items: list[str] = []
-
-
-class Done(BaseModel):
-    """The wish is on record."""
-
-    done: bool = True
 
 
 def patient_of(context: ActionContext) -> int:

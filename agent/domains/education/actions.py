@@ -21,15 +21,9 @@ from agent.domains.education.views import (
     Grant,
     Library,
     Located,
-    Logged,
-    Money,
-    NewComplaint,
-    Nothing,
     Parts,
     Person,
-    Phone,
     Plan,
-    Profile,
     Proof,
     Renewed,
     StudentNumber,
@@ -37,6 +31,8 @@ from agent.domains.education.views import (
     Transcript,
     TranscriptWish,
 )
+from agent.domains.forms import CallerNumber, Logged, NewComplaint, Nothing, Profile
+from agent.domains.money import Money
 
 PLAN_FEE = 3500
 """Cents for a payment plan; the knowledge files say the same."""
@@ -47,7 +43,7 @@ TRANSCRIPT_DAYS = {"electronic": 1, "paper": 5}
 RENEW_DAYS = 14
 
 
-async def find_caller(backend: Backend, arguments: Phone, context: ActionContext) -> Profile:
+async def find_caller(backend: Backend, arguments: CallerNumber, context: ActionContext) -> Profile:
     """What is known of who calls from this number."""
     async with backend.session() as session:
         student = await session.scalar(select(Student).where(Student.phone == (arguments.phone or "")))

@@ -29,9 +29,9 @@ from agent.domains.education.views import (
     Housing,
     Leave,
     LeaveWish,
-    Money,
-    Nothing,
 )
+from agent.domains.forms import Nothing
+from agent.domains.money import Money
 
 FULL_TIME = 12
 """Credits a term from which a student counts as full-time; the knowledge files say the same."""

@@ -7,35 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from agent.domains.money import Money
+
 Number = Field(pattern=r"^\d{7}$")
-
-
-class Money(BaseModel):
-    """An amount in minor units of its currency."""
-
-    minor: int
-    currency: str = "USD"
-
-
-class Nothing(BaseModel):
-    """No arguments."""
-
-
-class Phone(BaseModel):
-    """The caller's number, E.164; None where it is withheld."""
-
-    phone: str | None = None
-
-
-class Profile(BaseModel):
-    """What is known of who calls from this number; nothing of it is said before the caller is verified."""
-
-    known: bool = False
-    name: str | None = None
-    pace: float = 1.0
-    last_topic: str | None = None
-    open_items: list[str] = []
-    no_offers: bool = False
 
 
 class StudentNumber(BaseModel):
@@ -295,15 +269,3 @@ class Done(BaseModel):
     """outcome: done, already or closed."""
 
     outcome: str
-
-
-class NewComplaint(BaseModel):
-    """A complaint in the caller's words."""
-
-    text: str = Field(min_length=1)
-
-
-class Logged(BaseModel):
-    """The number of what was put on record."""
-
-    number: str

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.government.store import Pickup, Visit
-from agent.domains.government.tickets import Money
+from agent.domains.money import Money
 
 PICKUP_DAYS = (1, 3)
 """Weekdays on which bulky waste is picked up: Tuesday and Thursday."""

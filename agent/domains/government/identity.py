@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.forms import CallerNumber, Done, Nothing
 from agent.domains.government.store import Benefit, Resident
 from agent.domains.names import same_name
 
@@ -35,16 +36,6 @@ class Proof(BaseModel):
     phone_end: str = ""
 
 
-class Nothing(BaseModel):
-    """No arguments."""
-
-
-class CallerNumber(BaseModel):
-    """The number that calls; None where it is withheld."""
-
-    phone: str | None = None
-
-
 class Caller(BaseModel):
     """What is known of a caller's number before anything is proven."""
 
@@ -52,12 +43,6 @@ class Caller(BaseModel):
     name: str = ""
     no_offers: bool = False
     open_items: list[str] = []
-
-
-class Done(BaseModel):
-    """The wish is on record."""
-
-    done: bool = True
 
 
 def resident_of(context: ActionContext) -> int:

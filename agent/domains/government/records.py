@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.government.identity import Done, Nothing, resident_of
+from agent.domains.forms import Done, Nothing
+from agent.domains.government.identity import resident_of
 from agent.domains.government.requests import put_request
 from agent.domains.government.store import Benefit, Resident
-from agent.domains.government.tickets import Money
+from agent.domains.money import Money
 
 CERTIFICATE_FEE = 2000
 """For a copy of a birth certificate; the knowledge files say the same."""

@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.government.identity import Done, resident_of
+from agent.domains.forms import ComplaintLogged, Done, NewComplaint
+from agent.domains.government.identity import resident_of
 from agent.domains.government.requests import put_request
 from agent.domains.government.store import Report
 
@@ -88,18 +89,6 @@ class NoiseLogged(BaseModel):
 
     number: int
     at_once: bool
-
-
-class NewComplaint(BaseModel):
-    """A complaint in the caller's own words."""
-
-    text: str = Field(min_length=1)
-
-
-class ComplaintLogged(BaseModel):
-    """The complaint's number."""
-
-    number: int
 
 
 async def report_problem(city: Backend, arguments: NewReport, context: ActionContext) -> Reported:

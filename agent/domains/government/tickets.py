@@ -11,17 +11,11 @@ from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.government.requests import put_request
 from agent.domains.government.store import Permit, Ticket
+from agent.domains.money import Money
 
 LATE_FEE = 2500
 """Added to a ticket that is not paid in time; the knowledge files say the same."""
 OPEN = ("open", "overdue")
-
-
-class Money(BaseModel):
-    """An amount in minor units of its currency."""
-
-    minor: int
-    currency: str = "USD"
 
 
 class TicketNumber(BaseModel):

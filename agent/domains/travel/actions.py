@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.forms import CallerNumber
+from agent.domains.money import Money
 from agent.domains.travel.ledger import kept, owned, repeated, today
 from agent.domains.travel.rules import REFUND_DAYS, change_fee, direction_of, later, refund_of, same_name, trip_of
 from agent.domains.travel.store import (
@@ -34,15 +36,13 @@ from agent.domains.travel.views import (
     FlightOnDay,
     FlightState,
     Located,
-    Money,
     NewDay,
     NewFlight,
-    Phone,
-    Profile,
     Proof,
     Rebooked,
     RefundState,
     Traveller,
+    TravellerProfile,
     Trip,
 )
 
@@ -50,12 +50,12 @@ AHEAD = 3
 """Days in which a flight is looked for after one that was missed."""
 
 
-async def find_caller(backend: Backend, arguments: Phone, context: ActionContext) -> Profile:
+async def find_caller(backend: Backend, arguments: CallerNumber, context: ActionContext) -> TravellerProfile:
     """What is known of who calls from this number."""
     async with backend.session() as session:
         customer = await session.scalar(select(Customer).where(Customer.phone == (arguments.phone or "")))
         if customer is None:
-            return Profile()
+            return TravellerProfile()
         open_refunds = await session.scalars(
             select(Refund)
             .join(Booking, Booking.reference == Refund.reference)
@@ -66,7 +66,7 @@ async def find_caller(backend: Backend, arguments: Phone, context: ActionContext
         )
         items = ["the refund that is on its way" for _ in open_refunds]
         items += ["a flight that the airline has moved" for _ in changed]
-        return Profile(
+        return TravellerProfile(
             known=True,
             name=customer.first_name,
             pace=customer.pace,

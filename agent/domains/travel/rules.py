@@ -7,8 +7,9 @@ import itertools
 import re
 from datetime import date, timedelta
 
+from agent.domains.money import Money
 from agent.domains.travel.store import Booking, Leg, Stay
-from agent.domains.travel.views import Direction, Money, Trip
+from agent.domains.travel.views import Direction, Trip
 
 CHANGE_FEE = {"standard": 5000, "flex": 0}
 """Cents for a change of date; a light fare cannot be changed."""

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.forms import Logged, Nothing
+from agent.domains.money import Money
 from agent.domains.travel.ledger import kept, owned, repeated, today
 from agent.domains.travel.rules import (
     BAG_FEE,
@@ -25,16 +27,13 @@ from agent.domains.travel.views import (
     BagQuote,
     BagReport,
     BagWish,
+    BookingComplaint,
     BookingNumber,
     CheckIn,
     Done,
-    Logged,
     MissingBag,
-    Money,
     Need,
-    NewComplaint,
     NewStay,
-    Nothing,
     Points,
     SeatQuote,
     SeatWish,
@@ -213,7 +212,7 @@ async def stop_offers(backend: Backend, arguments: Nothing, context: ActionConte
         return Done(outcome="done")
 
 
-async def log_complaint(backend: Backend, arguments: NewComplaint, context: ActionContext) -> Logged:
+async def log_complaint(backend: Backend, arguments: BookingComplaint, context: ActionContext) -> Logged:
     """Record a complaint; an unknown booking is left out rather than losing the complaint."""
     async with backend.session() as session, session.begin():
         if done := await repeated(session, context, Logged):

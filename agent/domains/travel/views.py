@@ -7,37 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from agent.domains.forms import NewComplaint, Profile
+from agent.domains.money import Money
+
 Reference = Field(pattern=r"^\d{6}$")
 Direction = Literal["outward", "return"]
-
-
-class Money(BaseModel):
-    """An amount in minor units of its currency."""
-
-    minor: int
-    currency: str = "USD"
-
-
-class Nothing(BaseModel):
-    """No arguments."""
-
-
-class Phone(BaseModel):
-    """The caller's number, E.164; None where it is withheld."""
-
-    phone: str | None = None
-
-
-class Profile(BaseModel):
-    """What is known of who calls from this number; nothing of it is said before the caller is verified."""
-
-    known: bool = False
-    name: str | None = None
-    pace: float = 1.0
-    last_topic: str | None = None
-    open_items: list[str] = []
-    vip: bool = False
-    no_offers: bool = False
 
 
 class BookingNumber(BaseModel):
@@ -312,14 +286,13 @@ class BagReport(BaseModel):
     file: str
 
 
-class NewComplaint(BaseModel):
+class TravellerProfile(Profile):
+    """The same of a traveller; `vip` is the gold tier."""
+
+    vip: bool = False
+
+
+class BookingComplaint(NewComplaint):
     """`reference` where the caller gave one."""
 
-    text: str = Field(min_length=1)
     reference: str | None = None
-
-
-class Logged(BaseModel):
-    """The number of what was put on record."""
-
-    number: str
