@@ -21,7 +21,7 @@ _JOIN = re.compile(
     r"when|where|where's|how|who|which|why|do|does|did|is|are|please|tell|cancel|check|change|book|send|block|report|pay|"
     r"move|order|transfer|renew|make|give|also|my|the)\b)"
     r"|,\s+(?:also|oh and|by the way)\s+"
-    r"|[，,]?(?:还有|另外|顺便|对了|然后)[，,]?",
+    r"|[，,]?(?:还有(?![多几没钱什余别其])|另外(?![一那])|顺便|对了|然后)[，,]?",
     re.IGNORECASE,
 )
 _HAN = re.compile("[\u4e00-\u9fff]")

@@ -201,7 +201,17 @@ def test_a_corrected_address_that_was_not_asked_for(text: str, value: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("对取消吧", True), ("好转吧", True), ("今天先不转了", False), ("现在先不要", False), ("还是不用了", False)],
+    [
+        ("对取消吧", True),
+        ("好转吧", True),
+        ("今天先不转了", False),
+        ("现在先不要", False),
+        ("还是不用了", False),
+        ("别停", False),
+        ("那就别转了吧", False),
+        ("不停用", False),
+        ("不开了", False),
+    ],
 )
 def test_an_answer_with_what_is_to_be_done(text: str, answer: bool) -> None:
     assert found(text, SlotSpec("yes_no", "yes_no")) == [answer]
