@@ -15,8 +15,8 @@ from pathlib import Path
 
 READY = "ready on "
 """What `agent serve` prints before its address, once it takes calls."""
-START_S = 120.0
-"""A cold start renders the domain's fixed phrases, which takes a minute on two slow cores."""
+START_S = 300.0
+"""A cold start renders the domain's fixed phrases, which takes minutes on two slow cores with other work."""
 _STOP_S = 15.0
 _LAST_LINES = 15
 _LONGEST_LINE = 1_000_000
