@@ -20,7 +20,7 @@ from agent.domains.bank.accounts import Money
 from agent.domains.bank.store import Account, Card, Customer, Dispute, Transfer, open_bank
 
 BANK = Path(__file__).parents[2] / "configs" / "domains" / "bank"
-DANIEL, GRACE, ROBERT, ANNA, MARCUS = "204816", "315927", "427350", "973618", "358906"
+DANIEL, GRACE, ROBERT, ANNA, MARCUS, WEI = "204816", "315927", "427350", "973618", "358906", "186742"
 
 
 class Noon(RealClock):
@@ -145,6 +145,23 @@ async def test_balances_are_spoken_in_the_language_of_the_call(bank: Backend) ->
     assert told.spoken == "您的支票账户余额是1204美元50美分。"
     assert (await accounts.get_balance(bank, accounts.Which(account="savings"), of(GRACE))).outcome == "none"
     assert (await accounts.get_balance(bank, accounts.Which(), of(GRACE))).offer_savings
+
+
+async def test_what_was_booked_is_told_in_either_language(bank: Backend) -> None:
+    order = accounts.Order(to="savings", amount=Money(minor=5000))
+    await accounts.make_transfer(bank, order, of(DANIEL, language="zh"))
+    page = accounts.Page(account="checking")
+    assert "to your savings account" in (await accounts.list_transactions(bank, page, of(DANIEL))).spoken
+    told = await accounts.list_transactions(bank, page, of(DANIEL, language="zh"))
+    assert "您的储蓄账户支出50美元" in told.spoken
+
+
+@pytest.mark.parametrize(
+    ("words", "what"), [("超市的那笔", "祥龙超市"), ("祥龙那个", "祥龙超市"), ("常青的", "常青电信")]
+)
+async def test_a_payment_is_found_by_a_part_of_its_chinese_name(bank: Backend, words: str, what: str) -> None:
+    found = await cards.find_charge(bank, cards.ChargeName(charge=words), of(WEI, language="zh"))
+    assert (found.outcome, found.what) == ("ok", what)
 
 
 async def test_transactions_come_three_at_a_time(bank: Backend) -> None:

@@ -253,10 +253,8 @@ async def make_transfer(bank: Backend, arguments: Order, context: ActionContext)
             key=context.key,
         )
         session.add(row)
-        sent = Entry(
-            account=source_row.ending, day=today, what=quote.target, what_zh=quote.target, amount=-quote.amount.minor
-        )
-        session.add(sent)
+        what, what_zh = _named(target, "en") or quote.target, _named(target, "zh") or quote.target
+        session.add(Entry(account=source_row.ending, day=today, what=what, what_zh=what_zh, amount=-quote.amount.minor))
         return Sent(outcome="sent", arrives_on=arrives, balance=Money(minor=source_row.balance))
 
 
@@ -302,8 +300,7 @@ async def _quote(
         source = next((row for name, row in rows.items() if name != order.to), None)
         if target is None or source is None:
             return Quote(outcome="no_account"), None, None
-        spoken = account_words(target.kind, language)
-        spoken = f"您的{spoken}" if language == "zh" else f"your {spoken}"
+        spoken = _named(target, language)
     today = context.clock.wall().date()
     spent = select(func.sum(Transfer.amount)).where(
         Transfer.customer == number, Transfer.to_payee, Transfer.day == today
@@ -325,6 +322,14 @@ async def _quote(
         target=spoken,
     )
     return quote, source, target
+
+
+def _named(account: Account | None, language: str) -> str:
+    """The customer's own account inside a sentence: "your savings account"; empty for none."""
+    if account is None:
+        return ""
+    words = account_words(account.kind, language)
+    return f"您的{words}" if language == "zh" else f"your {words}"
 
 
 def _what(row: Entry, language: str) -> str:
