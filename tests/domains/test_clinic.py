@@ -20,6 +20,7 @@ from agent.domains.clinic.schedule import opening_at
 from agent.domains.clinic.seed import PATIENTS, working_day
 from agent.domains.clinic.store import Appointment, Patient, Request, open_clinic
 from agent.domains.forms import CallerNumber, NewComplaint, Nothing
+from agent.domains.proof import Claim
 
 CLOCK = ManualClock()
 TODAY = CLOCK.wall().date()
@@ -56,14 +57,14 @@ async def count(clinic: Backend, table: type[Appointment] | type[Request]) -> in
     ],
 )
 async def test_identity(clinic: Backend, name: str, born: str, postcode: str, outcome: str) -> None:
-    claim = identity.Claim(name=name, birth_date=date.fromisoformat(born), postcode=postcode)
+    claim = Claim(name=name, birth_date=date.fromisoformat(born), postcode=postcode)
     proof = await identity.check_identity(clinic, claim, as_caller(None))
     assert proof.outcome == outcome
     assert proof.id == (ANNA if outcome == "proven" else 0)
 
 
 async def test_wrong_proofs_lock_the_record(clinic: Backend) -> None:
-    wrong = identity.Claim(name="Eve Miller", birth_date=date(1980, 3, 3), postcode="97412")
+    wrong = Claim(name="Eve Miller", birth_date=date(1980, 3, 3), postcode="97412")
     context = as_caller(None)
     outcomes = [(await identity.check_identity(clinic, wrong, context)).outcome for _ in range(3)]
     assert outcomes == ["wrong", "wrong", "locked"]

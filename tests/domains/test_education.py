@@ -12,8 +12,9 @@ from conversation import ManualClock
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.education import actions, studies, views
-from agent.domains.education.store import MOST_FAILED, open_education
+from agent.domains.education.store import open_education
 from agent.domains.forms import CallerNumber, NewComplaint, Nothing
+from agent.domains.proof import MOST_FAILED
 
 CLOCK = ManualClock()
 TODAY = CLOCK.wall().date()

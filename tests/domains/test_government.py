@@ -21,6 +21,7 @@ from agent.domains.government import bookings, identity, records, streets, ticke
 from agent.domains.government.seed import RESIDENTS
 from agent.domains.government.store import Pickup, Report, Request, Visit, open_government
 from agent.domains.names import same_name
+from agent.domains.proof import Claim
 
 CLOCK = ManualClock()
 TODAY = CLOCK.wall().date()
@@ -61,7 +62,7 @@ def test_names_as_they_are_heard(heard: str, same: bool) -> None:
 
 
 async def test_proof_and_lock(city: Backend) -> None:
-    claim = identity.Claim(name="Ines Moreau", birth_date=date(1984, 10, 19), postcode="54302")
+    claim = Claim(name="Ines Moreau", birth_date=date(1984, 10, 19), postcode="54302")
     proof = await identity.check_identity(city, claim, as_caller(None))
     assert (proof.outcome, proof.id, proof.phone_end) == ("proven", INES, "0102")
     context = as_caller(None)

@@ -13,9 +13,10 @@ from conversation import ManualClock
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.forms import CallerNumber, Nothing
+from agent.domains.proof import MOST_FAILED
 from agent.domains.travel import actions, service, views
 from agent.domains.travel.rules import same_name
-from agent.domains.travel.store import MOST_FAILED, Booking, open_travel
+from agent.domains.travel.store import Booking, open_travel
 
 CLOCK = ManualClock()
 TODAY = CLOCK.wall().date()

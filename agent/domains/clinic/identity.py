@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 
-from pydantic import BaseModel, Field
-from sqlalchemy import select, update
+from pydantic import BaseModel
+from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.clinic.store import Appointment, LabResult, Patient
 from agent.domains.forms import CallerNumber, Done, Nothing
-from agent.domains.names import same_name
+from agent.domains.people import spare_number
+from agent.domains.proof import Claim, Proof, check_claim, proof_of, proven_id
 
 OPEN_DAYS = 3
 """Days before an appointment in which a caller is reminded of it."""
 
 
-class Claim(BaseModel):
-    """Who the caller says the patient is; `name` in the caller's own words."""
+class PatientProof(Proof):
+    """A proof, with what else is told of the patient."""
 
-    name: str = Field(min_length=1, max_length=200)
-    birth_date: date
-    postcode: str = Field(pattern=r"^\d{5}$")
-
-
-class Proof(BaseModel):
-    """outcome: proven, wrong or locked (too many wrong proofs); the rest is of the proven patient.
-
-    `phone_end`: the last four digits of the number on record.
-    """
-
-    outcome: str
-    id: int = 0
-    name: str = ""
-    first_name: str = ""
     doctor: str = ""
     pharmacy: str = ""
-    phone_end: str = ""
     no_offers: bool = False
 
 
@@ -57,27 +42,17 @@ def patient_of(context: ActionContext) -> int:
     Raises:
         PermissionError: nobody was proven in this call.
     """
-    if context.customer is None:
-        raise PermissionError("no patient is proven in this call; run the flow 'verify' first")
-    return int(context.customer["id"])
+    return proven_id(context, "patient")
 
 
-async def check_identity(clinic: Backend, claim: Claim, context: ActionContext) -> Proof:
-    """Compare a claim with the patients; a wrong claim counts against the record it names.
-
-    The name is compared loosely, once date of birth and postcode have matched.
-    """
-    claimed = f"{claim.birth_date}|{claim.postcode}"
-    if context.attempts.locked(claimed):
-        return Proof(outcome="locked")
-    async with clinic.session() as session:
-        same = select(Patient).where(Patient.birth_date == claim.birth_date, Patient.postcode == claim.postcode)
-        for patient in (await session.scalars(same)).all():
-            if same_name(claim.name, patient.name):
-                context.attempts.proved(claimed)
-                return _proven(patient)
-    context.attempts.failed(claimed)
-    return Proof(outcome="locked" if context.attempts.locked(claimed) else "wrong")
+async def check_identity(clinic: Backend, claim: Claim, context: ActionContext) -> PatientProof:
+    """Compare a claim with the patients; a wrong claim counts against the record it names."""
+    outcome, patient = await check_claim(clinic, Patient, claim, context)
+    if patient is None:
+        return PatientProof(outcome=outcome)
+    return PatientProof(
+        **proof_of(patient), doctor=patient.doctor, pharmacy=patient.pharmacy, no_offers=patient.no_offers
+    )
 
 
 async def find_caller(clinic: Backend, arguments: CallerNumber, context: ActionContext) -> Caller:
@@ -113,19 +88,5 @@ async def find_caller(clinic: Backend, arguments: CallerNumber, context: ActionC
 
 async def stop_offers(clinic: Backend, arguments: Nothing, context: ActionContext) -> Done:
     """Make no more offers to whoever calls from this number."""
-    async with clinic.session() as session, session.begin():
-        await session.execute(update(Patient).where(Patient.phone == context.caller).values(no_offers=True))
+    await spare_number(clinic, Patient, context.caller)
     return Done()
-
-
-def _proven(patient: Patient) -> Proof:
-    return Proof(
-        outcome="proven",
-        id=patient.id,
-        name=patient.name,
-        first_name=patient.name.split()[0],
-        doctor=patient.doctor,
-        pharmacy=patient.pharmacy,
-        phone_end=patient.phone[-4:],
-        no_offers=patient.no_offers,
-    )

@@ -9,24 +9,20 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
+from agent.domains.people import Person
 
 
 class Table(DeclarativeBase):
     """Base of the clinic's tables. Money is in cents of a dollar."""
 
 
-class Patient(Table):
+class Patient(Person, Table):
     """A patient; `phone` is E.164, a parent's number for a child.
 
     bill_state: none, due, overdue, plan (paid in instalments) or collections.
     """
 
     __tablename__ = "patients"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80))
-    birth_date: Mapped[date] = mapped_column(index=True)
-    postcode: Mapped[str] = mapped_column(String(5))
-    phone: Mapped[str] = mapped_column(String(20), index=True)
     doctor: Mapped[str] = mapped_column(String(40))
     pharmacy: Mapped[str] = mapped_column(String(60))
     insurer: Mapped[str] = mapped_column(String(60))
@@ -34,7 +30,6 @@ class Patient(Table):
     bill_state: Mapped[str] = mapped_column(String(20))
     bill_due_on: Mapped[date | None]
     pace: Mapped[float]
-    no_offers: Mapped[bool]
 
 
 class Appointment(Table):

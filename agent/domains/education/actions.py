@@ -13,7 +13,7 @@ from sqlalchemy import select
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.education.ledger import caller, count_of, counted, earlier, kept, repeated, today
-from agent.domains.education.store import MOST_FAILED, Student
+from agent.domains.education.store import Student
 from agent.domains.education.views import (
     ApplicationState,
     Balance,
@@ -33,6 +33,7 @@ from agent.domains.education.views import (
 )
 from agent.domains.forms import CallerNumber, Logged, NewComplaint, Nothing, Profile
 from agent.domains.money import Money
+from agent.domains.people import profile_of, spare_client
 
 PLAN_FEE = 3500
 """Cents for a payment plan; the knowledge files say the same."""
@@ -56,14 +57,7 @@ async def find_caller(backend: Backend, arguments: CallerNumber, context: Action
             items.append("a payment that is overdue")
         if student.scholarship is not None and student.scholarship.status == "needs_paper":
             items.append("a scholarship that waits for a paper")
-        return Profile(
-            known=True,
-            name=student.first_name,
-            pace=student.pace,
-            last_topic=student.last_topic,
-            open_items=items,
-            no_offers=student.no_offers,
-        )
+        return Profile(**profile_of(student), open_items=items)
 
 
 async def find_student(backend: Backend, arguments: StudentNumber, context: ActionContext) -> Located:
@@ -72,7 +66,7 @@ async def find_student(backend: Backend, arguments: StudentNumber, context: Acti
         student = await session.get(Student, arguments.student_number)
         if student is None:
             return Located(found=False)
-        return Located(found=True, state="locked" if student.failed_proofs >= MOST_FAILED else "open")
+        return Located(found=True, state="locked" if student.locked else "open")
 
 
 async def prove(backend: Backend, arguments: Proof, context: ActionContext) -> Person:
@@ -81,12 +75,9 @@ async def prove(backend: Backend, arguments: Proof, context: ActionContext) -> P
         student = await session.get(Student, arguments.student_number)
         if student is None:
             return Person(outcome="wrong")
-        if student.failed_proofs >= MOST_FAILED:
-            return Person(outcome="locked")
-        if arguments.birth_date != student.birth_date:
-            student.failed_proofs += 1
-            return Person(outcome="locked" if student.failed_proofs >= MOST_FAILED else "wrong")
-        student.failed_proofs = 0
+        outcome = student.judged(arguments.birth_date == student.birth_date)
+        if outcome != "proven":
+            return Person(outcome=outcome)
         return Person(
             outcome="proven", proven=True, student_number=student.number, name=student.first_name, kind=student.kind
         )
@@ -250,15 +241,8 @@ async def scholarship(backend: Backend, arguments: Nothing, context: ActionConte
 
 async def stop_offers(backend: Backend, arguments: Nothing, context: ActionContext) -> Done:
     """Make no more offers to this caller."""
-    async with backend.session() as session, session.begin():
-        known = select(Student).where(Student.phone == (context.caller or ""))
-        if context.customer is not None:
-            known = select(Student).where(Student.number == str(context.customer.get("student_number", "")))
-        student = await session.scalar(known)
-        if student is None:
-            return Done(outcome="closed")
-        student.no_offers = True
-        return Done(outcome="done")
+    mine = Student.number == str((context.customer or {}).get("student_number", ""))
+    return Done(outcome="done" if await spare_client(backend, Student, context, mine) else "closed")
 
 
 async def log_complaint(backend: Backend, arguments: NewComplaint, context: ActionContext) -> Logged:

@@ -9,30 +9,24 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
-
-MOST_FAILED = 5
-"""Wrong dates of birth for one number, over all calls, after which it is only opened by a person."""
+from agent.domains.people import Client
+from agent.domains.proof import ProofCount
 
 
 class Table(DeclarativeBase):
     """Base of the tables. Money is in cents of a dollar, times of day are "HH:MM"."""
 
 
-class Student(Table):
+class Student(Client, ProofCount, Table):
     """A student or applicant. kind: student, applicant or on_leave.
 
     `private_email` is where a password link may go; `due` is owed until `due_on`; `plan_parts` is how many monthly
-    parts are agreed, 0 for none. `credits_needed` and `missing` are what the degree still asks for. `pace` is the speed
-    of speech he likes (1.0 is the usual one).
+    parts are agreed, 0 for none. `credits_needed` and `missing` are what the degree still asks for.
     """
 
     __tablename__ = "students"
     number: Mapped[str] = mapped_column(String(7), primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
-    first_name: Mapped[str] = mapped_column(String(40))
-    last_name: Mapped[str] = mapped_column(String(40))
-    birth_date: Mapped[date]
-    phone: Mapped[str] = mapped_column(String(20), unique=True)
     private_email: Mapped[str | None] = mapped_column(String(120))
     programme: Mapped[str] = mapped_column(String(60))
     adviser: Mapped[str] = mapped_column(String(40))
@@ -44,10 +38,6 @@ class Student(Table):
     due_on: Mapped[date | None]
     plan_parts: Mapped[int] = mapped_column(default=0)
     fine: Mapped[int] = mapped_column(default=0)
-    pace: Mapped[float] = mapped_column(default=1.0)
-    no_offers: Mapped[bool] = mapped_column(default=False)
-    last_topic: Mapped[str | None] = mapped_column(String(80))
-    failed_proofs: Mapped[int] = mapped_column(default=0)
     application: Mapped[Application | None] = relationship(lazy="joined")
     scholarship: Mapped[Scholarship | None] = relationship(lazy="joined")
     room: Mapped[Room | None] = relationship(lazy="joined")

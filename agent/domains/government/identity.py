@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date
-
-from pydantic import BaseModel, Field
-from sqlalchemy import select, update
+from pydantic import BaseModel
+from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.forms import CallerNumber, Done, Nothing
 from agent.domains.government.store import Benefit, Resident
-from agent.domains.names import same_name
+from agent.domains.people import spare_number
+from agent.domains.proof import Claim, Proof, check_claim, proof_of, proven_id
 
 
-class Claim(BaseModel):
-    """Who the caller says they are; `name` in their own words."""
+class ResidentProof(Proof):
+    """A proof, with what else is told of the resident."""
 
-    name: str = Field(min_length=1, max_length=200)
-    birth_date: date
-    postcode: str = Field(pattern=r"^\d{5}$")
-
-
-class Proof(BaseModel):
-    """outcome: proven, wrong or locked (too many wrong proofs); the rest is of the proven resident.
-
-    `phone_end`: the last four digits of the number on record.
-    """
-
-    outcome: str
-    id: int = 0
-    name: str = ""
-    first_name: str = ""
     address: str = ""
-    phone_end: str = ""
 
 
 class Caller(BaseModel):
@@ -51,27 +34,15 @@ def resident_of(context: ActionContext) -> int:
     Raises:
         PermissionError: nobody was proven in this call.
     """
-    if context.customer is None:
-        raise PermissionError("no resident is proven in this call; run the flow 'verify' first")
-    return int(context.customer["id"])
+    return proven_id(context, "resident")
 
 
-async def check_identity(city: Backend, claim: Claim, context: ActionContext) -> Proof:
-    """Compare a claim with the residents; a wrong claim counts against the record it names.
-
-    The name is compared loosely, once date of birth and postcode have matched.
-    """
-    claimed = f"{claim.birth_date}|{claim.postcode}"
-    if context.attempts.locked(claimed):
-        return Proof(outcome="locked")
-    async with city.session() as session:
-        same = select(Resident).where(Resident.birth_date == claim.birth_date, Resident.postcode == claim.postcode)
-        for resident in (await session.scalars(same)).all():
-            if same_name(claim.name, resident.name):
-                context.attempts.proved(claimed)
-                return _proven(resident)
-    context.attempts.failed(claimed)
-    return Proof(outcome="locked" if context.attempts.locked(claimed) else "wrong")
+async def check_identity(city: Backend, claim: Claim, context: ActionContext) -> ResidentProof:
+    """Compare a claim with the residents; a wrong claim counts against the record it names."""
+    outcome, resident = await check_claim(city, Resident, claim, context)
+    if resident is None:
+        return ResidentProof(outcome=outcome)
+    return ResidentProof(**proof_of(resident), address=resident.address)
 
 
 async def find_caller(city: Backend, arguments: CallerNumber, context: ActionContext) -> Caller:
@@ -91,17 +62,5 @@ async def find_caller(city: Backend, arguments: CallerNumber, context: ActionCon
 
 async def stop_offers(city: Backend, arguments: Nothing, context: ActionContext) -> Done:
     """Make no more offers to whoever calls from this number."""
-    async with city.session() as session, session.begin():
-        await session.execute(update(Resident).where(Resident.phone == context.caller).values(no_offers=True))
+    await spare_number(city, Resident, context.caller)
     return Done()
-
-
-def _proven(resident: Resident) -> Proof:
-    return Proof(
-        outcome="proven",
-        id=resident.id,
-        name=resident.name,
-        first_name=resident.name.split()[0],
-        address=resident.address,
-        phone_end=resident.phone[-4:],
-    )

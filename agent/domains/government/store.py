@@ -9,24 +9,20 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
+from agent.domains.people import Person
 
 
 class Table(DeclarativeBase):
     """Base of the city's tables. Money is in cents of a dollar."""
 
 
-class Resident(Table):
+class Resident(Person, Table):
     """A resident; `phone` is E.164.
 
     library: none, active, expired or blocked (fines are open). tax_state: none, due, overdue, paid or plan.
     """
 
     __tablename__ = "residents"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80))
-    birth_date: Mapped[date] = mapped_column(index=True)
-    postcode: Mapped[str] = mapped_column(String(5))
-    phone: Mapped[str] = mapped_column(String(20), index=True)
     address: Mapped[str] = mapped_column(String(200))
     moved_on: Mapped[date | None]
     library: Mapped[str] = mapped_column(String(20))
@@ -34,7 +30,6 @@ class Resident(Table):
     tax: Mapped[int]
     tax_state: Mapped[str] = mapped_column(String(20))
     tax_due_on: Mapped[date | None]
-    no_offers: Mapped[bool]
 
 
 class Report(Table):

@@ -15,10 +15,10 @@ from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.forms import CallerNumber
 from agent.domains.money import Money
+from agent.domains.people import profile_of
 from agent.domains.travel.ledger import kept, owned, repeated, today
 from agent.domains.travel.rules import REFUND_DAYS, change_fee, direction_of, later, refund_of, same_name, trip_of
 from agent.domains.travel.store import (
-    MOST_FAILED,
     Booking,
     Customer,
     Departure,
@@ -66,15 +66,7 @@ async def find_caller(backend: Backend, arguments: CallerNumber, context: Action
         )
         items = ["the refund that is on its way" for _ in open_refunds]
         items += ["a flight that the airline has moved" for _ in changed]
-        return TravellerProfile(
-            known=True,
-            name=customer.first_name,
-            pace=customer.pace,
-            last_topic=customer.last_topic,
-            open_items=items,
-            vip=customer.tier == "gold",
-            no_offers=customer.no_offers,
-        )
+        return TravellerProfile(**profile_of(customer), open_items=items, vip=customer.tier == "gold")
 
 
 async def find_booking(backend: Backend, arguments: BookingNumber, context: ActionContext) -> Located:
@@ -83,8 +75,7 @@ async def find_booking(backend: Backend, arguments: BookingNumber, context: Acti
         booking = await session.get(Booking, arguments.reference)
         if booking is None:
             return Located(found=False)
-        locked = booking.failed_proofs >= MOST_FAILED
-        return Located(found=True, reference=booking.reference, state="locked" if locked else "open")
+        return Located(found=True, reference=booking.reference, state="locked" if booking.locked else "open")
 
 
 async def prove(backend: Backend, arguments: Proof, context: ActionContext) -> Traveller:
@@ -93,16 +84,13 @@ async def prove(backend: Backend, arguments: Proof, context: ActionContext) -> T
         booking = await session.get(Booking, arguments.reference)
         if booking is None:
             return Traveller(outcome="wrong")
-        if booking.failed_proofs >= MOST_FAILED:
-            return Traveller(outcome="locked")
         customer = booking.customer
         right = arguments.birth_date == customer.birth_date or (
             arguments.last_name is not None and same_name(arguments.last_name, customer.last_name)
         )
-        if not right:
-            booking.failed_proofs += 1
-            return Traveller(outcome="locked" if booking.failed_proofs >= MOST_FAILED else "wrong")
-        booking.failed_proofs = 0
+        outcome = booking.judged(right)
+        if outcome != "proven":
+            return Traveller(outcome=outcome)
         return Traveller(
             outcome="proven",
             proven=True,

@@ -11,6 +11,7 @@ from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.forms import Logged, Nothing
 from agent.domains.money import Money
+from agent.domains.people import spare_client
 from agent.domains.travel.ledger import kept, owned, repeated, today
 from agent.domains.travel.rules import (
     BAG_FEE,
@@ -201,15 +202,8 @@ async def buy_cover(backend: Backend, arguments: BookingNumber, context: ActionC
 
 async def stop_offers(backend: Backend, arguments: Nothing, context: ActionContext) -> Done:
     """Make no more offers to this caller."""
-    async with backend.session() as session, session.begin():
-        known = select(Customer).where(Customer.phone == (context.caller or ""))
-        if context.customer is not None:
-            known = select(Customer).where(Customer.id == context.customer.get("customer_id"))
-        customer = await session.scalar(known)
-        if customer is None:
-            return Done(outcome="closed")
-        customer.no_offers = True
-        return Done(outcome="done")
+    mine = Customer.id == (context.customer or {}).get("customer_id")
+    return Done(outcome="done" if await spare_client(backend, Customer, context, mine) else "closed")
 
 
 async def log_complaint(backend: Backend, arguments: BookingComplaint, context: ActionContext) -> Logged:

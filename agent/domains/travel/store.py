@@ -9,31 +9,23 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
-
-MOST_FAILED = 5
-"""Wrong proofs for one booking, over all calls, after which it is only opened by a person."""
+from agent.domains.people import Client
+from agent.domains.proof import ProofCount
 
 
 class Table(DeclarativeBase):
     """Base of the agency's tables. Money is in cents of a dollar, times of day are local as "HH:MM"."""
 
 
-class Customer(Table):
-    """Who booked. `tier` is blue, silver or gold; `pace` is the speed of speech he likes (1.0 is the usual one)."""
+class Customer(Client, Table):
+    """Who booked. `tier` is blue, silver or gold."""
 
     __tablename__ = "customers"
     id: Mapped[int] = mapped_column(primary_key=True)
-    first_name: Mapped[str] = mapped_column(String(40))
-    last_name: Mapped[str] = mapped_column(String(40))
-    birth_date: Mapped[date]
-    phone: Mapped[str] = mapped_column(String(20), unique=True)
     email: Mapped[str] = mapped_column(String(120), unique=True)
     tier: Mapped[str] = mapped_column(String(10))
     points: Mapped[int]
     points_expire_on: Mapped[date]
-    pace: Mapped[float] = mapped_column(default=1.0)
-    no_offers: Mapped[bool] = mapped_column(default=False)
-    last_topic: Mapped[str | None] = mapped_column(String(80))
 
 
 class Route(Table):
@@ -64,7 +56,7 @@ class Departure(Table):
     full: Mapped[bool] = mapped_column(default=False)
 
 
-class Booking(Table):
+class Booking(ProofCount, Table):
     """A trip: flights, a hotel stay, or both. status: confirmed, cancelled or flown.
 
     fare is light, standard or flex. changed_by_airline: the airline moved a flight, so that changes and cancelling are
@@ -85,7 +77,6 @@ class Booking(Table):
     papers: Mapped[bool] = mapped_column(default=False)
     covered: Mapped[bool] = mapped_column(default=False)
     assistance: Mapped[str | None] = mapped_column(String(40))
-    failed_proofs: Mapped[int] = mapped_column(default=0)
     customer: Mapped[Customer] = relationship(lazy="joined")
     legs: Mapped[list[Leg]] = relationship(lazy="selectin", order_by="Leg.position")
     stay: Mapped[Stay | None] = relationship(lazy="joined")
