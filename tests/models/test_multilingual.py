@@ -97,7 +97,7 @@ def test_shop_sentences_are_of_the_shop_and_not_training_lines() -> None:
 
     rows = read_sentences(CONFIGS / "evaluation" / "zh_shop.tsv")
     intents = yaml.safe_load((CONFIGS / "domains" / "shop" / "intents.yaml").read_text(encoding="utf-8"))["intents"]
-    assert len(rows) == len({text for text, _ in rows}) == 40
+    assert len(rows) == len({text for text, _ in rows}) == 48
     assert {intent for _, intent in rows} == {*intents, "out_of_scope"}
 
 

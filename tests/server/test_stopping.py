@@ -100,7 +100,7 @@ async def test_a_failure_while_loading_reaches_whoever_starts_the_server(monkeyp
     class Broken(Exception):
         pass
 
-    def load(settings):
+    def load(settings, clock):
         raise Broken
 
     monkeypatch.setattr("agent.server.load", load)

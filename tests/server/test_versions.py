@@ -12,6 +12,7 @@ import pytest
 from callfakes import FakeUnderstanding
 from live import Live, healthy, live, scripted
 
+from agent.clock import Clock
 from agent.config import Settings
 from agent.learning.live import LiveUnderstanding, Opened, VersionWatch
 from agent.learning.shadow import Shadow
@@ -28,9 +29,9 @@ def save(registry: Registry) -> str:
 
 
 @asynccontextmanager
-async def versioned(settings: Settings) -> AsyncIterator[Loaded]:
+async def versioned(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Loaded]:
     """Scripted models, of which every version understands alike."""
-    async with scripted(settings) as loaded:
+    async with scripted(settings, clock) as loaded:
         services, registry = loaded.services, Registry(settings.understanding.versions)
 
         def load(version: str) -> Opened:
