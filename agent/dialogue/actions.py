@@ -16,7 +16,8 @@ import os
 import random
 import secrets
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ MOST_KEPT = 64
 """Outcomes kept per call for idempotency; the oldest goes first."""
 
 
+Schema = Callable[[], Mapping[str, Any]]
+
+
 class Actions:
     """The actions of a domain, ready to run. Owns the tasks; `close` waits for those with side effects."""
 
@@ -57,12 +61,15 @@ class Actions:
         database: Database | None,
         identity: IdentitySettings | None = None,
         rng: random.Random | None = None,
+        schemas: Mapping[str, Schema] | None = None,
     ) -> None:
         """Args:
         identity: limits on failed proofs; those of `agent.dialogue.identity` where None.
         rng: shortens the waits between tries.
+        schemas: gives the JSON Schema of an action's arguments; an action without one is offered to no model.
         """
         self.specs = specs
+        self.schemas = schemas or {}
         self.attempts = Attempts(clock, identity) if identity is not None else Attempts(clock)
         self._runnables = runnables
         self._clock = clock
@@ -217,6 +224,11 @@ class CallActions:
         """The specification of `name`."""
         return self._actions.specs[name]
 
+    def schema(self, name: str) -> Mapping[str, Any] | None:
+        """The JSON Schema of the arguments of `name`; None where it is not known."""
+        found = self._actions.schemas.get(name)
+        return None if found is None else found()
+
     def start(
         self, name: str, arguments: Mapping[str, Any], hidden: Collection[str] = ()
     ) -> tuple[asyncio.Task[Acted], bool]:
@@ -280,10 +292,12 @@ async def open_actions(domain: Domain, clock: Clock, database_url: str | None = 
             database = await opener(database_url, clock)
     runnables: dict[str, Runnable] = {}
     parameters: dict[str, tuple[set[str], set[str]]] = {}
+    schemas: dict[str, Schema] = {}
     for name, spec in manner.actions.items():
         where = domain.lines[f"action.{name}"]
         try:
-            runnables[name], parameters[name] = _runnable(name, spec, clock, database, Path(where.rpartition(":")[0]))
+            file = Path(where.rpartition(":")[0])
+            runnables[name], parameters[name], schemas[name] = _runnable(name, spec, clock, database, file)
         except OpenApiError as error:
             problems += [f"{where}: action '{name}': {problem}" for problem in error.problems]
         except ValueError as error:
@@ -300,13 +314,13 @@ async def open_actions(domain: Domain, clock: Clock, database_url: str | None = 
         if database is not None:
             await database.close()
         raise DomainError(problems)
-    return Actions(manner.actions, runnables, clock, database, manner.identity)
+    return Actions(manner.actions, runnables, clock, database, manner.identity, schemas=schemas)
 
 
 def _runnable(
     name: str, spec: ActionSpec, clock: Clock, database: Database | None, file: Path
-) -> tuple[Runnable, tuple[set[str], set[str]]]:
-    """What runs an action, with the arguments it needs and all it takes; `file` is where it is written.
+) -> tuple[Runnable, tuple[set[str], set[str]], Schema]:
+    """What runs an action, with the arguments it needs, all it takes and their schema; `file` is where it is written.
 
     Raises:
         ValueError: it cannot be used.
@@ -318,7 +332,8 @@ def _runnable(
             raise ValueError(f"{spec.python} is not `async def f(database, arguments: BaseModel, context)`")
         fields = model.model_fields
         needed = {field for field, info in fields.items() if info.is_required()}
-        return PythonAction(name, function, model, database), (needed, set(fields))
+        schema = partial(model.model_json_schema, by_alias=False)
+        return PythonAction(name, function, model, database), (needed, set(fields)), schema
     if spec.webhook is not None:
         secret = os.environ.get(spec.secret_env or "", "")
         if not secret:
@@ -338,7 +353,13 @@ def _runnable(
             assert spec.openapi is not None
             request = read_operation(spec, spec.openapi, file.parent, headers)
         action, values = HttpAction(name, request, clock, spec.timeout_s, spec.allow_private), request.parameters
-    return action, ({one for one, value in values.items() if not value.optional}, set(values))
+    needed = {one for one, value in values.items() if not value.optional}
+    whole = {
+        "type": "object",
+        "properties": {one: dict(value.shape) for one, value in values.items()},
+        "required": sorted(needed),
+    }
+    return action, (needed, set(values)), lambda: whole
 
 
 def _identity(customer: Mapping[str, Any] | None) -> Any:

@@ -157,6 +157,8 @@ class ActionSpec(Part):
     often a failure that may pass is tried again; None is 1, and 0 for actions with side effects. sensitive: arguments
     that are neither recorded nor shown. filler: what is said when it takes longer than `filler_after_ms`. late: what is
     said when its result comes a turn late. secret_env: the environment variable with the webhook's signing secret.
+    description: what it does, for a language model that may ask for it. confirm: the question to the caller before
+    what a model proposed is done; its holes are the action's arguments and what the flow knows.
     parameters: what a webhook or http action takes, by default anything its holes name. returns: what a webhook gives.
     """
 
@@ -177,6 +179,8 @@ class ActionSpec(Part):
     filler: Word | None = None
     filler_after_ms: float = Field(default=800.0, ge=0)
     late: Word | None = None
+    description: Word | None = None
+    confirm: Word | None = None
 
     @field_validator("parameters", mode="before")
     @classmethod

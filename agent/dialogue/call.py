@@ -13,6 +13,8 @@ from typing import Any
 from agent.clock import Clock
 from agent.dialogue.acting import Acting
 from agent.dialogue.actions import CallActions
+from agent.dialogue.assisting import Assisting, helped_by
+from agent.dialogue.assisting import facts_of as facts_of_help
 from agent.dialogue.contracts import (
     Acted,
     Because,
@@ -33,7 +35,7 @@ from agent.dialogue.reasons import WITHHELD, emotion_facts, turn_facts
 from agent.dialogue.retelling import readings
 from agent.dialogue.saving import Keeper, StateError, from_json, taken_up, to_json, worth_keeping
 from agent.dialogue.state import HISTORY, CallState, Pending
-from agent.dialogue.steps import AskStep, CallStep
+from agent.dialogue.steps import AskStep, AssistStep, CallStep
 from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
 from agent.dialogue.tongue import Tongue
@@ -89,6 +91,7 @@ class CallDialogue:
         self._phrases = phrases
         self._caller = caller
         self._phrasing = Phrasing(writer)
+        self._writer = writer
         self._keeper = keeper
         self._state = CallState()
         self._profile: Profile = NOBODY
@@ -315,6 +318,16 @@ class CallDialogue:
                     parts = []
                 parts += here.machine.answered(state, running, today)
                 running = running or state.pending is None
+            elif stop == "assist":
+                for part in self._planned(parts, telling, more=True):
+                    yield part
+                parts = []
+                answer: list[Part] = []
+                async with aclosing(self._assisted(telling, answer, today)) as given:
+                    async for part in given:
+                        yield part
+                parts = answer
+                running = not any(isinstance(part, Expect) for part in parts)
             elif stop == "proven":
                 parts += self._greeted(today)
             elif stop == "finished":
@@ -411,6 +424,28 @@ class CallDialogue:
         hidden = (state.slots[name].value for name in state.sensitive if name in state.slots)
         self._acting.hidden = frozenset(str(value) for value in hidden)
 
+    async def _assisted(self, telling: Telling, answer: list[Part], today: date) -> AsyncGenerator[Part, None]:
+        """Give what a language model does for the step's goal, and put the parts of its answer into `answer`."""
+        if self._previewing:
+            raise _NotForeseeable
+        state, machine = self._state, self._here.machine
+        step = machine.talking(state)
+        if step is None:
+            return
+        self._acts_for_caller()
+        assisting = Assisting(self._writer, self._acting, self._clock)
+        async with aclosing(assisting.ask(step, state, self._here.language)) as asked:
+            async for one in asked:
+                if one is None:
+                    for part in self._planned([Say(text) for text in sentences(step.filler or "")], telling, more=True):
+                        yield part
+                elif isinstance(one, Acted):
+                    telling.facts.setdefault("actions", []).append(one.name)
+                    yield one
+                else:
+                    telling.facts["assist"] = facts_of_help(one)
+                    answer += machine.assisted(state, helped_by(one), today)
+
     async def _with_late(
         self, late: list[Acted], reply: AsyncGenerator[Part, None], telling: Telling
     ) -> AsyncGenerator[Part, None]:
@@ -488,12 +523,15 @@ class CallDialogue:
 
     def _at_work(self, state: CallState) -> bool:
         """Whether the top flow waits for something else than the caller."""
-        return state.frame is not None and state.pending is None and self._here.machine.asking(state) is None
+        machine = self._here.machine
+        idle = state.frame is None or state.pending is not None
+        return not idle and machine.asking(state) is None and machine.talking(state) is None
 
     def _changes(self, state: CallState) -> set[str]:
         """Actions with side effects in the open task."""
         steps = [step for frame in state.frames for step in self._here.machine.flow(frame).steps]
         names = {step.call for step in steps if isinstance(step, CallStep)}
+        names |= {name for step in steps if isinstance(step, AssistStep) for name in step.actions}
         return {name for name in names if self._here.domain.manner.actions[name].side_effects}
 
     def _take_profile(self) -> None:

@@ -10,6 +10,7 @@ from agent.dialogue.formats import FORMATS
 from agent.dialogue.manner import PHRASES
 from agent.dialogue.steps import (
     AskStep,
+    AssistStep,
     BranchStep,
     CallStep,
     ConfirmStep,
@@ -159,6 +160,8 @@ def check_flow(domain: Domain, name: str, file: YamlFile) -> Iterator[str]:
                 yield file.problem(
                     (*here, *tail), f"action '{action}' is not in domain.yaml; add it under 'actions' there"
                 )
+        if isinstance(step, AssistStep):
+            yield from _check_assist(domain, step, file, here)
         for key, text in texts_of(step):
             yield from _check_text(file, (*here, key), text, known)
         for key, path in _paths(step):
@@ -182,6 +185,22 @@ def check_flow(domain: Domain, name: str, file: YamlFile) -> Iterator[str]:
                     yield file.problem((*here, "takes"), f"intent '{intent}' is not in intents.yaml; add it there")
 
 
+def _check_assist(domain: Domain, step: AssistStep, file: YamlFile, here: Where) -> Iterator[str]:
+    for n, name in enumerate(step.actions):
+        spec = domain.manner.actions.get(name)
+        at = (*here, "actions", n)
+        if spec is not None and spec.side_effects and spec.confirm is None:
+            yield file.problem(
+                at, f"action '{name}' changes something; give it a question 'confirm' in domain.yaml, or leave it out"
+            )
+        if spec is not None and spec.sensitive:
+            yield file.problem(at, f"action '{name}' takes secrets, which no model may handle; use a step 'call'")
+        for path, form in holes(spec.confirm or "") if spec is not None else ():
+            if form is not None and form not in FORMATS:
+                unknown = f"unknown format in '{{{path}|{form}}}' of 'confirm' of action '{name}'"
+                yield file.problem(at, f"{unknown}; use one of {sorted(FORMATS)}")
+
+
 def _results(domain: Domain, name: str, seen: set[str]) -> set[str]:
     """Names of what the flow `name` learns from actions, and of its own slots, with the flows it runs."""
     if name in seen or name not in domain.flows:
@@ -189,7 +208,7 @@ def _results(domain: Domain, name: str, seen: set[str]) -> set[str]:
     seen.add(name)
     found: set[str] = set(domain.flows[name].slots)
     for step in domain.flows[name].steps:
-        if isinstance(step, CallStep):
+        if isinstance(step, CallStep | AssistStep):
             found.add(step.into)
         elif isinstance(step, AskStep) and step.check:
             found.add(step.check.into)
@@ -224,6 +243,9 @@ def _actions(step: Any) -> Iterator[tuple[Where, str]]:
         yield ("call",), step.call
     if isinstance(step, AskStep) and step.check:
         yield ("check", "action"), step.check.action
+    if isinstance(step, AssistStep):
+        for n, action in enumerate(step.actions):
+            yield ("actions", n), action
 
 
 def texts_of(step: Any) -> Iterator[tuple[str, str]]:
@@ -239,6 +261,8 @@ def texts_of(step: Any) -> Iterator[tuple[str, str]]:
             yield "wrong", step.wrong
         if step.valid:
             yield "valid", step.valid.wrong
+    if isinstance(step, AssistStep) and step.filler:
+        yield "filler", step.filler
     if isinstance(step, CallStep):
         for value in step.arguments.values():
             if isinstance(value, str):

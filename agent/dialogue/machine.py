@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -11,11 +11,12 @@ from agent.dialogue.contracts import Expect, HandOff, HangUp, Part, Say
 from agent.dialogue.domain import Domain
 from agent.dialogue.formats import spoken_value
 from agent.dialogue.manner import matches
-from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Consent, Frame, Known, Pending
+from agent.dialogue.state import DONE_FLOWS, OPEN_FLOWS, CallState, Consent, Frame, Known, Pending, Proposed
 from agent.dialogue.steps import (
     AnswerStep,
     AnyStep,
     AskStep,
+    AssistStep,
     BranchStep,
     CallStep,
     ConfirmStep,
@@ -47,11 +48,27 @@ class Need:
     arguments: Mapping[str, Any]
 
 
-Stop = Need | Literal["listen", "search", "leave", "proven", "finished"]
-"""What the machine waits for: an action, the caller, a search of the knowledge (`answered`), or nothing any more.
+Stop = Need | Literal["listen", "search", "assist", "leave", "proven", "finished"]
+"""What the machine waits for: an action, the caller, a search of the knowledge (`answered`), a language model
+(`assisted`), or nothing any more.
 
 proven: the caller was just verified. finished: the last open task is done, and it may be asked what else there is.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Helped:
+    """What a language model made of a goal, in one turn.
+
+    says: checked sentences. asks: the last of them is a question to the caller. proposal: an action with side effects,
+    which has not run. ran, result: the read-only action that ran last, and what it gave.
+    """
+
+    says: tuple[str, ...] = ()
+    asks: bool = False
+    proposal: Proposed | None = None
+    ran: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FlowMachine:
@@ -71,6 +88,14 @@ class FlowMachine:
             return None
         step = self.flow(frame).steps[frame.at]
         return step if isinstance(step, AskStep | ConfirmStep) else None
+
+    def talking(self, state: CallState) -> AssistStep | None:
+        """The step in which a language model talks with the caller, if the top flow is there and no action runs."""
+        frame = state.frame
+        if frame is None or frame.at >= len(self.flow(frame).steps) or frame.agreed is not None:
+            return None
+        step = self.flow(frame).steps[frame.at]
+        return step if isinstance(step, AssistStep) else None
 
     def asks(self, frame: Frame, slot: str) -> int | None:
         """The step of `frame`'s flow where `slot` is asked for, there or in a flow it runs; None where it is not."""
@@ -180,6 +205,10 @@ class FlowMachine:
                 self._go(state, frame, None if ok else step.on_error)
             else:
                 frame.failed = True
+        elif isinstance(step, AssistStep) and frame.agreed is not None:
+            agreed, frame.agreed = frame.agreed, None
+            frame.results[step.into] = {**data, "action": agreed.action} if ok else {}
+            self._go(state, frame, None if ok else step.otherwise)
         elif isinstance(step, AskStep) and step.check:
             known = state.slots.get(step.ask)
             if not ok:
@@ -235,6 +264,31 @@ class FlowMachine:
             return [*self.phrase(state, "no_answer", today)]
         state.pending = Pending("person", rule="no_answer", reason="the knowledge base has no answer")
         return [*self.phrase(state, "no_answer", today), *self.question(state, today)]
+
+    def assisted(self, state: CallState, helped: Helped, today: date) -> list[Part]:
+        """Take what a language model said or proposed; the flow goes on, or waits for the caller's answer."""
+        frame, step = state.frame, self.talking(state)
+        if frame is None or step is None:
+            return []
+        says = [Say(text) for text in helped.says]
+        if helped.proposal is not None:
+            action = self._domain.manner.actions[helped.proposal.action]
+            try:
+                words = render(action.confirm or "", self.scope(state, today) | helped.proposal.arguments)
+            except ValueError:
+                words = ""
+            if words:
+                state.pending = Pending("proposal", words=words, value=asdict(helped.proposal))
+                return [*says, *self.question(state, today)]
+        elif helped.asks:
+            return self._asked(state, says, self.expecting(state))
+        elif says:
+            frame.results[step.into] = {**helped.result, "action": helped.ran or "none"}
+            frame.at += 1
+            state.failures = state.unclear = 0
+            return [*says]
+        self._go(state, frame, step.otherwise)
+        return []
 
     def advance(self, state: CallState, today: date) -> tuple[list[Part], Stop]:
         """Run steps until something must be waited for.
@@ -316,6 +370,14 @@ class FlowMachine:
                 state.customer = dict(look_up(frame.results, step.verified) or {})
                 frame.at += 1
                 return parts, "proven"
+            elif isinstance(step, AssistStep):
+                if frame.agreed is not None:
+                    return parts, Need(frame.agreed.action, frame.agreed.arguments)
+                tries = frame.tries.get(frame.at, 0)
+                if tries < step.most_turns:
+                    frame.tries[frame.at] = tries + 1
+                    return parts, "assist"
+                self._go(state, frame, step.otherwise)
             elif isinstance(step, JumpStep):
                 self._go(state, frame, step.jump)
             elif isinstance(step, HandOffStep):
@@ -366,6 +428,8 @@ class FlowMachine:
             action = step.call
         elif isinstance(step, AskStep) and step.check is not None and step.ask in state.slots:
             action = step.check.action
+        elif isinstance(step, AssistStep) and frame.agreed is None:
+            return any(actions[name].identity == "verified" for name in step.actions)
         return action is not None and actions[action].identity == "verified"
 
     @property
@@ -378,7 +442,7 @@ class FlowMachine:
             name = _QUESTIONS.get(state.pending.kind, "")
             if state.pending.kind in ("read_back", "did_you_mean"):
                 return self._asked(state, self._read_back(state, state.pending, name, today), self.expecting(state))
-            if state.pending.kind == "offer":
+            if state.pending.kind in ("offer", "proposal"):
                 says = self._says(state.pending.words, "neutral", self.scope(state, today))
                 return self._asked(state, says, self.expecting(state))
             if state.pending.kind == "continue":
@@ -395,6 +459,8 @@ class FlowMachine:
         step = self.asking(state)
         if step is not None:
             return self._put(state, step, today)
+        if self.talking(state) is not None and state.reply.question:
+            return [Say(state.reply.question), self.expecting(state)]
         return [self.expecting(state)]
 
     def expecting(self, state: CallState) -> Expect:
@@ -486,7 +552,7 @@ class FlowMachine:
         """Names of the results of `steps`, with those of the flows they run."""
         found: set[str] = set()
         for step in steps:
-            if isinstance(step, CallStep):
+            if isinstance(step, CallStep | AssistStep):
                 found.add(step.into)
             elif isinstance(step, AskStep) and step.check:
                 found.add(step.check.into)

@@ -7,7 +7,7 @@ from datetime import date
 from agent.dialogue.contracts import CallerTurn
 from agent.dialogue.manner import matches
 from agent.dialogue.moves import SOFT_INTENTS, Decision, Moves
-from agent.dialogue.state import CallState, Pending
+from agent.dialogue.state import CallState, Pending, Proposed
 from agent.dialogue.steps import ConfirmStep
 from models.contracts import Understood
 
@@ -15,6 +15,9 @@ LEAVING = ("more", "offer", "continue", "last_topic")
 """Questions that a goodbye answers, whatever yes or no it comes with ("okay, that's it, bye")."""
 THANKFUL = 0.6
 """Probability of thanks from which "okay, thank you" is no yes to "anything else?"."""
+
+BARE_NO = 2
+"""Words of a no that says nothing more ("no thanks")."""
 
 
 class OwnQuestions:
@@ -76,6 +79,8 @@ class OwnQuestions:
             if yes and pending.options:
                 return self._moves.start(state, turn, pending.options[0], pending.words)
             return self._listen(state, "what_is_it", "the earlier matter" if yes else "another matter", today)
+        if pending.kind == "proposal":
+            return self._proposal(state, turn, pending, yes, today)
         if pending.kind == "offer":
             if yes and pending.options:
                 return self._moves.start(state, turn, pending.options[0], turn.text)
@@ -132,6 +137,18 @@ class OwnQuestions:
         state.others.pop(pending.slot, None)
         self._machine.missed(state)
         return Decision(run=True, why="read back: no")
+
+    def _proposal(self, state: CallState, turn: CallerTurn, pending: Pending, yes: bool, today: date) -> Decision:
+        """What a model proposed is done only for a yes that was surely heard; words beside a no are for the model."""
+        if yes and not (turn.confident or turn.dtmf):
+            state.pending = pending
+            return Decision(self._machine.question(state, today), why="question was not heard")
+        if yes and state.frame is not None:
+            state.frame.agreed = Proposed(**pending.value)
+            return Decision(run=True, why="proposal: yes")
+        if len(turn.text.split()) > BARE_NO:
+            return Decision(run=True, why="proposal: no, and more")
+        return self._listen(state, "what_is_it", "proposal: no", today)
 
     def _new_value(self, state: CallState, turn: CallerTurn, pending: Pending) -> Decision | None:
         """Said another value instead of yes or no ("no, 42718")."""

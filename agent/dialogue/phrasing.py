@@ -43,7 +43,7 @@ class Phrasing:
                 yield text
             return
         written = self._writer.answer(
-            question, [found.fact], extract, language=language, history=_lines(state), private=private_of(state)
+            question, [found.fact], extract, language=language, history=lines_of(state), private=private_of(state)
         )
         wording: list[str] = []
         async with aclosing(written) as stream:  # type: ignore[type-var]
@@ -105,5 +105,6 @@ def private_of(state: CallState) -> dict[str, str]:
     return found
 
 
-def _lines(state: CallState) -> list[Line]:
+def lines_of(state: CallState) -> list[Line]:
+    """What was said in this call, as a writer takes it."""
     return [Line("caller" if who == "caller" else "agent", text) for who, text in state.history]

@@ -69,6 +69,7 @@ class Policy:
             or self._another(state, turn, today)
             or self._own.pending(state, turn, today)
             or self._never_mind(state, turn, today)
+            or self._talk(state, turn)
             or self._slots(state, turn, today)
             or self._answer(state, turn, today)
             or self._social(state, turn, today)
@@ -202,6 +203,20 @@ class Policy:
             return Decision([*says], run=True, why="never mind")
         state.pending = Pending("more")
         return Decision([*says, *self._machine.question(state, today)], why="never mind")
+
+    def _talk(self, state: CallState, turn: CallerTurn) -> Decision | None:
+        """Words for the model that talks with the caller, unless they plainly are for somebody else."""
+        frame, understood, settings = state.frame, turn.understood, self._domain.manner.understanding
+        proposed = state.pending is not None and state.pending.kind == "proposal"
+        if frame is None or self._machine.talking(state) is None or not (proposed or state.pending is None):
+            return None
+        if understood.intent in ("repeat", "wait", "goodbye") and self._moves.strong(understood, settings.minimum):
+            return None
+        flow = self._domain.flow_of(understood.intent)
+        if flow not in (None, frame.flow) and self._moves.strong(understood, settings.certain):
+            return None
+        state.pending = None
+        return Decision(run=True, why="talks with a model")
 
     def _another(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         """ "The other order", "another order": a change of a value without saying the new one."""

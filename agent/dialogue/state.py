@@ -32,6 +32,14 @@ class Known:
 
 
 @dataclass
+class Proposed:
+    """An action that a language model proposed."""
+
+    action: str
+    arguments: dict[str, Any]
+
+
+@dataclass
 class Frame:
     """An open flow: the step it stands at, the results it gathered and how often each step was tried.
 
@@ -39,7 +47,7 @@ class Frame:
     it was refused by a rule. resumed: the caller went elsewhere meanwhile, so the question needs an introduction.
     failed: its action broke. within: another flow runs it and goes on when it ends; borrowed: slots that such flows
     asked for, which go when this one ends. proven: the caller was proven before the line dropped, so it goes on only
-    for one who is again.
+    for one who is again. agreed: an action that a model proposed, with its arguments, to which the caller said yes.
     """
 
     flow: str
@@ -53,18 +61,21 @@ class Frame:
     failed: bool = False
     within: bool = False
     proven: bool = False
+    agreed: Proposed | None = None
     borrowed: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Pending:
     """A question of the dialogue's own: a person? one of these tasks? anything else? was that the value? go on with the
-    call that broke off? an offer?
+    call that broke off? an offer? shall what a model proposed be done?
 
     words: what the caller had said when it was put. slot, value: what is read back or meant.
     """
 
-    kind: Literal["person", "clarify", "more", "read_back", "did_you_mean", "continue", "offer", "last_topic"]
+    kind: Literal[
+        "person", "clarify", "more", "read_back", "did_you_mean", "continue", "offer", "last_topic", "proposal"
+    ]
     options: tuple[str, ...] = ()
     rule: str = ""
     reason: str = ""

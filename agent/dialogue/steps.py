@@ -174,6 +174,23 @@ class VerifiedStep(Step):
     verified: Word
 
 
+class AssistStep(Step):
+    """Let a language model talk with the caller towards a goal; see `agent.dialogue.assisting`.
+
+    actions: all that it may use, of which those with side effects run only once the caller agreed to `confirm` of the
+    action. into: the result of the action that ran last, with its name as `action`, "none" where none ran. most_turns:
+    how often it may be asked. otherwise: where to go without a model, or when it gets nowhere. filler: what is said
+    when it takes long.
+    """
+
+    assist: Word
+    actions: tuple[Word, ...] = Field(min_length=1)
+    into: Word
+    most_turns: int = Field(default=4, ge=1, le=10)
+    otherwise: Word
+    filler: Word | None = None
+
+
 class JumpStep(Step):
     """Go to a step of this flow by its id, or to `flow:NAME`."""
 
@@ -200,8 +217,8 @@ class HangUpStep(Step):
 
 
 STEP_KINDS = (
-    "say", "ask", "confirm", "call", "branch", "answer", "forget", "set", "do", "verified", "jump", "hand_off", "end",
-    "hang_up",
+    "say", "ask", "confirm", "call", "branch", "answer", "forget", "set", "do", "verified", "assist", "jump",
+    "hand_off", "end", "hang_up",
 )  # fmt: skip
 
 
@@ -222,6 +239,7 @@ AnyStep = Annotated[
     | Annotated[SetStep, Tag("set")]
     | Annotated[DoStep, Tag("do")]
     | Annotated[VerifiedStep, Tag("verified")]
+    | Annotated[AssistStep, Tag("assist")]
     | Annotated[JumpStep, Tag("jump")]
     | Annotated[HandOffStep, Tag("hand_off")]
     | Annotated[EndStep, Tag("end")]

@@ -16,7 +16,8 @@ from agent.dialogue.extending import DomainFiles, base_folder, merged_intents, m
 from agent.dialogue.text import holes
 from agent.yamlfile import FileError, Where, YamlFile, read_yaml
 
-_STEP_TEXTS = ("say", "confirm", "text", "reprompts", "wrong", "read_back")
+_STEP_TEXTS = ("say", "confirm", "text", "reprompts", "wrong", "read_back", "filler")
+_ACTION_TEXTS = ("filler", "late", "confirm")
 _OWN_WORDS = frozenset({"listening", "understanding", "knowledge", "emotion", "escalation", "business", "persona"})
 """What a translation's domain.yaml may hold."""
 
@@ -93,9 +94,7 @@ def _manner_in(data: Mapping[str, Any], take: Take) -> dict[str, Any]:
         for rule in data.get("escalation", ())
     ]
     result["actions"] = {
-        name: {
-            key: take(value, ("actions", name)) if key in ("filler", "late") else value for key, value in spec.items()
-        }
+        name: {key: take(value, ("actions", name)) if key in _ACTION_TEXTS else value for key, value in spec.items()}
         for name, spec in dict(data.get("actions", {})).items()
     }
     result["offers"] = [{**one, "say": take(one["say"], ("offers",))} for one in data.get("offers", ())]

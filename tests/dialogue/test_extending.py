@@ -13,16 +13,36 @@ from agent.dialogue.extending import SHIPPED, base_folder, merged_intents, merge
 @pytest.mark.parametrize(
     ("base", "own", "key", "expected"),
     [
-        ({"phrases": {"hello": "Hi.", "bye": "Bye."}}, {"phrases": {"hello": "Hey."}}, "phrases", {"hello": "Hey.", "bye": "Bye."}),
-        ({"listening": {"slower": ["a"], "other": {}}}, {"listening": {"slower": ["b"]}}, "listening", {"slower": ["b"], "other": {}}),
-        ({"understanding": {"minimum": 0.4, "switch": 0.5}}, {"understanding": {"minimum": 0.3}}, "understanding", {"minimum": 0.3, "switch": 0.5}),
-        ({"emotion": {"upset": 0.4, "say": {"sad": ["a"], "angry": ["b"]}}}, {"emotion": {"say": {"sad": ["c"]}}}, "emotion", {"upset": 0.4, "say": {"sad": ["c"], "angry": ["b"]}}),
+        (
+            {"phrases": {"hello": "Hi.", "bye": "Bye."}},
+            {"phrases": {"hello": "Hey."}},
+            "phrases",
+            {"hello": "Hey.", "bye": "Bye."},
+        ),
+        (
+            {"listening": {"slower": ["a"], "other": {}}},
+            {"listening": {"slower": ["b"]}},
+            "listening",
+            {"slower": ["b"], "other": {}},
+        ),
+        (
+            {"understanding": {"minimum": 0.4, "switch": 0.5}},
+            {"understanding": {"minimum": 0.3}},
+            "understanding",
+            {"minimum": 0.3, "switch": 0.5},
+        ),
+        (
+            {"emotion": {"upset": 0.4, "say": {"sad": ["a"], "angry": ["b"]}}},
+            {"emotion": {"say": {"sad": ["c"]}}},
+            "emotion",
+            {"upset": 0.4, "say": {"sad": ["c"], "angry": ["b"]}},
+        ),
         ({"actions": {"a": 1}}, {"actions": {"b": 2}}, "actions", {"b": 2}),
         ({"offer": "base"}, {}, "offer", "base"),
         ({"offer": "base"}, {"offer": "own"}, "offer", "own"),
         ({"phrases": {"hello": "Hi."}}, {"phrases": "nonsense"}, "phrases", "nonsense"),
     ],
-)  # fmt: skip
+)
 def test_a_manner_takes_what_it_lacks(base: dict[str, Any], own: dict[str, Any], key: str, expected: Any) -> None:
     before = (repr(base), repr(own))
     assert merged_manner(base, own)[key] == expected

@@ -31,15 +31,30 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("texts.yaml", '"For which day?": 哪一天？\n', "", r"zh/texts\.yaml: there is no translation of 'For which day\?'"),
+        (
+            "texts.yaml",
+            '"For which day?": 哪一天？\n',
+            "",
+            r"zh/texts\.yaml: there is no translation of 'For which day\?'",
+        ),
         ("texts.yaml", "哪一天？", '""', "there is no translation of 'For which day"),
-        ("texts.yaml", '"For which day?"', '"For what day?"', r"texts\.yaml:\d+: nothing says 'For what day\?' any more"),
-        ("texts.yaml", "欢迎，{first_name}。", "欢迎，{name}。", "names a value that 'Welcome, {first_name}.' does not"),
+        (
+            "texts.yaml",
+            '"For which day?"',
+            '"For what day?"',
+            r"texts\.yaml:\d+: nothing says 'For what day\?' any more",
+        ),
+        (
+            "texts.yaml",
+            "欢迎，{first_name}。",
+            "欢迎，{name}。",
+            "names a value that 'Welcome, {first_name}.' does not",
+        ),
         ("intents.yaml", "  pay: ", "  pays: ", r"zh/intents\.yaml: intent 'pay' has no examples in this language"),
         ("intents.yaml", "  pay: ", "  pays: ", r"zh/intents\.yaml:\d+: the domain has no intent 'pays'"),
         ("intents.yaml", ", 付费, 交五块钱, 付清欠款", "", "intent 'pay' has 2 examples; give at least 5"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_named(folder: Path, name: str, old: str, new: str, message: str) -> None:
     edit(folder / "zh" / name, old, new)
     with pytest.raises(DomainError, match=message):
@@ -140,7 +155,12 @@ def test_a_value_that_does_not_suit_its_format_is_an_error(form: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value", "spoken"),
-    [("date", "2026-05-07", "May 7"), ("date", "soon", "soon"), ("choice", "big_tent", "big tent"), ("amount", MONEY, "$1,234.56")],
-)  # fmt: skip
+    [
+        ("date", "2026-05-07", "May 7"),
+        ("date", "soon", "soon"),
+        ("choice", "big_tent", "big tent"),
+        ("amount", MONEY, "$1,234.56"),
+    ],
+)
 def test_a_value_is_read_back_as_it_is_spoken(kind: str, value: Any, spoken: str) -> None:
     assert spoken_value(value, kind, TODAY, "en") == spoken

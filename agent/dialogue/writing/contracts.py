@@ -209,7 +209,8 @@ class Writer(Protocol):
         """Let the model use `tools`, and no others, for `goal`.
 
         Read-only actions run through `run`, which enforces identity and permission itself as well; one with side
-        effects comes back as a proposal. `verified`: the caller has proven who they are.
+        effects comes back as a proposal. The last sentence may be a question for what the actions need. `verified`: the
+        caller has proven who they are.
         """
         ...
 

@@ -101,6 +101,7 @@ class Prompts:
         rules = (
             f"Your task: {data(goal)}",
             "Use the tools you are given and no others. Take arguments from what the caller said and from results.",
+            "If an argument is missing, ask the caller for it in one short question.",
             "Once you know enough, tell the caller the result in one or two short sentences.",
             f"If the task cannot be done with the tools, reply {NOTHING} and no more.",
         )

@@ -26,6 +26,7 @@ from agent.dialogue.writing.filter import OutputFilter, standard_filter
 from agent.dialogue.writing.orders import without_orders
 from agent.dialogue.writing.private import Private
 from agent.dialogue.writing.prompts import NOTHING, Prompts
+from agent.dialogue.writing.questions import about, is_question, may_ask
 from agent.dialogue.writing.tools import Result
 from agent.dialogue.writing.wording import asks_only, reworded
 from models.contracts import Tone
@@ -206,12 +207,15 @@ class ModelWriter:
         def check() -> tuple[list[str], list[Reason]]:
             evidence = Evidence(outcome.results, self._names)
             known = [one.text for one in outcome.results]
+            said = [goal, *about(tools), *(line.text for line in history), *known]
             kept: list[str] = []
             dropped: list[Reason] = []
-            for sentence in outcome.sentences:
+            for n, sentence in enumerate(outcome.sentences, 1):
                 restored = hidden.back(sentence)
                 reason: Reason | None = "placeholder"
-                if restored is not None:
+                if restored is not None and n == len(outcome.sentences) and is_question(restored):
+                    reason = may_ask(restored, said) or self._filtered(restored, said, messages)
+                elif restored is not None:
                     reason = judge(restored, evidence, joins=True).reason
                     reason = reason or self._filtered(restored, known, messages)
                 if restored is None or reason is not None:

@@ -11,6 +11,7 @@ from agent.dialogue.steps import (
     AnswerStep,
     AnyStep,
     AskStep,
+    AssistStep,
     BranchStep,
     CallStep,
     ConfirmStep,
@@ -156,6 +157,8 @@ def _content(step: AnyStep) -> tuple[Shape, str, str]:
             return "note", "", ", ".join(f"{name} = {value}" for name, value in step.set.items())
         case VerifiedStep():
             return "note", "", f"caller proven: {step.verified}"
+        case AssistStep():
+            return "call", "model", f"{step.assist} ({', '.join(step.actions)}) → {step.into}"
         case DoStep():
             return "flow", "run", step.do
         case HandOffStep():

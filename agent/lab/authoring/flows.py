@@ -8,6 +8,7 @@ from agent.dialogue.checking import texts_of
 from agent.dialogue.domain import Domain
 from agent.dialogue.steps import (
     AskStep,
+    AssistStep,
     BranchStep,
     CallStep,
     ConfirmStep,
@@ -118,6 +119,8 @@ def _actions_into(domain: Domain, name: str, into: str) -> set[str]:
             for step in flow.steps:
                 if isinstance(step, CallStep) and step.into == into:
                     found.add(step.call)
+                elif isinstance(step, AssistStep) and step.into == into:
+                    found |= set(step.actions)
                 elif isinstance(step, AskStep) and step.check is not None and step.check.into == into:
                     found.add(step.check.action)
         if found:

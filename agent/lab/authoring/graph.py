@@ -9,6 +9,7 @@ from typing import Literal
 from agent.dialogue.domain import Domain
 from agent.dialogue.steps import (
     AskStep,
+    AssistStep,
     BranchStep,
     CallStep,
     ConfirmStep,
@@ -57,6 +58,9 @@ def _from(flow: Flow, n: int) -> Iterator[Edge]:
         case BranchStep():
             for case, target in step.cases.items():
                 yield Edge(n, to(target), case)
+            yield Edge(n, to(step.otherwise), "otherwise")
+        case AssistStep():
+            yield Edge(n, following)
             yield Edge(n, to(step.otherwise), "otherwise")
         case CallStep():
             yield Edge(n, following)
