@@ -220,8 +220,8 @@ class DialogueSettings(Section):
 
     domain: str = "shop"
     """A folder under configs/domains, or a path."""
-    database_url: str = "sqlite+aiosqlite:///var/shop.db"
-    """The business's own database, which actions work on."""
+    database_url: str = "sqlite+aiosqlite:///var/{domain}.db"
+    """The business's own database, which actions work on; `{domain}` stands for the domain's name."""
 
 
 class HandoffSettings(Section):
@@ -341,6 +341,10 @@ class Settings(Section):
     plain: PlainSettings = PlainSettings()
     logs: LogSettings = LogSettings()
     secrets: Secrets = Field(default=Secrets(), exclude=True)
+
+    def business_database(self, domain: str) -> str:
+        """The URL of the database of the business named `domain`."""
+        return self.dialogue.database_url.replace("{domain}", domain)
 
     def domain_path(self) -> Path:
         """The folder of the configured domain."""

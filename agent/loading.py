@@ -127,7 +127,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             chosen,
             choice.problem,
         )
-        actions = await open_actions(domain, clock, settings.dialogue.database_url)
+        actions = await open_actions(domain, clock, settings.business_database(domain.name))
         stack.push_async_callback(actions.close)
         run = _background(pool)
         records = await stack.enter_async_context(

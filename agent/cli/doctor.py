@@ -105,7 +105,8 @@ async def _databases(settings: Settings) -> list[Finding]:
     except Exception as error:
         findings.append(Finding("records database", "bad", f"{error}; check records.database_url"))
     try:
-        actions = await open_actions(load_domain(settings.domain_path()), RealClock(), settings.dialogue.database_url)
+        domain = load_domain(settings.domain_path())
+        actions = await open_actions(domain, RealClock(), settings.business_database(domain.name))
         await actions.close()
         findings.append(Finding("business database", "ok", "opens, and every action can be called"))
     except Exception as error:
