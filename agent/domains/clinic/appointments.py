@@ -16,6 +16,7 @@ from agent.domains.clinic.schedule import NOON, Opening, hours_until, opening_at
 from agent.domains.clinic.store import Appointment, Patient
 from agent.domains.forms import Nothing
 from agent.domains.money import Money
+from agent.domains.noted import put_once
 
 NOTICE_HOURS = 24.0
 """Below this notice a cancelled appointment costs the fee; the knowledge files say the same."""
@@ -214,14 +215,10 @@ async def book(clinic: Backend, arguments: Booking, context: ActionContext) -> B
             patient_id=patient_of(context), doctor=doctor, visit=arguments.visit, day=day, time=at, status="booked",
             note="", place=arguments.place, key=context.key,
         )  # fmt: skip
-        session.add(row)
         try:
-            await session.commit()
+            await put_once(session, row, Appointment.key == context.key)
         except IntegrityError:
-            await session.rollback()
-            made = (await session.scalars(select(Appointment).where(Appointment.key == context.key))).first()
-            if made is None:
-                return Booked(outcome="taken", doctor=doctor, day=day, time=at)
+            return Booked(outcome="taken", doctor=doctor, day=day, time=at)
         shots = {one.visit for one in await _coming(session, context)}
     offer_flu = doctor in FLU_DOCTORS and "a flu shot" not in shots
     return Booked(outcome="booked", doctor=doctor, day=day, time=at, visit=arguments.visit, offer_flu=offer_flu)

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.clinic.identity import patient_of
-from agent.domains.clinic.requests import put_request
 from agent.domains.clinic.seed import working_day
-from agent.domains.clinic.store import LabResult, Patient, Prescription, Referral, Vaccine
+from agent.domains.clinic.store import LabResult, Patient, Prescription, Referral, Request, Vaccine
 from agent.domains.forms import Nothing
+from agent.domains.requests import put_request
 
 
 class Medicines(BaseModel):
@@ -177,7 +177,9 @@ async def book_call_back(clinic: Backend, arguments: CallBack, context: ActionCo
     async with clinic.session() as session:
         patient = await session.get_one(Patient, patient_of(context))
     text = f"{part}: {arguments.about}"
-    await put_request(clinic, context, "call_back", text, patient_id=patient.id, phone=patient.phone, due_on=day)
+    await put_request(
+        clinic, Request, context, "call_back", text, patient_id=patient.id, phone=patient.phone, due_on=day
+    )
     return CallBackMade(day=day, part=part, phone_end=patient.phone[-4:])
 
 

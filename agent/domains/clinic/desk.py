@@ -10,11 +10,11 @@ from sqlalchemy import select
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.clinic.identity import patient_of
-from agent.domains.clinic.requests import put_request
-from agent.domains.clinic.store import Patient
+from agent.domains.clinic.store import Patient, Request
 from agent.domains.forms import ComplaintLogged, NewComplaint, Nothing
 from agent.domains.money import Money
 from agent.domains.names import same_name
+from agent.domains.requests import put_request
 
 INSURERS = {
     "Blue Harbor Health": "accepted",
@@ -98,7 +98,7 @@ async def send_pay_link(clinic: Backend, arguments: Nothing, context: ActionCont
     async with clinic.session() as session:
         patient = await session.get_one(Patient, patient_of(context))
     text = f"pay {patient.balance} cents"
-    await put_request(clinic, context, "pay_link", text, patient_id=patient.id, phone=patient.phone)
+    await put_request(clinic, Request, context, "pay_link", text, patient_id=patient.id, phone=patient.phone)
     return LinkSent(phone_end=patient.phone[-4:], amount=Money(minor=patient.balance))
 
 
@@ -109,12 +109,14 @@ async def register(clinic: Backend, arguments: NewPatient, context: ActionContex
         if any(same_name(arguments.name, one.name) for one in (await session.scalars(same)).all()):
             return Registered(outcome="known")
     text = f"{arguments.name}, born {arguments.birth_date}, insured with {arguments.insurer}"
-    number = await put_request(clinic, context, "registration", text, phone=arguments.phone)
+    number = await put_request(clinic, Request, context, "registration", text, phone=arguments.phone)
     return Registered(outcome="registered", number=number)
 
 
 async def log_complaint(clinic: Backend, arguments: NewComplaint, context: ActionContext) -> ComplaintLogged:
     """Record a complaint, of the patient if one is proven."""
     patient = None if context.customer is None else patient_of(context)
-    number = await put_request(clinic, context, "complaint", arguments.text, patient_id=patient, phone=context.caller)
+    number = await put_request(
+        clinic, Request, context, "complaint", arguments.text, patient_id=patient, phone=context.caller
+    )
     return ComplaintLogged(number=number)

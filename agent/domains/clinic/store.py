@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
 from agent.domains.people import Person
+from agent.domains.requests import Asked
 
 
 class Table(DeclarativeBase):
@@ -111,21 +112,15 @@ class Vaccine(Table):
     price: Mapped[int]
 
 
-class Request(Table):
+class Request(Asked, Table):
     """Something a caller asked for that people work off.
 
-    kind: call_back, pay_link, registration or complaint; text: what it is about, in plain words.
+    kind: call_back, pay_link, registration or complaint.
     """
 
     __tablename__ = "requests"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(20), index=True)
     patient_id: Mapped[int | None] = mapped_column(ForeignKey("patients.id"))
-    phone: Mapped[str | None] = mapped_column(String(20))
-    text: Mapped[str] = mapped_column(String(1000))
     due_on: Mapped[date | None]
-    created_at: Mapped[datetime]
-    key: Mapped[str] = mapped_column(String(64), unique=True)
     patient: Mapped[Patient | None] = relationship(lazy="joined")
 
 

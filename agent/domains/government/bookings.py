@@ -12,6 +12,7 @@ from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.government.store import Pickup, Visit
 from agent.domains.money import Money
+from agent.domains.noted import put_once
 
 PICKUP_DAYS = (1, 3)
 """Weekdays on which bulky waste is picked up: Tuesday and Thursday."""
@@ -133,11 +134,7 @@ async def book_pickup(city: Backend, arguments: NewPickup, context: ActionContex
             fee=quote.fee.minor,
             key=context.key,
         )
-        session.add(row)
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
+        await put_once(session, row, Pickup.key == context.key)
     return PickupMade(outcome="booked", day=arguments.day, fee=quote.fee)
 
 
@@ -182,24 +179,19 @@ async def book_visit(city: Backend, arguments: NewVisit, context: ActionContext)
         return VisitMade(outcome="taken")
     made = VisitMade(outcome="booked", office=office, day=date.fromisoformat(day), time=at)
     async with city.session() as session:
-        session.add(
-            Visit(
-                office=office,
-                day=made.day,
-                time=at,
-                name=arguments.name,
-                phone=arguments.phone,
-                place=arguments.place,
-                key=context.key,
-            )
+        row = Visit(
+            office=office,
+            day=made.day,
+            time=at,
+            name=arguments.name,
+            phone=arguments.phone,
+            place=arguments.place,
+            key=context.key,
         )
         try:
-            await session.commit()
+            await put_once(session, row, Visit.key == context.key)
         except IntegrityError:
-            await session.rollback()
-            mine = (await session.scalars(select(Visit).where(Visit.key == context.key))).first()
-            if mine is None:
-                return made.model_copy(update={"outcome": "taken"})
+            return made.model_copy(update={"outcome": "taken"})
     return made
 
 

@@ -11,9 +11,9 @@ from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.forms import Done, Nothing
 from agent.domains.government.identity import resident_of
-from agent.domains.government.requests import put_request
-from agent.domains.government.store import Benefit, Resident
+from agent.domains.government.store import Benefit, Request, Resident
 from agent.domains.money import Money
+from agent.domains.requests import put_request
 
 CERTIFICATE_FEE = 2000
 """For a copy of a birth certificate; the knowledge files say the same."""
@@ -101,7 +101,7 @@ async def make_card(city: Backend, arguments: Nothing, context: ActionContext) -
         if before in ("none", "expired"):
             resident.library = "active"
     if before == "none":
-        await put_request(city, context, "library_card", "a new card by mail", resident_id=resident.id)
+        await put_request(city, Request, context, "library_card", "a new card by mail", resident_id=resident.id)
     return CardMade(outcome={"none": "ordered", "expired": "renewed"}.get(before, "refused"))
 
 
@@ -114,7 +114,7 @@ async def order_certificate(city: Backend, arguments: Nothing, context: ActionCo
     """Order a copy of the resident's birth certificate by mail."""
     resident = await _resident(city, context)
     text = f"a copy to {resident.address} for {CERTIFICATE_FEE} cents"
-    await put_request(city, context, "birth_certificate", text, resident_id=resident.id)
+    await put_request(city, Request, context, "birth_certificate", text, resident_id=resident.id)
     return Done()
 
 

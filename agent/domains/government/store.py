@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
 from agent.domains.people import Person
+from agent.domains.requests import Asked
 
 
 class Table(DeclarativeBase):
@@ -112,20 +113,14 @@ class Visit(Table):
     key: Mapped[str | None] = mapped_column(String(64), unique=True)
 
 
-class Request(Table):
+class Request(Asked, Table):
     """Something a caller asked for that people work off.
 
-    kind: complaint, noise, pay_link, library_card or birth_certificate; text: what it is about, in plain words.
+    kind: complaint, noise, pay_link, library_card or birth_certificate.
     """
 
     __tablename__ = "requests"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(20), index=True)
     resident_id: Mapped[int | None] = mapped_column(ForeignKey("residents.id"))
-    phone: Mapped[str | None] = mapped_column(String(20))
-    text: Mapped[str] = mapped_column(String(1000))
-    created_at: Mapped[datetime]
-    key: Mapped[str] = mapped_column(String(64), unique=True)
 
 
 async def open_government(url: str, clock: Clock) -> Backend:

@@ -6,14 +6,14 @@ from datetime import date, timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import IntegrityError
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
 from agent.domains.forms import ComplaintLogged, Done, NewComplaint
 from agent.domains.government.identity import resident_of
-from agent.domains.government.requests import put_request
-from agent.domains.government.store import Report
+from agent.domains.government.store import Report, Request
+from agent.domains.noted import put_once
+from agent.domains.requests import put_request
 
 DAYS = {
     "pothole": 7,
@@ -113,12 +113,7 @@ async def report_problem(city: Backend, arguments: NewReport, context: ActionCon
             due_on=today + timedelta(days=DAYS.get(arguments.problem, OTHER_DAYS)),
             key=context.key,
         )
-        session.add(row)
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
-            row = (await session.scalars(select(Report).where(Report.key == context.key))).one()
+        row = await put_once(session, row, Report.key == context.key)
         return Reported(outcome="created", number=row.number, due_on=row.due_on)
 
 
@@ -151,12 +146,14 @@ async def log_noise(city: Backend, arguments: Noise, context: ActionContext) -> 
     """Record noise; in the quiet hours a patrol is sent."""
     hour = context.clock.wall().hour
     text = f"{arguments.noise} at {arguments.place}"
-    number = await put_request(city, context, "noise", text, phone=context.caller)
+    number = await put_request(city, Request, context, "noise", text, phone=context.caller)
     return NoiseLogged(number=number, at_once=hour >= QUIET[0] or hour < QUIET[1])
 
 
 async def log_complaint(city: Backend, arguments: NewComplaint, context: ActionContext) -> ComplaintLogged:
     """Record a complaint, of the resident if one is proven."""
     resident = None if context.customer is None else resident_of(context)
-    number = await put_request(city, context, "complaint", arguments.text, resident_id=resident, phone=context.caller)
+    number = await put_request(
+        city, Request, context, "complaint", arguments.text, resident_id=resident, phone=context.caller
+    )
     return ComplaintLogged(number=number)

@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.government.requests import put_request
-from agent.domains.government.store import Permit, Ticket
+from agent.domains.government.store import Permit, Request, Ticket
 from agent.domains.money import Money
+from agent.domains.requests import put_request
 
 LATE_FEE = 2500
 """Added to a ticket that is not paid in time; the knowledge files say the same."""
@@ -110,7 +110,7 @@ async def send_pay_link(city: Backend, arguments: PayLink, context: ActionContex
         row = await session.get(Ticket, arguments.number)
     if row is None or row.state not in OPEN:
         return LinkSent(outcome="closed")
-    await put_request(city, context, "pay_link", f"ticket {row.number}", phone=arguments.phone)
+    await put_request(city, Request, context, "pay_link", f"ticket {row.number}", phone=arguments.phone)
     return LinkSent(outcome="sent", phone_end=arguments.phone[-4:])
 
 
