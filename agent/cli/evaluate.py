@@ -14,18 +14,23 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from agent.cli.domains import DomainOption, opener_for, settings_for
 from agent.cli.evaluating import emotion, hearing, knowledge, turn, understanding
 from agent.cli.evaluating.output import Config, Json, Markdown
 from agent.cli.measured import bar, command, leaves, show_tables
 from agent.clock import RealClock
 from agent.config import CONFIGS
+from agent.dialogue.loader import load_domain
+from agent.lab.conversations import conversation_files, read_conversations
 from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
 from agent.lab.measuring import report as reports
+from agent.lab.measuring.dialogue import measure_dialogue
 from agent.lab.measuring.machine import MeasureFailed
 from agent.lab.measuring.memory import measure_memory
 from agent.lab.measuring.report import Report
 from agent.lab.measuring.start import measure_start
+from agent.lab.text_calls import understanding_of
 from agent.yamlfile import FileError
 from models.errors import ModelError
 
@@ -74,6 +79,29 @@ def start(
 
     async def run(folder: Path, progress: reports.Progress) -> Report:
         return await measure_start(folder, RealClock(), config, runs, command(), progress)
+
+    _measured(run, keep, json_file, markdown)
+
+
+@app.command()
+def dialogue(
+    domain: DomainOption = None,
+    config: Config = None,
+    keep: Keep = None,
+    json_file: Json = None,
+    markdown: Markdown = False,
+) -> None:
+    """Milliseconds that the dialogue engine takes for a turn, over the domain's conversations played by text."""
+    settings = settings_for(config, domain)
+
+    async def run(folder: Path, progress: reports.Progress) -> Report:
+        known = load_domain(settings.domain_path())
+        conversations, problems = read_conversations(conversation_files(settings.domain_path()), known)
+        if problems:
+            raise MeasureFailed("; ".join(problems))
+        opener = opener_for(settings, known)
+        understand = understanding_of(known, opener, settings.understanding.cache)
+        return await measure_dialogue(known, conversations, opener.encoder, understand, folder, command(), progress)
 
     _measured(run, keep, json_file, markdown)
 
