@@ -10,6 +10,7 @@ from agent.lab.outcome import Kind, Utterance
 from agent.lab.scenario import Scenario
 from agent.lab.spoken import RATE, Spoken, at_rate
 from agent.lab.steps import AnswerExpected, Step, WaitFor
+from agent.lab.unmet import contains
 from agent.lab.watching import Watch
 
 KEY_MS = 250.0
@@ -170,7 +171,7 @@ class Player:
         line, times = self._line, 0
         while await line.until(lambda: self._come(wanted, step.silence_ms, step.settled), step.timeout_s * 1000.0):
             over = times == step.again or not step.again_if or line.ended is not None
-            if over or self._done is None or not self._misunderstood(step.again_if):
+            if over or self._done is None or self._enough(step.unless) or not self._misunderstood(step.again_if):
                 self._question = _asked("".join(self._watch.since("agent_said", self._began)[-1:]))
                 return
             times += 1
@@ -188,6 +189,10 @@ class Player:
     def _misunderstood(self, texts: tuple[str, ...]) -> bool:
         asked = _asked(" ".join(self._watch.since("agent_said", self._began)))
         return (bool(asked) and asked == self._question) or self._answered(texts)
+
+    def _enough(self, pieces: tuple[str, ...]) -> bool:
+        answer = " ".join(self._watch.since("agent_said", self._began))
+        return bool(pieces) and all(contains(answer, piece) for piece in pieces)
 
     def _answered(self, texts: tuple[str, ...]) -> bool:
         """Whether the agent said one of `texts` since the caller's last words or keys began."""

@@ -37,6 +37,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "settled": ("wait_for",),
     "again_if": ("wait_for",),
     "again": ("wait_for",),
+    "unless": ("wait_for",),
     "only_if": ("say", "press"),
     "timeout_s": ("say", "backchannel", "noise", "wait_for"),
 }
@@ -119,7 +120,8 @@ class Step(Part):
     separated by blanks, `pause_ms` between them. spell: letter by letter. press: keys, 250 ms apart. hold_silence:
     seconds. interrupt_after, after_ms: ms of the agent's speech before it happens. hang_up_after: ms into the words.
     timeout_s: ends a wait that does not come about. again_if: where the answer has one of these texts, or puts the
-    question again that was answered, the caller says or presses the same again, at most `again` times, and waits again.
+    question again that was answered, the caller says or presses the same again, at most `again` times, and waits again;
+    not where the answer has all texts of `unless`.
     only_if: the step is done only where the agent's last answer has one of these texts. settled: the wait for
     `agent_done` goes on while the server, where its state can be seen, thinks or speaks: a pause is not the end.
     """
@@ -144,6 +146,7 @@ class Step(Part):
     timeout_s: float = Field(PATIENCE_S, gt=0, le=120)
     again_if: tuple[str, ...] = ()
     again: int = Field(2, ge=1, le=5)
+    unless: tuple[str, ...] = ()
     only_if: tuple[str, ...] = ()
 
     @field_validator("wait_for", mode="before")

@@ -63,7 +63,8 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
         cut, heard = None, turn.interrupted_at if turn.interrupted_at is not None else cut
         steps += _steps(turn, number, heard, lines)
         if turn.agent is None and not _is_cut(script.turns, number - 1):
-            steps.append(_until_done(_not_understood(turn, domain)))
+            says = turn.expect.says if turn.expect is not None else ()
+            steps.append(_until_done(_not_understood(turn, domain), says))
             steps += _asked_back(script, number - 1, lines, domain)
         steps += _expected(turn)
     found = Script(
@@ -129,9 +130,15 @@ def _replied(replies: Iterable[Reply], lines: list[Line]) -> Iterator[Step]:
         yield _until_done()
 
 
-def _until_done(again_if: tuple[str, ...] = ()) -> Step:
-    done = WaitFor(agent_done=True)
-    return Step(wait_for=done, silence_ms=SETTLED_MS, settled=True, timeout_s=LONGEST_ANSWER_S, again_if=again_if)
+def _until_done(again_if: tuple[str, ...] = (), unless: tuple[str, ...] = ()) -> Step:
+    return Step(
+        wait_for=WaitFor(agent_done=True),
+        silence_ms=SETTLED_MS,
+        settled=True,
+        timeout_s=LONGEST_ANSWER_S,
+        again_if=again_if,
+        unless=unless,
+    )
 
 
 def _not_understood(turn: Turn, domain: Domain) -> tuple[str, ...]:

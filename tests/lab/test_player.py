@@ -169,6 +169,16 @@ async def test_a_pause_of_an_agent_that_still_speaks_is_not_its_end(play):
     assert played.missed == []
 
 
+@pytest.mark.parametrize(("unless", "times"), [((), 3), (("order number",), 1), (("order number", "thanks"), 3)])
+async def test_an_answer_that_has_what_is_wanted_is_not_asked_for_again(play, unless, times):
+    watch = Watch()
+    for at_ms in range(0, 30_000, 100):
+        watch.heard("Sorry, I missed that. What is the order number?", at_ms)
+    again = {**DONE, "again_if": ["I missed that"], "unless": unless}
+    played, _ = await play(TwilioAgent(), DONE, {"say": "ask"}, again, {"hang_up": True}, watch=watch)
+    assert len(played.utterances) == times
+
+
 async def test_a_silent_agent_is_noted(play):
     played, _ = await play(TwilioAgent(greets=False), {**DONE, "timeout_s": 2}, {"say": "ask"}, {"hang_up": True})
     assert played.missed == ["wait_for agent_done: the agent had not spoken and finished within 2 s"]
