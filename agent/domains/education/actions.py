@@ -12,7 +12,9 @@ from sqlalchemy import select
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.education.ledger import caller, count_of, counted, earlier, kept, repeated, today
+from agent.domains.calltime import today
+from agent.domains.counts import counted
+from agent.domains.education.ledger import caller, changes
 from agent.domains.education.store import Student
 from agent.domains.education.views import (
     ApplicationState,
@@ -100,14 +102,14 @@ async def application_status(backend: Backend, arguments: Nothing, context: Acti
 async def accept_place(backend: Backend, arguments: Nothing, context: ActionContext) -> Done:
     """Take the place that was offered."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Done):
+        if done := await changes.repeated(session, context, Done):
             return done
         student = await caller(session, context)
         if student.application is None or student.application.status != "admitted":
             return Done(outcome="closed")
-        if await earlier(session, student.number, "accept_place"):
+        if await changes.earlier(session, student.number, "accept_place"):
             return Done(outcome="already")
-        return kept(session, context, student.number, "accept_place", arguments, Done(outcome="done"))
+        return changes.kept(session, context, student.number, "accept_place", arguments, Done(outcome="done"))
 
 
 async def balance(backend: Backend, arguments: Nothing, context: ActionContext) -> Balance:
@@ -136,7 +138,7 @@ async def quote_plan(backend: Backend, arguments: Parts, context: ActionContext)
 async def agree_plan(backend: Backend, arguments: Parts, context: ActionContext) -> Plan:
     """Agree on a payment plan."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Plan):
+        if done := await changes.repeated(session, context, Plan):
             return done
         student = await caller(session, context)
         plan = _plan(student, arguments.parts, context)
@@ -144,7 +146,7 @@ async def agree_plan(backend: Backend, arguments: Parts, context: ActionContext)
             return plan
         student.plan_parts, student.due = arguments.parts, student.due + PLAN_FEE
         result = plan.model_copy(update={"outcome": "agreed"})
-        return kept(session, context, student.number, "plan", arguments, result)
+        return changes.kept(session, context, student.number, "plan", arguments, result)
 
 
 async def quote_transcript(backend: Backend, arguments: TranscriptWish, context: ActionContext) -> Transcript:
@@ -156,7 +158,7 @@ async def quote_transcript(backend: Backend, arguments: TranscriptWish, context:
 async def order_transcript(backend: Backend, arguments: TranscriptWish, context: ActionContext) -> Transcript:
     """Order a transcript; the caller has agreed to its release."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Transcript):
+        if done := await changes.repeated(session, context, Transcript):
             return done
         student = await caller(session, context)
         result = _transcript(student, arguments, context)
@@ -164,7 +166,7 @@ async def order_transcript(backend: Backend, arguments: TranscriptWish, context:
             return result
         student.due += result.fee.minor
         result.outcome = "ordered"
-        return kept(session, context, student.number, "transcript", arguments, result)
+        return changes.kept(session, context, student.number, "transcript", arguments, result)
 
 
 async def library(backend: Backend, arguments: Nothing, context: ActionContext) -> Library:
@@ -186,7 +188,7 @@ async def library(backend: Backend, arguments: Nothing, context: ActionContext) 
 async def renew_loans(backend: Backend, arguments: Nothing, context: ActionContext) -> Renewed:
     """Renew every book that nobody else waits for; not while a fine is open."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Renewed):
+        if done := await changes.repeated(session, context, Renewed):
             return done
         student = await caller(session, context)
         if not student.loans:
@@ -206,22 +208,22 @@ async def renew_loans(backend: Backend, arguments: Nothing, context: ActionConte
             due_on=until,
             book=kept_back,
         )
-        return kept(session, context, student.number, "renewal", arguments, result)
+        return changes.kept(session, context, student.number, "renewal", arguments, result)
 
 
 async def reset_password(backend: Backend, arguments: Nothing, context: ActionContext) -> Ticket:
     """Send a link to the private e-mail address on record, once a day."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Ticket):
+        if done := await changes.repeated(session, context, Ticket):
             return done
         student = await caller(session, context)
         if student.private_email is None:
             return Ticket(outcome="no_email")
-        before = await earlier(session, student.number, "password")
+        before = await changes.earlier(session, student.number, "password")
         if before is not None and before.created_at.date() == today(context):
             return Ticket(outcome="already", number=Ticket.model_validate_json(before.result).number)
-        result = Ticket(outcome="sent", number=str(6001 + await count_of(session, "password")))
-        return kept(session, context, student.number, "password", arguments, result)
+        result = Ticket(outcome="sent", number=str(6001 + await changes.count_of(session, "password")))
+        return changes.kept(session, context, student.number, "password", arguments, result)
 
 
 async def scholarship(backend: Backend, arguments: Nothing, context: ActionContext) -> Grant:
@@ -248,11 +250,11 @@ async def stop_offers(backend: Backend, arguments: Nothing, context: ActionConte
 async def log_complaint(backend: Backend, arguments: NewComplaint, context: ActionContext) -> Logged:
     """Record a complaint, with who complains where that is known."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Logged):
+        if done := await changes.repeated(session, context, Logged):
             return done
         number = (context.customer or {}).get("student_number")
-        result = Logged(number=str(4001 + await count_of(session, "complaint")))
-        return kept(session, context, number, "complaint", arguments, result)
+        result = Logged(number=str(4001 + await changes.count_of(session, "complaint")))
+        return changes.kept(session, context, number, "complaint", arguments, result)
 
 
 def _part(due: int, parts: int) -> Money:

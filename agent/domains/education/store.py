@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from agent.clock import Clock
 from agent.domains.backend import Backend, open_backend
+from agent.domains.ledger import Kept
 from agent.domains.people import Client
 from agent.domains.proof import ProofCount
 
@@ -133,17 +134,11 @@ class Appointment(Table):
     topic: Mapped[str | None] = mapped_column(String(300))
 
 
-class Change(Table):
-    """Something that was done for a caller; `result` is the answer given, as JSON, `key` the idempotency key."""
+class Change(Kept, Table):
+    """Something that was done for a caller."""
 
     __tablename__ = "changes"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    number: Mapped[str | None] = mapped_column(String(7), index=True)
-    kind: Mapped[str] = mapped_column(String(30), index=True)
-    detail: Mapped[str] = mapped_column(String(1000))
-    result: Mapped[str] = mapped_column(String(2000))
-    created_at: Mapped[datetime]
-    key: Mapped[str] = mapped_column(String(64), unique=True)
+    about: Mapped[str | None] = mapped_column("number", String(7), index=True)
 
 
 async def open_education(url: str, clock: Clock) -> Backend:

@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.education.ledger import caller, counted, earlier, kept, repeated, today
+from agent.domains.calltime import today
+from agent.domains.counts import counted
+from agent.domains.education.ledger import caller, changes
 from agent.domains.education.store import Appointment, Course, Enrolment, Room, Student
 from agent.domains.education.views import (
     Applied,
@@ -52,7 +54,7 @@ async def quote_enrol(backend: Backend, arguments: CourseName, context: ActionCo
 async def enrol(backend: Backend, arguments: CourseName, context: ActionContext) -> Enrolled:
     """Take a course, or a place on its waiting list when it is full."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Enrolled):
+        if done := await changes.repeated(session, context, Enrolled):
             return done
         student = await caller(session, context)
         quote = await _enrol(session, student, arguments.course, context)
@@ -74,7 +76,7 @@ async def enrol(backend: Backend, arguments: CourseName, context: ActionContext)
             session.add(Enrolment(number=student.number, title=quote.course, status=status))
         total = _credits(student) + (quote.credits if status == "enrolled" and before is None else 0)
         result = Enrolled(outcome=status, course=quote.course, total_credits=total)
-        return kept(session, context, student.number, "enrolment", arguments, result)
+        return changes.kept(session, context, student.number, "enrolment", arguments, result)
 
 
 async def quote_drop(backend: Backend, arguments: CourseName, context: ActionContext) -> Drop:
@@ -86,7 +88,7 @@ async def quote_drop(backend: Backend, arguments: CourseName, context: ActionCon
 async def drop_course(backend: Backend, arguments: CourseName, context: ActionContext) -> Dropped:
     """Drop a course; after its last day for changes it stays on the record as withdrawn."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Dropped):
+        if done := await changes.repeated(session, context, Dropped):
             return done
         student = await caller(session, context)
         quote = _drop(student, arguments.course, context)
@@ -97,7 +99,7 @@ async def drop_course(backend: Backend, arguments: CourseName, context: ActionCo
         if row.status == "dropped":
             row.course.free_seats += 1
         result = Dropped(outcome=row.status, course=row.title, total_credits=_credits(student))
-        return kept(session, context, student.number, "drop", arguments, result)
+        return changes.kept(session, context, student.number, "drop", arguments, result)
 
 
 async def next_class(backend: Backend, arguments: Nothing, context: ActionContext) -> Class:
@@ -153,7 +155,7 @@ async def rent_of(backend: Backend, arguments: HallWish, context: ActionContext)
 async def apply_for_room(backend: Backend, arguments: HallWish, context: ActionContext) -> Applied:
     """Apply for a room; in a full hall that is a place on its waiting list."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Applied):
+        if done := await changes.repeated(session, context, Applied):
             return done
         student = await caller(session, context)
         if student.room is not None:
@@ -161,7 +163,7 @@ async def apply_for_room(backend: Backend, arguments: HallWish, context: ActionC
         status = "waitlisted" if arguments.hall in FULL_HALLS else "applied"
         session.add(Room(number=student.number, hall=arguments.hall, status=status))
         result = Applied(outcome=status, hall=arguments.hall, answer_on=today(context) + timedelta(days=HALL_DAYS))
-        return kept(session, context, student.number, "housing", arguments, result)
+        return changes.kept(session, context, student.number, "housing", arguments, result)
 
 
 async def my_appointment(backend: Backend, arguments: Nothing, context: ActionContext) -> AppointmentOffer:
@@ -192,7 +194,7 @@ async def find_appointment(backend: Backend, arguments: AppointmentWish, context
 async def book_appointment(backend: Backend, arguments: AppointmentTaken, context: ActionContext) -> AppointmentOffer:
     """Take a time; one that the caller had before is given back."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, AppointmentOffer):
+        if done := await changes.repeated(session, context, AppointmentOffer):
             return done
         student = await caller(session, context)
         took = await session.execute(
@@ -214,7 +216,7 @@ async def book_appointment(backend: Backend, arguments: AppointmentTaken, contex
             .values(number=None, topic=None)
         )
         taken = (await session.scalars(select(Appointment).where(Appointment.id == arguments.id))).one()
-        return kept(session, context, student.number, "appointment", arguments, _offer("have", taken))
+        return changes.kept(session, context, student.number, "appointment", arguments, _offer("have", taken))
 
 
 async def quote_leave(backend: Backend, arguments: Nothing, context: ActionContext) -> Leave:
@@ -226,14 +228,14 @@ async def quote_leave(backend: Backend, arguments: Nothing, context: ActionConte
 async def request_leave(backend: Backend, arguments: LeaveWish, context: ActionContext) -> Leave:
     """Ask the dean for a term away."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Leave):
+        if done := await changes.repeated(session, context, Leave):
             return done
         student = await caller(session, context)
         result = await _leave(session, student)
         if result.outcome != "possible":
             return result
         result = Leave(outcome="requested", answer_on=today(context) + timedelta(days=DEAN_DAYS))
-        return kept(session, context, student.number, "leave", arguments, result)
+        return changes.kept(session, context, student.number, "leave", arguments, result)
 
 
 async def degree(backend: Backend, arguments: Nothing, context: ActionContext) -> Degree:
@@ -257,7 +259,7 @@ async def degree(backend: Backend, arguments: Nothing, context: ActionContext) -
 async def apply_to_graduate(backend: Backend, arguments: Nothing, context: ActionContext) -> Done:
     """Put the caller down for graduation."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Done):
+        if done := await changes.repeated(session, context, Done):
             return done
         student = await caller(session, context)
         if student.graduating:
@@ -265,7 +267,7 @@ async def apply_to_graduate(backend: Backend, arguments: Nothing, context: Actio
         if student.missing or student.credits < student.credits_needed:
             return Done(outcome="closed")
         student.graduating = True
-        return kept(session, context, student.number, "graduation", arguments, Done(outcome="done"))
+        return changes.kept(session, context, student.number, "graduation", arguments, Done(outcome="done"))
 
 
 async def _enrol(session: AsyncSession, student: Student, title: str, context: ActionContext) -> Enrol:
@@ -344,4 +346,4 @@ def _offer(outcome: str, one: Appointment) -> AppointmentOffer:
 async def _leave(session: AsyncSession, student: Student) -> Leave:
     if student.kind != "student":
         return Leave(outcome="on_leave" if student.kind == "on_leave" else "no_student")
-    return Leave(outcome="already" if await earlier(session, student.number, "leave") else "possible")
+    return Leave(outcome="already" if await changes.earlier(session, student.number, "leave") else "possible")

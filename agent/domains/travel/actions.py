@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.calltime import today
 from agent.domains.forms import CallerNumber
 from agent.domains.money import Money
 from agent.domains.people import profile_of
-from agent.domains.travel.ledger import kept, owned, repeated, today
+from agent.domains.travel.ledger import changes, owned
 from agent.domains.travel.rules import REFUND_DAYS, change_fee, direction_of, later, refund_of, same_name, trip_of
 from agent.domains.travel.store import (
     Booking,
@@ -145,7 +146,7 @@ async def quote_change(backend: Backend, arguments: NewDay, context: ActionConte
 async def change_flight(backend: Backend, arguments: NewDay, context: ActionContext) -> FlightChanged:
     """Move the flights of one direction to another day."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, FlightChanged):
+        if done := await changes.repeated(session, context, FlightChanged):
             return done
         booking = await owned(session, arguments.reference, context)
         quote = await _quote(session, booking, arguments, today(context))
@@ -158,7 +159,7 @@ async def change_flight(backend: Backend, arguments: NewDay, context: ActionCont
         result = FlightChanged(
             outcome="changed", day=arguments.day, number=quote.number, departs=quote.departs, fee=quote.fee
         )
-        return kept(session, context, booking.reference, "change", arguments, result)
+        return changes.kept(session, context, booking.reference, "change", arguments, result)
 
 
 async def quote_cancel(backend: Backend, arguments: BookingNumber, context: ActionContext) -> CancelQuote:
@@ -174,7 +175,7 @@ async def quote_cancel(backend: Backend, arguments: BookingNumber, context: Acti
 async def cancel_booking(backend: Backend, arguments: BookingNumber, context: ActionContext) -> Cancelled:
     """Cancel a booking and start the refund."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Cancelled):
+        if done := await changes.repeated(session, context, Cancelled):
             return done
         booking = await owned(session, arguments.reference, context)
         if booking is None or booking.status != "confirmed":
@@ -184,7 +185,7 @@ async def cancel_booking(backend: Backend, arguments: BookingNumber, context: Ac
         booking.status = "cancelled"
         session.add(Refund(reference=booking.reference, amount=refund.minor, status="requested", due_on=due))
         result = Cancelled(outcome="cancelled", refund=refund, due_on=due)
-        return kept(session, context, booking.reference, "cancel", arguments, result)
+        return changes.kept(session, context, booking.reference, "cancel", arguments, result)
 
 
 async def refund_status(backend: Backend, arguments: BookingNumber, context: ActionContext) -> RefundState:
@@ -232,7 +233,7 @@ async def find_connection(backend: Backend, arguments: BookingNumber, context: A
 async def rebook(backend: Backend, arguments: NewFlight, context: ActionContext) -> Rebooked:
     """Put the traveller on another flight of the same way, free of charge."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Rebooked):
+        if done := await changes.repeated(session, context, Rebooked):
             return done
         booking = await owned(session, arguments.reference, context)
         route = await session.get(Route, arguments.flight_number)
@@ -243,7 +244,7 @@ async def rebook(backend: Backend, arguments: NewFlight, context: ActionContext)
             return Rebooked(outcome="full")
         leg.number, leg.day, booking.checked_in = route.number, arguments.day, False
         result = Rebooked(outcome="rebooked", number=route.number, day=arguments.day, departs=route.departs)
-        return kept(session, context, booking.reference, "rebook", arguments, result)
+        return changes.kept(session, context, booking.reference, "rebook", arguments, result)
 
 
 async def _quote(session: AsyncSession, booking: Booking | None, wish: NewDay, now: date) -> ChangeQuote:

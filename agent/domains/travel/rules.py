@@ -7,6 +7,7 @@ import itertools
 import re
 from datetime import date, timedelta
 
+from agent.domains.counts import counted
 from agent.domains.money import Money
 from agent.domains.travel.store import Booking, Leg, Stay
 from agent.domains.travel.views import Direction, Trip
@@ -110,11 +111,6 @@ def seat_spoken(seat: str) -> str:
     return {"extra legroom": "a seat with extra legroom", "front": "a seat in the front", "aisle": "an aisle seat"}.get(
         seat, f"a {seat} seat"
     )
-
-
-def counted(count: int, thing: str) -> str:
-    """ "one bag", "2 bags", "no bag"."""
-    return {0: f"no {thing}", 1: f"one {thing}"}.get(count, f"{count} {thing}s")
 
 
 def same_name(said: str, name: str) -> bool:

@@ -9,21 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.calltime import today
+from agent.domains.counts import counted
 from agent.domains.forms import Logged, Nothing
 from agent.domains.money import Money
 from agent.domains.people import spare_client
-from agent.domains.travel.ledger import kept, owned, repeated, today
+from agent.domains.travel.ledger import changes, owned
 from agent.domains.travel.rules import (
     BAG_FEE,
     COVER,
     MOST_BAGS,
     SEAT_FEE,
     TIERS,
-    counted,
     seat_spoken,
     stay_difference,
 )
-from agent.domains.travel.store import Booking, Change, Customer, Departure
+from agent.domains.travel.store import Booking, Customer, Departure
 from agent.domains.travel.views import (
     BagQuote,
     BagReport,
@@ -56,7 +57,7 @@ async def quote_seat(backend: Backend, arguments: SeatWish, context: ActionConte
 async def choose_seat(backend: Backend, arguments: SeatWish, context: ActionContext) -> SeatQuote:
     """Book a kind of seat."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, SeatQuote):
+        if done := await changes.repeated(session, context, SeatQuote):
             return done
         booking = await owned(session, arguments.reference, context)
         quote = _seat(booking, arguments.seat)
@@ -64,7 +65,7 @@ async def choose_seat(backend: Backend, arguments: SeatWish, context: ActionCont
             return quote
         booking.seat = arguments.seat
         booking.total += quote.fee.minor
-        return kept(session, context, booking.reference, "seat", arguments, quote)
+        return changes.kept(session, context, booking.reference, "seat", arguments, quote)
 
 
 async def quote_bags(backend: Backend, arguments: BagWish, context: ActionContext) -> BagQuote:
@@ -76,7 +77,7 @@ async def quote_bags(backend: Backend, arguments: BagWish, context: ActionContex
 async def add_bags(backend: Backend, arguments: BagWish, context: ActionContext) -> BagQuote:
     """Add checked bags."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, BagQuote):
+        if done := await changes.repeated(session, context, BagQuote):
             return done
         booking = await owned(session, arguments.reference, context)
         quote = _bags(booking, arguments.bags)
@@ -84,7 +85,7 @@ async def add_bags(backend: Backend, arguments: BagWish, context: ActionContext)
             return quote
         booking.bags = quote.total
         booking.total += quote.fee.minor
-        return kept(session, context, booking.reference, "bags", arguments, quote)
+        return changes.kept(session, context, booking.reference, "bags", arguments, quote)
 
 
 async def look_check_in(backend: Backend, arguments: BookingNumber, context: ActionContext) -> CheckIn:
@@ -96,14 +97,14 @@ async def look_check_in(backend: Backend, arguments: BookingNumber, context: Act
 async def check_in(backend: Backend, arguments: BookingNumber, context: ActionContext) -> CheckIn:
     """Check a traveller in for a flight today or tomorrow."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, CheckIn):
+        if done := await changes.repeated(session, context, CheckIn):
             return done
         booking = await owned(session, arguments.reference, context)
         result = await _check_in(session, booking, today(context))
         if booking is None or result.outcome != "open":
             return result
         result.outcome, booking.checked_in = "done", True
-        return kept(session, context, booking.reference, "check_in", arguments, result)
+        return changes.kept(session, context, booking.reference, "check_in", arguments, result)
 
 
 async def quote_stay(backend: Backend, arguments: NewStay, context: ActionContext) -> StayQuote:
@@ -115,7 +116,7 @@ async def quote_stay(backend: Backend, arguments: NewStay, context: ActionContex
 async def change_stay(backend: Backend, arguments: NewStay, context: ActionContext) -> StayQuote:
     """Move a hotel stay."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, StayQuote):
+        if done := await changes.repeated(session, context, StayQuote):
             return done
         booking = await owned(session, arguments.reference, context)
         quote = _stay(booking, arguments, context)
@@ -123,13 +124,13 @@ async def change_stay(backend: Backend, arguments: NewStay, context: ActionConte
             return quote
         booking.total += stay_difference(booking.stay, arguments.nights)
         booking.stay.arrival, booking.stay.nights = arguments.day, arguments.nights
-        return kept(session, context, booking.reference, "stay", arguments, quote)
+        return changes.kept(session, context, booking.reference, "stay", arguments, quote)
 
 
 async def request_assistance(backend: Backend, arguments: Need, context: ActionContext) -> Done:
     """Note the help a traveller needs, for the airline."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Done):
+        if done := await changes.repeated(session, context, Done):
             return done
         booking = await owned(session, arguments.reference, context)
         if booking is None or booking.status != "confirmed" or not booking.legs:
@@ -138,7 +139,7 @@ async def request_assistance(backend: Backend, arguments: Need, context: ActionC
             return Done(outcome="already", detail=arguments.need)
         booking.assistance = arguments.need
         result = Done(outcome="done", detail=arguments.need)
-        return kept(session, context, booking.reference, "assistance", arguments, result)
+        return changes.kept(session, context, booking.reference, "assistance", arguments, result)
 
 
 async def points_balance(backend: Backend, arguments: Nothing, context: ActionContext) -> Points:
@@ -162,33 +163,31 @@ async def points_balance(backend: Backend, arguments: Nothing, context: ActionCo
 async def report_bag(backend: Backend, arguments: MissingBag, context: ActionContext) -> BagReport:
     """Open a search for a bag; one that is open already is given again."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, BagReport):
+        if done := await changes.repeated(session, context, BagReport):
             return done
         if await owned(session, arguments.reference, context) is None:
             raise LookupError(f"booking {arguments.reference} is not this caller's; look it up first")
-        same = select(Change.result).where(Change.kind == "bag_search", Change.reference == arguments.reference)
-        before = await session.scalar(same)
-        if before is not None:
-            return BagReport(outcome="already", file=BagReport.model_validate_json(before).file)
+        if before := await changes.earlier(session, arguments.reference, "bag_search"):
+            return BagReport(outcome="already", file=BagReport.model_validate_json(before.result).file)
         result = BagReport(outcome="opened", file=str(7000 + int(arguments.reference) % 1000))
-        return kept(session, context, arguments.reference, "bag_search", arguments, result)
+        return changes.kept(session, context, arguments.reference, "bag_search", arguments, result)
 
 
 async def send_itinerary(backend: Backend, arguments: BookingNumber, context: ActionContext) -> Done:
     """Send the papers of a booking to the address that is on it."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Done):
+        if done := await changes.repeated(session, context, Done):
             return done
         booking = await owned(session, arguments.reference, context)
         if booking is None:
             return Done(outcome="closed")
-        return kept(session, context, booking.reference, "itinerary", arguments, Done(outcome="done"))
+        return changes.kept(session, context, booking.reference, "itinerary", arguments, Done(outcome="done"))
 
 
 async def buy_cover(backend: Backend, arguments: BookingNumber, context: ActionContext) -> Done:
     """Add cancellation cover to a trip."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Done):
+        if done := await changes.repeated(session, context, Done):
             return done
         booking = await owned(session, arguments.reference, context)
         if booking is None or booking.status != "confirmed" or not booking.legs:
@@ -197,7 +196,7 @@ async def buy_cover(backend: Backend, arguments: BookingNumber, context: ActionC
             return Done(outcome="already")
         booking.covered = True
         booking.total += COVER
-        return kept(session, context, booking.reference, "cover", arguments, Done(outcome="done"))
+        return changes.kept(session, context, booking.reference, "cover", arguments, Done(outcome="done"))
 
 
 async def stop_offers(backend: Backend, arguments: Nothing, context: ActionContext) -> Done:
@@ -209,12 +208,11 @@ async def stop_offers(backend: Backend, arguments: Nothing, context: ActionConte
 async def log_complaint(backend: Backend, arguments: BookingComplaint, context: ActionContext) -> Logged:
     """Record a complaint; an unknown booking is left out rather than losing the complaint."""
     async with backend.session() as session, session.begin():
-        if done := await repeated(session, context, Logged):
+        if done := await changes.repeated(session, context, Logged):
             return done
         known = await session.get(Booking, arguments.reference or "")
-        count = len((await session.scalars(select(Change.id).where(Change.kind == "complaint"))).all())
-        result = Logged(number=str(3001 + count))
-        return kept(session, context, arguments.reference if known else None, "complaint", arguments, result)
+        result = Logged(number=str(3001 + await changes.count_of(session, "complaint")))
+        return changes.kept(session, context, arguments.reference if known else None, "complaint", arguments, result)
 
 
 async def _check_in(session: AsyncSession, booking: Booking | None, now: date) -> CheckIn:
