@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from agent.dialogue.domain import Domain
+from agent.dialogue.steps import AskStep, CallStep
 from agent.lab import conversations
 from agent.lab.asked_back import Reply, about_a_value, about_the_task, said_before
 from agent.lab.conversations import NONE, Conversation, Turn
@@ -174,7 +175,7 @@ def task(conversation: Conversation, domain: Domain, record: Mapping[str, Any], 
     actions = [name for one in wanted for name in one.action if name != NONE]
     for name in dict.fromkeys(actions):
         yield Checked(f"action {name}", name in ran, f"with success ran {', '.join(ran) or 'none'}")
-    changed = {name for name in ran if domain.manner.actions[name].side_effects}
+    changed = {name for name in ran if domain.manner.actions[name].side_effects} - _proofs(domain)
     more = sorted(changed - set(actions)) if any(one.action for one in wanted) else []
     yield Checked("nothing else was changed", not more, ", ".join(more) or "nothing")
     yield Checked("no action failed", not broken, ", ".join(broken) or "none")
@@ -190,6 +191,15 @@ def task(conversation: Conversation, domain: Domain, record: Mapping[str, Any], 
     if any(one.hang_up for one in wanted):
         agent = ended not in ("hung_up", "life_over")
         yield Checked("the agent ends the call", agent, ended)
+
+
+def _proofs(domain: Domain) -> set[str]:
+    """Actions by which callers are proven to be somebody: they change how often one may try, and nothing else."""
+    settings = domain.manner.identity
+    steps = domain.flows[settings.flow].steps if settings is not None else ()
+    return {step.call for step in steps if isinstance(step, CallStep)} | {
+        step.check.action for step in steps if isinstance(step, AskStep) and step.check is not None
+    }
 
 
 def _known(record: Mapping[str, Any], name: str, value: Any) -> tuple[bool, str]:
