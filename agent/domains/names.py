@@ -17,6 +17,8 @@ WHOLE_NAME_LIKENESS = 0.72
 found, and 4 of 544 times another name is taken for one; the thresholds were set on these."""
 WHOLE_SOUND_LIKENESS = 0.85
 """The same for the consonants of both as a recognizer confuses them: "on a book strum" is Anna Bergstrom."""
+KNOWN_LINE_LIKENESS = 0.5
+"""Similarity of all that was heard from which it is the name of the owner of the number that calls."""
 _LEAD_IN = frozenset(
     "my name is it's its i'm im the patient patient's her his it i am for uh um yes last first".split()
 )
@@ -28,15 +30,19 @@ _WHOLE_CONSONANTS = 5
 _ALIKE = str.maketrans("dbvgjzcq", "tpfkkskk")
 
 
-def same_name(heard: str, written: str) -> bool:
-    """Whether the words `heard` are the name `written`: its last name, spelled, in two words or much like it."""
+def same_name(heard: str, written: str, own_line: bool = False) -> bool:
+    """Whether the words `heard` are the name `written`: its last name, spelled, in two words or much like it.
+
+    own_line: the call comes from that person's number; then anything like the whole name will do, as far as it is
+    checked beside something exact.
+    """
     said = [word.replace("'", "") for word in re.findall(r"[a-z']+", heard.lower()) if word not in _LEAD_IN]
     wanted = re.sub(r"[^a-z]", "", written.split()[-1].lower())
     spelled = "".join(word for word in said if len(word) == 1)
     candidates = [*said, *("".join(pair) for pair in itertools.pairwise(said)), spelled]
     sound = _sound(wanted)
     told, whole = "".join(said), re.sub(r"[^a-z]", "", written.lower())
-    if _alike(told, whole) >= WHOLE_NAME_LIKENESS or _same_sound(told, whole):
+    if _alike(told, whole) >= (KNOWN_LINE_LIKENESS if own_line else WHOLE_NAME_LIKENESS) or _same_sound(told, whole):
         return True
     return any(
         _alike(one, wanted) >= LAST_NAME_LIKENESS or (len(sound) >= _LEAST_CONSONANTS and _sound(one) == sound)

@@ -74,7 +74,8 @@ async def check_claim(
 ) -> tuple[str, AnyPerson | None]:
     """Compare a claim with the people on record: the outcome (see `Proof`), and who was proven.
 
-    The name is compared loosely, once date of birth and postcode have matched. A wrong claim counts against the record
+    The name is compared loosely, once date of birth and postcode have matched, and more so where the person's own
+    number calls. A wrong claim counts against the record
     it names.
     """
     claimed = f"{claim.birth_date}|{claim.postcode}"
@@ -83,7 +84,7 @@ async def check_claim(
     async with backend.session() as session:
         same = select(table).where(table.birth_date == claim.birth_date, table.postcode == claim.postcode)
         for person in (await session.scalars(same)).all():
-            if same_name(claim.name, person.name):
+            if same_name(claim.name, person.name, own_line=context.caller == person.phone):
                 context.attempts.proved(claimed)
                 return "proven", person
     context.attempts.failed(claimed)

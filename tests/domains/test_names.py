@@ -25,3 +25,9 @@ def test_a_name_is_known_by_its_letters_or_by_its_sound(heard, written):
 )
 def test_another_name_is_not_taken_for_it(heard, written):
     assert not same_name(heard, written)
+
+
+def test_the_owner_of_the_line_need_not_be_heard_as_well():
+    assert not same_name("Emo Novakne.", "Emil Novotny")
+    assert same_name("Emo Novakne.", "Emil Novotny", own_line=True)
+    assert not same_name("I don't know", "Emil Novotny", own_line=True)

@@ -13,22 +13,13 @@ from agent.dialogue.identity import same_secret
 from agent.domains.backend import Backend
 from agent.domains.bank.store import MOST_TRIES, Card, Customer, Loan
 from agent.domains.bank.words import card_words, loan_words
+from agent.domains.forms import CallerNumber, Nothing
 from agent.domains.names import same_name
 
 _NUMBER_LENGTH = 6
 _LACKS = re.compile(r"\b(don't|do not|can't|cannot|forgot|lost|number|what|why|how)\b|不|没|忘|号", re.IGNORECASE)
 """Words of an answer that is no name: "I don't have it", "what number is that"."""
 _MOST_WORDS = 12
-
-
-class Nothing(BaseModel):
-    """An action that takes no arguments."""
-
-
-class CallerNumber(BaseModel):
-    """The number that calls, E.164; None where it is withheld."""
-
-    phone: str | None = None
 
 
 class CallerView(BaseModel):
@@ -204,4 +195,4 @@ def _fits(customer: Customer, who: str | None, caller: str | None) -> bool:
     if any("\u4e00" <= letter <= "\u9fff" for letter in who):
         shared = sum(letter in who for letter in customer.name_zh)
         return shared * 2 >= len(customer.name_zh)
-    return same_name(who, customer.name)
+    return same_name(who, customer.name, own_line=caller == customer.phone)
