@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import literal, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actions import ActionContext
 from agent.domains.backend import Backend
+from agent.domains.calltime import now
+from agent.domains.forms import NewComplaint
+from agent.domains.money import Money
+from agent.domains.noted import put_once
 from agent.domains.shop.store import (
     CANCELLABLE,
     RETURN_DAYS,
@@ -28,13 +31,6 @@ from agent.domains.shop.words import (
     refund_days,
     whole_order,
 )
-
-
-class Money(BaseModel):
-    """An amount in minor units of its currency."""
-
-    minor: int
-    currency: str = "USD"
 
 
 class OrderNumber(BaseModel):
@@ -115,10 +111,9 @@ class AddressChanged(BaseModel):
     address: str
 
 
-class NewComplaint(BaseModel):
+class OrderComplaint(NewComplaint):
     """`order_number` where the caller gave one."""
 
-    text: str = Field(min_length=1)
     order_number: str | None = None
 
 
@@ -144,7 +139,7 @@ async def cancel_order(shop: Backend, arguments: OrderNumber, context: ActionCon
         changed = await session.execute(
             update(Order)
             .where(Order.number == arguments.order_number, Order.status.in_(CANCELLABLE))
-            .values(status="cancelled", cancelled_at=_now(context))
+            .values(status="cancelled", cancelled_at=now(context))
             .returning(Order.number)
         )
         done = changed.first() is not None
@@ -177,18 +172,12 @@ async def create_return(shop: Backend, arguments: NewReturn, context: ActionCont
             sku=sku,
             reason=arguments.reason,
             refund=quote.refund.minor,
-            created_at=_now(context),
+            created_at=now(context),
             key=context.key,
         )
-        session.add(row)
-        outcome = "created"
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
-            row = (await session.scalars(select(Return).where(Return.key == context.key))).one()
-            outcome = "already"
-        return ReturnMade(outcome=outcome, reference=f"R{1000 + row.id}", **quote.model_dump())
+        kept = await put_once(session, row, Return.key == context.key)
+        outcome = "created" if kept is row else "already"
+        return ReturnMade(outcome=outcome, reference=f"R{1000 + kept.id}", **quote.model_dump())
 
 
 async def change_address(shop: Backend, arguments: NewAddress, context: ActionContext) -> AddressChanged:
@@ -205,19 +194,14 @@ async def change_address(shop: Backend, arguments: NewAddress, context: ActionCo
         return AddressChanged(outcome=outcome, status=order.status, address=order.address)
 
 
-async def log_complaint(shop: Backend, arguments: NewComplaint, context: ActionContext) -> ComplaintLogged:
+async def log_complaint(shop: Backend, arguments: OrderComplaint, context: ActionContext) -> ComplaintLogged:
     """Record a complaint; an unknown order number is left out rather than losing the complaint."""
     async with shop.session() as session:
         number = arguments.order_number
         if number is not None and await session.get(Order, number) is None:
             number = None
-        row = Complaint(order_number=number, text=arguments.text[:1000], created_at=_now(context), key=context.key)
-        session.add(row)
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
-            row = (await session.scalars(select(Complaint).where(Complaint.key == context.key))).one()
+        row = Complaint(order_number=number, text=arguments.text[:1000], created_at=now(context), key=context.key)
+        row = await put_once(session, row, Complaint.key == context.key)
         return ComplaintLogged(reference=f"C{500 + row.id}")
 
 
@@ -276,7 +260,3 @@ def _part(order: Order, item: str, language: str) -> tuple[str | None, ReturnQuo
 
 def _money(order: Order) -> Money:
     return Money(minor=sum(item.price * item.quantity for item in order.items))
-
-
-def _now(context: ActionContext) -> datetime:
-    return context.clock.wall().replace(tzinfo=None)

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.shop.actions import Money
+from agent.domains.calltime import now
+from agent.domains.forms import Done, Nothing
+from agent.domains.money import Money
+from agent.domains.noted import put_once
 from agent.domains.shop.store import Claim, Customer, GiftCard, NoOffers, Order, Product, StockAlert
 from agent.domains.shop.words import order_words, product_words
 
@@ -80,16 +82,6 @@ class CallerProfile(BaseModel):
     no_offers: bool = False
 
 
-class Nothing(BaseModel):
-    """No arguments."""
-
-
-class Done(BaseModel):
-    """It is done."""
-
-    done: bool = True
-
-
 async def open_claim(shop: Backend, arguments: NewClaim, context: ActionContext) -> ClaimMade:
     """Record a claim for an order, once."""
     today = context.clock.wall().date()
@@ -111,15 +103,10 @@ async def open_claim(shop: Backend, arguments: NewClaim, context: ActionContext)
             kind=arguments.kind,
             order_number=order.number,
             text=arguments.text,
-            created_at=context.clock.wall().replace(tzinfo=None),
+            created_at=now(context),
             key=context.key,
         )
-        session.add(row)
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
-            row = (await session.scalars(select(Claim).where(Claim.key == context.key))).one()
+        row = await put_once(session, row, Claim.key == context.key)
         return ClaimMade(outcome="open", reference=f"L{700 + row.id}")
 
 
@@ -146,11 +133,8 @@ async def watch_stock(shop: Backend, arguments: WantedProduct, context: ActionCo
         view = AlertMade(outcome="in_stock", name=name, price=Money(minor=product.price))
         if product.stock > 0:
             return view
-        session.add(StockAlert(sku=product.sku, phone=arguments.phone, key=context.key))
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
+        row = StockAlert(sku=product.sku, phone=arguments.phone, key=context.key)
+        await put_once(session, row, StockAlert.key == context.key)
         return view.model_copy(update={"outcome": "noted"})
 
 
