@@ -16,8 +16,9 @@ from agent.dialogue.actioncontext import ActionContext
 from agent.dialogue.loader import load_domain
 from agent.domains.backend import Backend
 from agent.domains.bank import accounts, cards, identity, loans, service, statements
-from agent.domains.bank.accounts import Money
 from agent.domains.bank.store import Account, Card, Customer, Dispute, Transfer, open_bank
+from agent.domains.forms import CallerNumber, NewComplaint, Nothing
+from agent.domains.money import Money
 
 BANK = Path(__file__).parents[2] / "configs" / "domains" / "bank"
 DANIEL, GRACE, ROBERT, ANNA, MARCUS, WEI = "204816", "315927", "427350", "973618", "358906", "186742"
@@ -123,14 +124,14 @@ async def test_a_right_pin_tells_who_it_is(bank: Backend) -> None:
 
 
 async def test_a_profile_says_what_is_open_in_the_customers_language(bank: Backend) -> None:
-    anna = await identity.find_caller(bank, identity.CallerNumber(phone="+13125550117"), of(None))
+    anna = await identity.find_caller(bank, CallerNumber(phone="+13125550117"), of(None))
     assert anna.open_items == [
         "the new card for your debit card ending in 7 2 0 3",
         "a payment on your car loan that is past due",
     ]
-    lin = await identity.find_caller(bank, identity.CallerNumber(phone="+14255550119"), of(None))
+    lin = await identity.find_caller(bank, CallerNumber(phone="+14255550119"), of(None))
     assert (lin.language, lin.name, lin.last_topic) == ("zh", "林伟", "您的汽车贷款")
-    assert not (await identity.find_caller(bank, identity.CallerNumber(), of(None))).known
+    assert not (await identity.find_caller(bank, CallerNumber(), of(None))).known
 
 
 async def test_nothing_is_told_to_somebody_unproven(bank: Backend) -> None:
@@ -309,7 +310,7 @@ async def test_a_charge_is_disputed_once_and_by_its_owner(bank: Backend) -> None
     ],
 )
 async def test_loans_are_in_every_state(bank: Backend, customer: str, status: str, extendable: bool) -> None:
-    loan = await loans.find_loan(bank, identity.Nothing(), of(customer))
+    loan = await loans.find_loan(bank, Nothing(), of(customer))
     assert (loan.status, loan.extendable) == (status, extendable)
 
 
@@ -317,7 +318,7 @@ async def test_a_loan_is_paid_once_for_a_key(bank: Backend) -> None:
     for _ in range(2):
         paid = await loans.pay_loan(bank, loans.Payment(), of(DANIEL))
         assert (paid.outcome, paid.amount.minor, paid.remaining.minor) == ("paid", 31240, 842000 - 31240)
-    assert (await loans.find_loan(bank, identity.Nothing(), of(DANIEL))).due_on == date(2026, 6, 13)
+    assert (await loans.find_loan(bank, Nothing(), of(DANIEL))).due_on == date(2026, 6, 13)
     much = await loans.pay_loan(bank, loans.Payment(amount=Money(minor=900000)), of(DANIEL, "b"))
     assert much.outcome == "too_much"
     assert (await loans.pay_loan(bank, loans.Payment(), of(ROBERT, "c"))).outcome == "short"
@@ -325,9 +326,9 @@ async def test_a_loan_is_paid_once_for_a_key(bank: Backend) -> None:
 
 async def test_a_due_date_is_moved_once_a_year(bank: Backend) -> None:
     for _ in range(2):
-        moved = await loans.extend_loan(bank, identity.Nothing(), of(ROBERT))
+        moved = await loans.extend_loan(bank, Nothing(), of(ROBERT))
         assert (moved.outcome, moved.due_on) == ("extended", date(2026, 5, 12))
-    assert (await loans.extend_loan(bank, identity.Nothing(), of(ANNA))).outcome == "refused"
+    assert (await loans.extend_loan(bank, Nothing(), of(ANNA))).outcome == "refused"
 
 
 async def test_a_paper_statement_costs_and_an_electronic_one_is_consent(bank: Backend) -> None:
@@ -343,7 +344,7 @@ async def test_a_paper_statement_costs_and_an_electronic_one_is_consent(bank: Ba
         assert (await statements.send_statement(bank, post, of(ROBERT, "b"))).outcome == "sent"
     async with bank.session() as session:
         assert (await session.get_one(Account, "4433")).balance == 4218 - 500
-    await statements.refuse_e_statements(bank, identity.Nothing(), of("186742"))
+    await statements.refuse_e_statements(bank, Nothing(), of("186742"))
     assert (await statements.find_statement(bank, statements.Month(), of("186742"))).delivery == "post"
 
 
@@ -362,22 +363,22 @@ async def test_appointments_keep_to_opening_hours_and_to_what_is_free(bank: Back
 
 async def test_an_appointment_is_cancelled(bank: Backend) -> None:
     samuel = of("649175")
-    assert (await service.find_appointment(bank, identity.Nothing(), samuel)).day == date(2026, 5, 7)
-    assert (await service.cancel_appointment(bank, identity.Nothing(), samuel)).outcome == "cancelled"
-    assert not (await service.find_appointment(bank, identity.Nothing(), samuel)).found
+    assert (await service.find_appointment(bank, Nothing(), samuel)).day == date(2026, 5, 7)
+    assert (await service.cancel_appointment(bank, Nothing(), samuel)).outcome == "cancelled"
+    assert not (await service.find_appointment(bank, Nothing(), samuel)).found
 
 
 async def test_smaller_services(bank: Backend) -> None:
-    assert (await service.find_online_access(bank, identity.Nothing(), of(ROBERT))).outcome == "locked"
-    assert (await service.send_reset_link(bank, identity.Nothing(), of(ROBERT))).phone == "0 1 0 7"
-    assert (await service.find_online_access(bank, identity.Nothing(), of(ROBERT))).outcome == "open"
+    assert (await service.find_online_access(bank, Nothing(), of(ROBERT))).outcome == "locked"
+    assert (await service.send_reset_link(bank, Nothing(), of(ROBERT))).phone == "0 1 0 7"
+    assert (await service.find_online_access(bank, Nothing(), of(ROBERT))).outcome == "open"
     address = service.NewAddress(address="40 Birch Street, Albany 12207")
     assert (await service.change_address(bank, address, of(DANIEL))).address == address.address
-    assert (await accounts.open_savings(bank, identity.Nothing(), of(GRACE))).ending == "7800"
-    assert (await accounts.open_savings(bank, identity.Nothing(), of(GRACE))).outcome == "already"
-    assert (await accounts.open_savings(bank, identity.Nothing(), of(MARCUS))).outcome == "already"
-    assert (await identity.stop_offers(bank, identity.Nothing(), of(None, caller="+12065550103"))).known
-    complaint = service.NewComplaint(text="nobody calls me back")
+    assert (await accounts.open_savings(bank, Nothing(), of(GRACE))).ending == "7800"
+    assert (await accounts.open_savings(bank, Nothing(), of(GRACE))).outcome == "already"
+    assert (await accounts.open_savings(bank, Nothing(), of(MARCUS))).outcome == "already"
+    assert (await identity.stop_offers(bank, Nothing(), of(None, caller="+12065550103"))).known
+    complaint = NewComplaint(text="nobody calls me back")
     logged = [(await service.log_complaint(bank, complaint, of(None))).reference for _ in range(2)]
     assert logged == ["701", "701"]
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.bank.identity import Nothing, owner
+from agent.domains.bank.identity import owner
 from agent.domains.bank.store import (
     DAILY_LIMIT,
     PAYEE_FEE,
@@ -28,18 +28,13 @@ from agent.domains.bank.words import (
     names,
     which_place,
 )
+from agent.domains.forms import Nothing
+from agent.domains.money import Money
 
 _AT_A_TIME = 3
 """Bookings read out at once."""
 _OFFER_FROM = 500_000
 """Cents in checking from which a customer without savings is told of the savings account."""
-
-
-class Money(BaseModel):
-    """An amount in minor units of its currency."""
-
-    minor: int
-    currency: str = "USD"
 
 
 class Which(BaseModel):

@@ -6,15 +6,15 @@ from datetime import date, timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.bank.accounts import Money
 from agent.domains.bank.identity import owner
 from agent.domains.bank.store import DISPUTE_DAYS, Account, Card, Customer, Dispute, Entry
 from agent.domains.bank.words import card_words, charge_words, list_words, names, pairs, which_place
+from agent.domains.money import Money
+from agent.domains.noted import put_once
 
 _POST_DAYS = 6
 """Days until a new card or a PIN letter arrives."""
@@ -253,14 +253,8 @@ async def open_dispute(bank: Backend, arguments: NewDispute, context: ActionCont
             day=context.clock.wall().date(),
             key=context.key,
         )
-        session.add(row)
-        outcome = "opened"
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
-            row = (await session.scalars(select(Dispute).where(Dispute.entry == arguments.entry))).one()
-            outcome = "opened" if row.key == context.key else "already"
+        row = await put_once(session, row, Dispute.entry == arguments.entry)
+        outcome = "opened" if row.key == context.key else "already"
         return DisputeMade(outcome=outcome, reference=str(3000 + row.id))
 
 

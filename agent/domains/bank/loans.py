@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.bank.accounts import Money
-from agent.domains.bank.identity import Nothing, owner
+from agent.domains.bank.identity import owner
 from agent.domains.bank.store import EXTENSION_DAYS, Account, Entry, Loan, LoanPayment
 from agent.domains.bank.words import loan_words
+from agent.domains.forms import Nothing
+from agent.domains.money import Money
 
 
 class LoanView(BaseModel):

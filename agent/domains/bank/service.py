@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.bank.identity import Nothing, owner
+from agent.domains.bank.identity import owner
 from agent.domains.bank.store import Appointment, Complaint, Customer
 from agent.domains.bank.words import branch_words, phone_words
+from agent.domains.calltime import now
+from agent.domains.forms import NewComplaint, Nothing
+from agent.domains.noted import put_once
 
 _TIMES = {"morning": ("10:00", "11:00"), "afternoon": ("14:00", "15:30")}
 _LOOK_AHEAD = 14
@@ -89,12 +91,6 @@ class AppointmentView(BaseModel):
     time: str = ""
 
 
-class NewComplaint(BaseModel):
-    """A complaint in the caller's words."""
-
-    text: str = Field(min_length=1)
-
-
 class ComplaintLogged(BaseModel):
     """The complaint's number."""
 
@@ -151,21 +147,16 @@ async def book_appointment(bank: Backend, arguments: Booking, context: ActionCon
             return Booked(outcome="taken")
         customer = None if context.customer is None else owner(context)
         name = arguments.visitor or (str(context.customer["name"]) if context.customer else "")
-        session.add(
-            Appointment(
-                customer=customer,
-                name=name[:80],
-                branch=arguments.branch,
-                day=arguments.day,
-                time=arguments.time,
-                topic=arguments.topic,
-                key=context.key,
-            )
+        row = Appointment(
+            customer=customer,
+            name=name[:80],
+            branch=arguments.branch,
+            day=arguments.day,
+            time=arguments.time,
+            topic=arguments.topic,
+            key=context.key,
         )
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
+        await put_once(session, row, Appointment.key == context.key)
         return Booked(outcome="booked")
 
 
@@ -195,15 +186,10 @@ async def log_complaint(bank: Backend, arguments: NewComplaint, context: ActionC
         row = Complaint(
             customer=None if context.customer is None else owner(context),
             text=arguments.text[:1000],
-            created_at=_now(context),
+            created_at=now(context),
             key=context.key,
         )
-        session.add(row)
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
-            row = (await session.scalars(select(Complaint).where(Complaint.key == context.key))).one()
+        row = await put_once(session, row, Complaint.key == context.key)
         return ComplaintLogged(reference=str(700 + row.id))
 
 
@@ -234,7 +220,3 @@ def _open(branch: str, day: date, part: str) -> bool:
     if day.weekday() == 5:
         return part == "morning" and branch != "airport"
     return day.weekday() < 5
-
-
-def _now(context: ActionContext) -> datetime:
-    return context.clock.wall().replace(tzinfo=None)

@@ -6,14 +6,16 @@ from datetime import date, timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from agent.dialogue.actioncontext import ActionContext
 from agent.domains.backend import Backend
-from agent.domains.bank.accounts import Money, accounts_of
-from agent.domains.bank.identity import Nothing, owner
+from agent.domains.bank.accounts import accounts_of
+from agent.domains.bank.identity import owner
 from agent.domains.bank.store import PAPER_STATEMENT_FEE, Customer, StatementSent
 from agent.domains.bank.words import MONTHS, month_words
+from agent.domains.forms import Nothing
+from agent.domains.money import Money
+from agent.domains.noted import put_once
 
 
 class Month(BaseModel):
@@ -82,11 +84,8 @@ async def send_statement(bank: Backend, arguments: StatementOrder, context: Acti
         payer.balance -= fee
         customer = await session.get_one(Customer, number)
         customer.e_statements = arguments.by == "email" or customer.e_statements
-        session.add(StatementSent(customer=number, month=arguments.month, by=arguments.by, fee=fee, key=context.key))
-        try:
-            await session.commit()
-        except IntegrityError:
-            await session.rollback()
+        row = StatementSent(customer=number, month=arguments.month, by=arguments.by, fee=fee, key=context.key)
+        await put_once(session, row, StatementSent.key == context.key)
         return StatementMade(outcome="sent")
 
 
