@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from models.contracts import Slot
+from models.slots.calendar import day_of, day_of_some_year
 from models.slots.numbers import below_hundred, cardinal, ordinal
 from models.slots.spec import SlotContext, SlotSpec
 from models.slots.tokens import Token, tokenize
@@ -44,22 +45,6 @@ _UNSUITED = re.compile(
 
 Found = tuple[date, int, float]
 """A date, the token after it, and the confidence."""
-
-
-def _make(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-def _without_year(month: int, day: int, today: date, prefer: str) -> date | None:
-    near = [made for year in (-1, 0, 1) if (made := _make(today.year + year, month, day))]
-    if prefer == "past":
-        near = [made for made in near if made <= today]
-    if prefer == "future":
-        near = [made for made in near if made >= today]
-    return min(near, key=lambda made: abs((made - today).days), default=None)
 
 
 def _year(tokens: Sequence[Token], at: int) -> tuple[int, int] | None:
@@ -105,7 +90,7 @@ def _with_year(
     year = _year(tokens, after)
     if year is None and expected and prefer == "past":
         year = _short_year(tokens, after, today)
-    made = _make(year[0], month, day) if year else _without_year(month, day, today, prefer)
+    made = day_of(year[0], month, day) if year else day_of_some_year(month, day, today, prefer)
     return (made, year[1] if year else after, 1.0) if made else None
 
 
@@ -131,7 +116,7 @@ def _named(tokens: Sequence[Token], at: int, today: date, prefer: str, expected:
         months = [today.replace(day=1), (today.replace(day=1) - timedelta(days=1)).replace(day=1)]
         if prefer == "future":
             months[1] = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
-        days = [_make(first.year, first.month, day_number) for first in months]
+        days = [day_of(first.year, first.month, day_number) for first in months]
         fits = [made for made in days if made and (made >= today if prefer == "future" else made <= today)]
         return (fits[0], after, 0.7) if fits else None
     return None
@@ -191,12 +176,12 @@ def _numeric(text: str, today: date, prefer: str) -> list[tuple[date, tuple[int,
     found = []
     for match in _NUMERIC.finditer(text):
         if match[1]:
-            made = _make(int(match[1]), int(match[2]), int(match[3]))
+            made = day_of(int(match[1]), int(match[2]), int(match[3]))
         elif match[6]:
             year = int(match[6])
-            made = _make(year if year > 99 else 2000 + year, int(match[4]), int(match[5]))
+            made = day_of(year if year > 99 else 2000 + year, int(match[4]), int(match[5]))
         elif "/" in match.group():
-            made = _without_year(int(match[4]), int(match[5]), today, prefer)
+            made = day_of_some_year(int(match[4]), int(match[5]), today, prefer)
         else:
             made = None
         if made:

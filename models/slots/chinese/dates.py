@@ -11,6 +11,7 @@ from calendar import monthrange
 from datetime import date, timedelta
 
 from models.contracts import Slot
+from models.slots.calendar import day_of, day_of_some_year
 from models.slots.chinese.numbers import Number, plain, read
 from models.slots.spec import SlotContext, SlotSpec
 
@@ -61,22 +62,6 @@ def parse(text: str, spec: SlotSpec, context: SlotContext) -> list[Slot]:
     return [Slot(spec.name, made.isoformat(), text[low:high], (low, high), sure) for made, (low, high), sure in ordered]
 
 
-def _make(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-def _without_year(month: int, day: int, today: date, prefer: str) -> date | None:
-    near = [made for year in (-1, 0, 1) if (made := _make(today.year + year, month, day))]
-    if prefer == "past":
-        near = [made for made in near if made <= today]
-    if prefer == "future":
-        near = [made for made in near if made >= today]
-    return min(near, key=lambda made: abs((made - today).days), default=None)
-
-
 def _month_shift(today: date, months: int) -> tuple[int, int]:
     whole = today.year * 12 + today.month - 1 + months
     return whole // 12, whole % 12 + 1
@@ -91,9 +76,9 @@ def _numeric(text: str, today: date, prefer: str) -> list[Found]:
     found = []
     for match in _NUMERIC.finditer(text):
         made = (
-            _make(int(match["y"]), int(match["m"]), int(match["d"]))
+            day_of(int(match["y"]), int(match["m"]), int(match["d"]))
             if match["y"]
-            else _without_year(int(match["m2"]), int(match["d2"]), today, prefer)
+            else day_of_some_year(int(match["m2"]), int(match["d2"]), today, prefer)
         )
         if made:
             found.append((made, match.span(), 1.0))
@@ -145,15 +130,15 @@ def _named(text: str, today: date, prefer: str, expected: bool) -> list[Found]:
         said = match["month"]
         confidence = 1.0
         if said is None:
-            made = _make(today.year, today.month, day) if prefer == "nearest" else _nearby(day, today, prefer)
+            made = day_of(today.year, today.month, day) if prefer == "nearest" else _nearby(day, today, prefer)
             confidence = 0.7
         elif said[0] in _SHIFT:
-            made = _make(*_month_shift(today, _SHIFT[said[0]]), day)
+            made = day_of(*_month_shift(today, _SHIFT[said[0]]), day)
         else:
             month = _small(said)
             if month is None or not 1 <= month <= 12:
                 continue
-            made = _make(year, month, day) if year else _without_year(month, day, today, prefer)
+            made = day_of(year, month, day) if year else day_of_some_year(month, day, today, prefer)
         if made:
             found.append((made, match.span(), confidence))
     return found
@@ -162,7 +147,7 @@ def _named(text: str, today: date, prefer: str, expected: bool) -> list[Found]:
 def _nearby(day: int, today: date, prefer: str) -> date | None:
     """The last or next such day of a month."""
     for months in (0, -1, -2) if prefer == "past" else (0, 1, 2):
-        made = _make(*_month_shift(today, months), day)
+        made = day_of(*_month_shift(today, months), day)
         if made and (made <= today if prefer == "past" else made >= today):
             return made
     return None
