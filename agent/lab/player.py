@@ -171,7 +171,7 @@ class Player:
         line, times = self._line, 0
         while await line.until(lambda: self._come(wanted, step.silence_ms, step.settled), step.timeout_s * 1000.0):
             over = times == step.again or not step.again_if or line.ended is not None
-            if over or self._done is None or self._enough(step.unless) or not self._misunderstood(step.again_if):
+            if over or self._done is None or self._enough(step.unless) or not self._misunderstood(step):
                 self._question = _asked("".join(self._watch.since("agent_said", self._began)[-1:]))
                 return
             times += 1
@@ -186,9 +186,10 @@ class Player:
         else:
             self._miss(step, f"it did not come {within}; {self._instead(wanted)}")
 
-    def _misunderstood(self, texts: tuple[str, ...]) -> bool:
+    def _misunderstood(self, step: Step) -> bool:
         asked = _asked(" ".join(self._watch.since("agent_said", self._began)))
-        return (bool(asked) and asked == self._question) or self._answered(texts)
+        repeated = bool(asked) and asked == self._question and not self._answered(step.taken)
+        return repeated or self._answered(step.again_if)
 
     def _enough(self, pieces: tuple[str, ...]) -> bool:
         answer = " ".join(self._watch.since("agent_said", self._began))

@@ -38,6 +38,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "again_if": ("wait_for",),
     "again": ("wait_for",),
     "unless": ("wait_for",),
+    "taken": ("wait_for",),
     "only_if": ("say", "press"),
     "timeout_s": ("say", "backchannel", "noise", "wait_for"),
 }
@@ -121,7 +122,7 @@ class Step(Part):
     seconds. interrupt_after, after_ms: ms of the agent's speech before it happens. hang_up_after: ms into the words.
     timeout_s: ends a wait that does not come about. again_if: where the answer has one of these texts, or puts the
     question again that was answered, the caller says or presses the same again, at most `again` times, and waits again;
-    not where the answer has all texts of `unless`.
+    not where the answer has all texts of `unless`, nor for a question that follows one of `taken`.
     only_if: the step is done only where the agent's last answer has one of these texts. settled: the wait for
     `agent_done` goes on while the server, where its state can be seen, thinks or speaks: a pause is not the end.
     """
@@ -147,6 +148,7 @@ class Step(Part):
     again_if: tuple[str, ...] = ()
     again: int = Field(2, ge=1, le=5)
     unless: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
     only_if: tuple[str, ...] = ()
 
     @field_validator("wait_for", mode="before")

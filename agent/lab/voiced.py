@@ -40,6 +40,8 @@ _CHINESE_PHONEMES = "misaki"
 """The package without which Chinese cannot be spoken."""
 AGAIN = ("not_heard", "not_understood")
 """Phrases that make a caller say the same again."""
+TAKEN = ("corrected", "resume")
+"""Phrases before a question that is put again though the caller was understood."""
 
 
 def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
@@ -65,7 +67,7 @@ def voiced(conversation: Conversation, domain: Domain) -> Scenario | str:
         steps += _steps(turn, number, heard, lines)
         if turn.agent is None and not _is_cut(script.turns, number - 1):
             says = turn.expect.says if turn.expect is not None else ()
-            steps.append(_until_done(_not_understood(turn, domain), says))
+            steps.append(_until_done(_not_understood(turn, domain), says, _taken(domain)))
             steps += _asked_back(script, number - 1, lines, domain)
         steps += _expected(turn)
     found = Script(
@@ -131,7 +133,7 @@ def _replied(replies: Iterable[Reply], lines: list[Line]) -> Iterator[Step]:
         yield _until_done()
 
 
-def _until_done(again_if: tuple[str, ...] = (), unless: tuple[str, ...] = ()) -> Step:
+def _until_done(again_if: tuple[str, ...] = (), unless: tuple[str, ...] = (), taken: tuple[str, ...] = ()) -> Step:
     return Step(
         wait_for=WaitFor(agent_done=True),
         silence_ms=SETTLED_MS,
@@ -139,6 +141,7 @@ def _until_done(again_if: tuple[str, ...] = (), unless: tuple[str, ...] = ()) ->
         timeout_s=LONGEST_ANSWER_S,
         again_if=again_if,
         unless=unless,
+        taken=taken,
     )
 
 
@@ -149,6 +152,12 @@ def _not_understood(turn: Turn, domain: Domain) -> tuple[str, ...]:
         return ()
     texts = tuple(text for name in AGAIN for text in phrases[name].text if name in phrases)
     return () if any(contains(text, piece) for text in texts for piece in wanted.says) else texts
+
+
+def _taken(domain: Domain) -> tuple[str, ...]:
+    """What the agent says before it puts a question again though it understood: a correction, a task in between."""
+    texts = (text for name in TAKEN if name in domain.manner.phrases for text in domain.manner.phrases[name].text)
+    return tuple(text.partition("{")[0].strip() for text in texts)
 
 
 def _aloud(text: str) -> str:

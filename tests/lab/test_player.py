@@ -179,6 +179,16 @@ async def test_an_answer_that_has_what_is_wanted_is_not_asked_for_again(play, un
     assert len(played.utterances) == times
 
 
+@pytest.mark.parametrize(("taken", "times"), [((), 3), (("Got it",), 1), (("Okay",), 3)])
+async def test_a_question_put_again_after_a_correction_does_not_make_the_caller_repeat_it(play, taken, times):
+    watch = Watch()
+    for at_ms in range(0, 30_000, 100):
+        watch.heard("Got it. In the morning?", at_ms)
+    again = {**DONE, "again_if": ["I missed that"], "taken": taken}
+    played, _ = await play(TwilioAgent(), DONE, {"say": "ask"}, again, {"hang_up": True}, watch=watch)
+    assert len(played.utterances) == times
+
+
 async def test_a_silent_agent_is_noted(play):
     played, _ = await play(TwilioAgent(greets=False), {**DONE, "timeout_s": 2}, {"say": "ask"}, {"hang_up": True})
     assert played.missed == ["wait_for agent_done: the agent had not spoken and finished within 2 s"]
