@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -123,7 +124,7 @@ class PiperVoice:
         phonemes.warm(speakable(word, ENGLISH).text for word in words)
         self.synthesize("Hello.")
 
-    async def speak(
+    def speak(
         self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
     ) -> AsyncIterator[Speech]:
         """Speak `text` sentence by sentence; each piece's span indexes `text`, numbers and all.
@@ -133,11 +134,9 @@ class PiperVoice:
         Raises:
             ModelError: synthesis failed.
         """
-        for start, end in sentences(text, ENGLISH):
-            piece = text[start:end]
-            samples = await self._run(lambda piece=piece: self.synthesize(piece, tone, pace))  # type: ignore[misc]
-            if len(samples):
-                yield Speech(samples, self.rate, (start, end))
+        return by_sentences(
+            text, ENGLISH, self.rate, self._run, functools.partial(self.synthesize, tone=tone, pace=pace)
+        )
 
     def synthesize(self, text: str, tone: Tone = "neutral", pace: float = 1.0) -> Samples:
         """Speak one piece; blocks. float32[n] in [-1, 1] at `rate`, without silence before; empty if nothing is said.
@@ -167,6 +166,16 @@ class PiperVoice:
         except Exception as error:  # as above
             raise ModelError(f"synthesis failed: {error}") from error
         return trim(np.clip(output.reshape(-1), -1.0, 1.0).astype(np.float32), self.rate)
+
+
+async def by_sentences(
+    text: str, language: str, rate: int, run: Run, synthesize: Callable[[str], Samples]
+) -> AsyncIterator[Speech]:
+    """Speak `text` sentence by sentence, each with its span of `text`; one in which nothing is said is left out."""
+    for start, end in sentences(text, language):
+        samples = await run(functools.partial(synthesize, text[start:end]))
+        if len(samples):
+            yield Speech(samples, rate, (start, end))
 
 
 def paced(length: float, pace: float) -> float:

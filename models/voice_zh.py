@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import threading
@@ -16,8 +17,8 @@ from models.errors import ModelError
 from models.kokoro import LONGEST, RATE, Kokoro
 from models.languages import CHINESE, ENGLISH, NAMES, written_in
 from models.phrase_cache import KeyedVoice
-from models.speakable import sentences, speakable
-from models.voice import Run, trim
+from models.speakable import speakable
+from models.voice import Run, by_sentences, trim
 
 SPEEDS: Mapping[Tone, float] = {"neutral": 0.9, "warm": 0.93, "sorry": 0.82, "calm": 0.79}
 """Speed of each tone: five syllables a second for a plain one, and the others as the English voice's lengths.
@@ -51,7 +52,7 @@ class ChineseVoice:
         self.id = chinese_voice_id(style)
         phonemes_zh.phonemes("您好。")
 
-    async def speak(
+    def speak(
         self, text: str, tone: Tone = "neutral", *, pace: float = 1.0, language: str | None = None
     ) -> AsyncIterator[Speech]:
         """Speak `text` sentence by sentence, the first at most a short clause; spans index `text` as written.
@@ -61,11 +62,9 @@ class ChineseVoice:
         Raises:
             ModelError: synthesis failed.
         """
-        for start, end in sentences(text, CHINESE):
-            piece = text[start:end]
-            samples = await self._run(lambda piece=piece: self.synthesize(piece, tone, pace))  # type: ignore[misc]
-            if len(samples):
-                yield Speech(samples, self.rate, (start, end))
+        return by_sentences(
+            text, CHINESE, self.rate, self._run, functools.partial(self.synthesize, tone=tone, pace=pace)
+        )
 
     def synthesize(self, text: str, tone: Tone = "neutral", pace: float = 1.0) -> Samples:
         """Speak one piece; blocks. float32[n] in [-1, 1] at `rate`, without silence before; empty if nothing is said.
