@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
@@ -76,7 +76,7 @@ class Loaded:
     phrases: list[tuple[str, Any]]
     warm: Callable[[], Awaitable[int]]
     versions: VersionWatch | None = None
-    knowledge: tuple[KnowledgeWatch, ...] = ()
+    knowledge: Mapping[str, KnowledgeWatch] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -206,12 +206,10 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         async def warm() -> int:
             return await cached.warm(phrases)
 
-        watches = tuple(
-            _knowledge_watch(
-                domain if language == manner.language else domain.localized[language], engine, encoder, clock
-            )
+        watches = {
+            language: _knowledge_watch(domain.localized.get(language, domain), engine, encoder, clock)
             for language in engine.knowledge
-        )
+        }
         yield Loaded(services, pool, domain, records.database, phrases, warm, versions, watches)
 
 

@@ -113,7 +113,7 @@ class CallServer:
                 watching.append(asyncio.create_task(loaded.services.alerts.run(), name="alerts"))
             if loaded.versions is not None:
                 watching.append(asyncio.create_task(loaded.versions.run(), name="versions"))
-            watching += [asyncio.create_task(one.run(), name="knowledge") for one in loaded.knowledge]
+            watching += [asyncio.create_task(one.run(), name="knowledge") for one in loaded.knowledge.values()]
             try:
                 yield
             finally:
@@ -305,7 +305,7 @@ def _add_health(app: FastAPI, server: CallServer) -> None:
         }
         if server.loaded is not None and server.loaded.versions is not None:
             state["understanding"] = server.loaded.versions.report()
-            state["knowledge"] = [one.report() for one in server.loaded.knowledge]
+            state["knowledge"] = {name: one.report() for name, one in server.loaded.knowledge.items()}
         return JSONResponse(state, status_code=200 if server.ready else 503)
 
     @app.get("/metrics")

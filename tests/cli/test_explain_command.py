@@ -112,7 +112,7 @@ def turn(number: int, text: str, model: str | None, intent: str = "order_status"
 
 @pytest.mark.slow
 def test_the_real_encoder_finds_examples_of_other_words(home):
-    found = as_json(home, "has the courier got my package yet")
+    found = as_json(home, "how much longer until the courier brings my stuff")
     assert found["intent"] == "order_status"
     assert [label for _, label, _ in found["nearest"]].count("order_status") >= 4
     assert found["nearest"][0][2] > 0.5

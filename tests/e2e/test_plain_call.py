@@ -98,11 +98,17 @@ async def test_nothing_private_that_is_typed_or_keyed_is_written_down(server):
     async with connect(server.socket("/gateways/plain"), proxy=None) as socket:
         await socket.send(json.dumps(start))
 
+        last = -1
+
         async def answered() -> None:
+            """Wait for the answer to a turn that was not answered before; one answer may have several captions."""
+            nonlocal last
             async with asyncio.timeout(20):
                 async for message in socket:
                     told = json.loads(message)
-                    if told["type"] == "caption" and told["speaker"] == "agent" and told["final"]:
+                    final = told["type"] == "caption" and told["speaker"] == "agent" and told["final"]
+                    if final and told["turn"] > last:
+                        last = told["turn"]
                         return
 
         await answered()
