@@ -112,9 +112,10 @@ def turn(number: int, text: str, model: str | None, intent: str = "order_status"
 
 @pytest.mark.slow
 def test_the_real_encoder_finds_examples_of_other_words(home):
-    found = as_json(home, "how much longer until the courier brings my stuff")
+    found = as_json(home, "when will the courier be at my door")
     assert found["intent"] == "order_status"
-    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 4
+    assert found["nearest"][0][1] == "order_status"
+    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 2
     assert found["nearest"][0][2] > 0.5
 
 
@@ -124,7 +125,8 @@ def test_a_text_is_explained(home):
     assert found["confidence"] > found["threshold"] > 0
     assert found["ranking"][0][0] == "order_status"
     assert max(found["words"], key=lambda word: word["share"])["word"] in ("parcel", "where")
-    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 4
+    assert found["nearest"][0][1] == "order_status"
+    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 2
     assert "threshold" in found["reason"]
     assert found["emotion"]
     assert found["notes"] == []
