@@ -17,6 +17,8 @@ KEY_MS = 250.0
 """Between two keys: a quick thumb."""
 BACKCHANNEL_MS = 1000.0
 """How far into the agent's words a back-channel comes where nothing is said about it."""
+MOST_BEFORE = 4
+"""So many questions that were answered before are answered again while one answer is waited for: a proof has three."""
 BUSY = ("thinking", "speaking")
 """States of a server that has not said all it has to say."""
 _PER_MS = RATE / 1000.0
@@ -76,6 +78,8 @@ class Player:
         """Their beginning."""
         self._done: tuple[int, Step] | None = None
         """The last step that said or pressed something, and its number."""
+        self._answers: dict[str, tuple[int, Step]] = {}
+        """What the caller said or pressed last to each question."""
         self._question = ""
         """What the agent asked last before it."""
         self._last: tuple[str, float, float] = ("the beginning of the call", 0.0, 0.0)
@@ -98,6 +102,7 @@ class Player:
         line = self._line
         if step.action in ("say", "dictate", "spell", "press"):
             self._done = number, step
+            self._answers[self._now_asked()] = self._done
         match step.action:
             case "say":
                 await self._say(number, step)
@@ -165,17 +170,26 @@ class Player:
         self._last = (f"press {keys}", began, line.now_ms)
 
     async def _wait(self, step: Step) -> None:
-        """Wait; where the agent did not understand, say the same again, as `again_if` tells, and wait again."""
+        """Wait; where the agent did not understand, say the same again, as `again_if` tells, and wait again.
+
+        Where it asks what was answered before instead of saying what is wanted (`unless`), the answer is given again.
+        """
         wanted = step.wait_for
         assert wanted is not None
-        line, times = self._line, 0
+        line, times, before = self._line, 0, 0
         while await line.until(lambda: self._come(wanted, step.silence_ms, step.settled), step.timeout_s * 1000.0):
-            over = times == step.again or not step.again_if or line.ended is not None
-            if over or self._done is None or self._enough(step.unless) or not self._misunderstood(step):
-                self._question = _asked("".join(self._watch.since("agent_said", self._began)[-1:]))
+            asked = self._now_asked()
+            settled = line.ended is not None or not step.again_if or self._enough(step.unless)
+            if not settled and self._done is not None and times < step.again and self._misunderstood(step):
+                times += 1
+                number, said = self._done
+            elif not settled and step.unless and before < MOST_BEFORE and self._before(asked):
+                before += 1
+                number, said = self._answers[asked]
+            else:
+                self._question = asked
                 return
-            times += 1
-            number, said = self._done
+            self._answers[asked] = number, said
             if said.press is not None:
                 await self._press(said.press)
             else:
@@ -186,8 +200,16 @@ class Player:
         else:
             self._miss(step, f"it did not come {within}; {self._instead(wanted)}")
 
+    def _before(self, question: str) -> bool:
+        """Whether the caller answered this question before, with other words than his last."""
+        return bool(question) and self._answers.get(question, self._done) != self._done
+
+    def _now_asked(self) -> str:
+        """The question that the agent's last answer ends in; empty where it ends otherwise."""
+        return _asked("".join(self._watch.since("agent_said", self._began)[-1:]))
+
     def _misunderstood(self, step: Step) -> bool:
-        asked = _asked(" ".join(self._watch.since("agent_said", self._began)))
+        asked = self._now_asked()
         repeated = bool(asked) and asked == self._question and not self._answered(step.taken)
         return repeated or self._answered(step.again_if)
 

@@ -22,11 +22,14 @@ def scenario(*steps: dict) -> Scenario:
 
 @pytest.fixture
 def play(serving, clock):
-    async def run(agent, *steps: dict, sound=ASK, watch=None, life_s=60):
+    async def run(agent, *steps: dict, sound=ASK, watch=None, life_s=60, heard=None):
         read = scenario(*steps)
         sounds = {n: sound for n, step in enumerate(read.script.steps) if step.action not in ("wait_for", "expect")}
         async with CallerLine(await serving(agent), TwilioCaller(), clock, life_s=life_s) as line:
-            return await Player(read, sounds, line, watch or Watch()).play(), line
+            player = Player(read, sounds, line, watch or Watch())
+            if heard is not None:
+                player.played.utterances = heard
+            return await player.play(), line
 
     return run
 
@@ -187,6 +190,23 @@ async def test_a_question_put_again_after_a_correction_does_not_make_the_caller_
     again = {**DONE, "again_if": ["I missed that"], "taken": taken}
     played, _ = await play(TwilioAgent(), DONE, {"say": "ask"}, again, {"hang_up": True}, watch=watch)
     assert len(played.utterances) == times
+
+
+@pytest.mark.parametrize(("unless", "said"), [(("found",), ["ask", "cut", "ask", "cut"]), ((), ["ask", "cut"])])
+async def test_a_question_that_was_answered_before_is_answered_again(play, unless, said):
+    class Asking(Watch):
+        """Asks for the name before and after the first words, and for the day after the second."""
+
+        def since(self, what, since_ms):
+            told = ["Your name?", "And the day?", "No match. Your name?", "And the day?", "There it is, found."]
+            return told[len(watch.uttered) : len(watch.uttered) + 1] if what == "agent_said" else []
+
+    watch = Asking()
+    again = {**DONE, "again_if": ["Sorry"], "unless": unless}
+    watch.uttered = []
+    steps = (DONE, {"say": "ask"}, DONE, {"say": "cut"}, again, {"hang_up": True})
+    played, _ = await play(TwilioAgent(), *steps, watch=watch, heard=watch.uttered)
+    assert [one.step.removeprefix("say ") for one in played.utterances] == said
 
 
 async def test_a_silent_agent_is_noted(play):
