@@ -87,7 +87,8 @@ def _short_year(tokens: Sequence[Token], at: int, today: date) -> tuple[int, int
 def _with_year(
     tokens: Sequence[Token], month: int, day: int, after: int, today: date, prefer: str, expected: bool
 ) -> Found | None:
-    year = _year(tokens, after)
+    of = after < len(tokens) and tokens[after].text == "of"
+    year = _year(tokens, after + of)
     if year is None and expected and prefer == "past":
         year = _short_year(tokens, after, today)
     made = day_of(year[0], month, day) if year else day_of_some_year(month, day, today, prefer)
