@@ -71,7 +71,7 @@ def about_a_value(turn: Turn, domain: Domain, today: date) -> Iterator[Reply]:
         texts = [text for key in READ_BACK for text in domain.manner.phrases[key].text]
         texts += [step.read_back for step in _asks(domain, name) if step.read_back]
         right += [text.replace("{value}", value) for text in texts]
-        asked += [piece for text in texts if len(piece := _piece(text)) >= _SHORTEST]
+        asked += [piece for text in texts if len(piece := text.partition("{")[0].strip()) >= _SHORTEST]
     if right:
         yield "Yes.", tuple(dict.fromkeys(right))
         yield f"No. {turn.say}", tuple(dict.fromkeys(asked))
