@@ -18,7 +18,7 @@ KEY_MS = 250.0
 BACKCHANNEL_MS = 1000.0
 """How far into the agent's words a back-channel comes where nothing is said about it."""
 MOST_BEFORE = 4
-"""So many questions that were answered before are answered again while one answer is waited for: a proof has three."""
+"""So many questions that were answered before are answered again in a call: a proof has three."""
 BUSY = ("thinking", "speaking")
 """States of a server that has not said all it has to say."""
 _PER_MS = RATE / 1000.0
@@ -80,6 +80,8 @@ class Player:
         """The last step that said or pressed something, and its number."""
         self._answers: dict[str, tuple[int, Step]] = {}
         """What the caller said or pressed last to each question."""
+        self._again = 0
+        """How often he answered one again that he had answered before."""
         self._question = ""
         """What the agent asked last before it."""
         self._last: tuple[str, float, float] = ("the beginning of the call", 0.0, 0.0)
@@ -176,15 +178,15 @@ class Player:
         """
         wanted = step.wait_for
         assert wanted is not None
-        line, times, before = self._line, 0, 0
+        line, times = self._line, 0
         while await line.until(lambda: self._come(wanted, step.silence_ms, step.settled), step.timeout_s * 1000.0):
             asked = self._now_asked()
             settled = line.ended is not None or not step.again_if or self._enough(step.unless)
             if not settled and self._done is not None and times < step.again and self._misunderstood(step):
                 times += 1
                 number, said = self._done
-            elif not settled and step.unless and before < MOST_BEFORE and self._before(asked):
-                before += 1
+            elif not settled and step.unless and self._again < MOST_BEFORE and self._before(asked):
+                self._again += 1
                 number, said = self._answers[asked]
             else:
                 self._question = asked
