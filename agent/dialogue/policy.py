@@ -349,7 +349,9 @@ class Policy:
             target = self._domain.flow_of(understood.intent)
             leads_away = understood.intent not in step.takes and (
                 (target is not None and target != state.frames[-1].flow and self._moves.strong(understood))
-                or understood.intent in SOFT_INTENTS - {OUT_OF_SCOPE, "give_information", "small_talk"}
+                or understood.intent
+                in SOFT_INTENTS - {OUT_OF_SCOPE, "give_information", "small_talk", "affirm", "deny"}
+                or (understood.intent in ("affirm", "deny") and understood.slot("yes_no") is not None)
             )
             value = None if leads_away else turn.text.strip()
         if value is None:

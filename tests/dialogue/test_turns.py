@@ -410,3 +410,11 @@ async def test_slot_of_last_mention_wins(talk: Conversation) -> None:
     answer = await gather(talk.call.respond(turn))
     assert "Order 42718" in answer.text
     assert isinstance(answer.acted[0], Acted)
+
+
+async def test_free_words_that_only_sound_like_a_no_are_an_answer(talk: Conversation) -> None:
+    await talk.say("I want to return 42733", "return_order", order_number="42733")
+    asked = await talk.say("everything", "give_information")
+    assert "reason" in asked.text
+    answer = await talk.say("they were no good for me", "deny")
+    assert answer.text.startswith("Shall I set up the return")
