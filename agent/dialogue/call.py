@@ -345,7 +345,7 @@ class CallDialogue:
         answer = self._phrasing.answer(question, found, self._state, self._here.language, telling.facts)
         if self._previewing and self._phrasing.does("answer"):
             raise _NotForeseeable
-        async with aclosing(answer) as stream:  # type: ignore[type-var]
+        async with aclosing(answer) as stream:
             async for text in stream:
                 for part in self._planned([Say(text)], telling):
                     yield part
@@ -365,7 +365,7 @@ class CallDialogue:
         emotion = self._here.emotion
         acted = self._acting.done[telling.acted :]
         facts = facts_of(parts, acted, state.failures) if any(isinstance(part, Say) for part in parts) else TurnFacts()
-        for part in shape(parts, state.feelings, emotion, state.turn, facts, self._pace(), more=more):
+        for part in shape(parts, state.feelings, emotion, state.turn, facts, state.pace, more=more):
             if isinstance(part, Expect):
                 state.reply.expect = part
             if isinstance(part, Say):
@@ -590,9 +590,6 @@ class CallDialogue:
         self._state.reply.says.append(say)
         self._state.reply.unheard = ""
         return say
-
-    def _pace(self) -> float:
-        return self._state.pace
 
     def _filler(self, action: str) -> str:
         return self._here.domain.manner.actions[action].filler or ""

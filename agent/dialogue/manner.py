@@ -42,7 +42,6 @@ PHRASES = (
     "spell_it",
     "did_you_mean",
     "verify_first",
-    "verified",
     "continue_call",
     "known_caller",
     "open_items",

@@ -5,7 +5,7 @@ Everything has a way out that needs no model: the extract of the section, the te
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ class Phrasing:
 
     async def answer(
         self, question: str, found: Found, state: CallState, language: str, facts: dict[str, Any]
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The answer to `question` from the section found, sentence by sentence; the graph's answers stay as they are.
 
         `facts` is told who worded it.
@@ -46,7 +46,7 @@ class Phrasing:
             question, [found.fact], extract, language=language, history=lines_of(state), private=private_of(state)
         )
         wording: list[str] = []
-        async with aclosing(written) as stream:  # type: ignore[type-var]
+        async with aclosing(written) as stream:
             async for one in stream:
                 wording.append(one.by if one.reason is None else f"{one.by}: {one.reason}")
                 yield one.text

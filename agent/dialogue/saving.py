@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -105,9 +104,3 @@ class MemoryKeeper:
         if kept is None or self._clock.now_ms() - kept[0] > RESUME_S * 1000.0:
             return None
         return kept[1]
-
-
-def described(state: CallState) -> Mapping[str, Any]:
-    """The state as plain data, for records and tests."""
-    found: Mapping[str, Any] = json.loads(to_json(state))
-    return found

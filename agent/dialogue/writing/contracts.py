@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -150,7 +150,7 @@ class Writer(Protocol):
         tone: Tone = "neutral",
         history: Sequence[Line] = (),
         private: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Written]:
+    ) -> AsyncGenerator[Written, None]:
         """Answer from `sections` only, sentence by sentence as they come; `extract` where nothing is left of it.
 
         Close the iterator when the caller interrupts: that ends the work of the model.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from agent.dialogue.text import sentences as split
@@ -81,7 +81,7 @@ class ModelWriter:
         tone: Tone = "neutral",
         history: Sequence[Line] = (),
         private: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Written]:
+    ) -> AsyncGenerator[Written, None]:
         """Answer from `sections`; see `Writer.answer`."""
         source = sections[0].source if sections else ""
         why: list[Reason] = []
@@ -244,7 +244,7 @@ class ModelWriter:
         messages: Sequence[Message],
         private: Private,
         why: list[Reason],
-    ) -> AsyncIterator[Written]:
+    ) -> AsyncGenerator[Written, None]:
         """Sentences that the sections support; reasons for the others, and for the end, go to `why`."""
         evidence: list[Evidence] = []
         known = [f"{section.heading} {section.text}" for section in sections]
