@@ -112,10 +112,10 @@ def turn(number: int, text: str, model: str | None, intent: str = "order_status"
 
 @pytest.mark.slow
 def test_the_real_encoder_finds_examples_of_other_words(home):
-    found = as_json(home, "when will the courier be at my door")
+    found = as_json(home, "has my purchase been dispatched")
     assert found["intent"] == "order_status"
     assert found["nearest"][0][1] == "order_status"
-    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 2
+    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 4
     assert found["nearest"][0][2] > 0.5
 
 
@@ -126,7 +126,7 @@ def test_a_text_is_explained(home):
     assert found["ranking"][0][0] == "order_status"
     assert max(found["words"], key=lambda word: word["share"])["word"] in ("parcel", "where")
     assert found["nearest"][0][1] == "order_status"
-    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 2
+    assert [label for _, label, _ in found["nearest"]].count("order_status") >= 4
     assert "threshold" in found["reason"]
     assert found["emotion"]
     assert found["notes"] == []

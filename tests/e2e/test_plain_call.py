@@ -87,7 +87,7 @@ async def test_a_spoken_call_is_answered_and_both_sides_are_written(server, shee
 
 SECRETS = {
     "e-mail": ("My e-mail is dana.doe@mailbox.example", ["dana", "mailbox"]),
-    "card": ("My card is 4111 1111 1111 1111, please use that", ["4111", "1111"]),
+    "card": ("Please write down 4111 1111 1111 1111", ["4111", "1111"]),
     "phone": ("Call me back on 212-555-0142", ["0142", "5550", "555-0"]),
     "spoken card": ("It is four one one one one one one one one one one one one one one one", ["one one one"]),
 }
@@ -126,8 +126,7 @@ async def test_nothing_private_that_is_typed_or_keyed_is_written_down(server):
                 pass
         await socket.send(json.dumps({"type": "stop"}))
     kept = await server.record("private")
-    # The keys may already have been one failure too many, so that a person was called before one was asked for.
-    assert len([turn for turn in kept["turns"] if turn["speaker"] == "caller"]) >= 2 * len(SECRETS) + 1
+    assert len([turn for turn in kept["turns"] if turn["speaker"] == "caller"]) == 2 * len(SECRETS) + 2
     assert kept["handoffs"]
     leaks = [
         (where, secret)
