@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
-from websockets.asyncio.client import ClientConnection, connect
+from websockets import Subprotocol
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from agent.clock import Clock
@@ -75,7 +76,14 @@ class Wrong:
     detail: str
 
 
-FromAgent = Heard | Marked | Cleared | Told | Left | Wrong
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The protocol demands that these messages are sent back now."""
+
+    messages: Sequence[str | bytes]
+
+
+FromAgent = Heard | Marked | Cleared | Told | Left | Wrong | Respond
 Messages = Sequence[str | bytes]
 Damage = Callable[[Pcm16, Pcm16], Sequence[Pcm16 | None]]
 """Takes 20 ms of what the caller says and hears; gives the frames that leave the phone now, None for a lost one."""
@@ -108,7 +116,11 @@ class LineProtocol(Protocol):
         ...
 
     def played(self, name: str) -> Messages:
-        """The audio before mark `name` was played, or was cleared."""
+        """The audio before mark `name` was played."""
+        ...
+
+    def cleared(self, name: str) -> Messages:
+        """The audio before mark `name` was dropped unheard; some gateways return the mark all the same."""
         ...
 
     def closing(self) -> Messages:
@@ -118,6 +130,30 @@ class LineProtocol(Protocol):
     def receive(self, message: str | bytes) -> Sequence[FromAgent]:
         """Read one message of the server's. Never raises."""
         ...
+
+
+class LineSocket(Protocol):
+    """A message socket from the caller's side; `send` and iteration raise `ConnectionClosed` as websockets' do."""
+
+    @property
+    def close_code(self) -> int | None:
+        """The code it closed with, None while it is open."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message."""
+        ...
+
+    async def close(self) -> None:
+        """Close it; harmless when it is closed already."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages, until it is closed."""
+        ...
+
+
+Dial = Callable[[], Awaitable[LineSocket]]
 
 
 class Phone(Protocol):
@@ -152,9 +188,12 @@ class CallerLine:
         phone: Phone | None = None,
         send_voice: bool = True,
         damage: Damage | None = None,
+        subprotocols: Sequence[str] = (),
+        dial: Dial | None = None,
     ) -> None:
-        """`headers` go with the handshake. `on_told` gets messages that are neither audio nor marks.
+        """`headers` and `subprotocols` go with the handshake. `on_told` gets messages that are neither audio nor marks.
 
+        dial: opens another socket than a websocket to `url`.
         send_voice: False sends no audio at all, for callers who type. damage: what the line does to the voice.
         """
         self.url = url
@@ -171,13 +210,15 @@ class CallerLine:
         self._phone = phone
         self._send_voice = send_voice
         self._damage = damage
+        self._subprotocols = [Subprotocol(name) for name in subprotocols]
+        self._dial = dial or self._websocket
         self._frame = protocol.rate * FRAME_MS // 1000
         self._ticks = 0
         self._ticked = asyncio.Event()
         self._voice: deque[Pcm16] = deque()
         self._said: list[Pcm16] = []
         self._heard: list[Pcm16] = []
-        self._socket: ClientConnection | None = None
+        self._socket: LineSocket | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -191,10 +232,20 @@ class CallerLine:
         Raises:
             LineError: the server is not there or refuses.
         """
+        self._socket = await self._dial()
+        await self._send(self.protocol.opening())
+        self._tasks = [
+            asyncio.create_task(self._read(self._socket), name="line-read"),
+            asyncio.create_task(self._tick(), name="line-tick"),
+        ]
+        return self
+
+    async def _websocket(self) -> LineSocket:
         try:
-            self._socket = await connect(
+            return await connect(
                 self.url,
                 additional_headers=self._headers,
+                subprotocols=self._subprotocols or None,
                 max_size=_MAX_MESSAGE,
                 close_timeout=_GRACE_S,
                 proxy=None,
@@ -206,12 +257,6 @@ class CallerLine:
             raise LineError(f"{self.url} refused the call: HTTP {status} {body[:200].strip()}; {remedy}") from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise Unreachable(f"{self.url} cannot be reached: {error}; is the server running there?") from error
-        await self._send(self.protocol.opening())
-        self._tasks = [
-            asyncio.create_task(self._read(self._socket), name="line-read"),
-            asyncio.create_task(self._tick(), name="line-tick"),
-        ]
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -294,7 +339,7 @@ class CallerLine:
         except ConnectionClosed:
             self._end(f"closed:{self._socket.close_code}")
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: LineSocket) -> None:
         try:
             async for message in socket:
                 for event in self.protocol.receive(message):
@@ -312,7 +357,9 @@ class CallerLine:
                 self.ear.mark(name)
             case Cleared():
                 for name in self.ear.clear():
-                    await self._send(self.protocol.played(name))
+                    await self._send(self.protocol.cleared(name))
+            case Respond(messages):
+                await self._send(messages)
             case Told(message):
                 if self._on_told is not None:
                     self._on_told(message)

@@ -63,6 +63,9 @@ class PlainClient:
     def played(self, name: str) -> Messages:
         return [json.dumps({"type": "mark", "name": name})]
 
+    def cleared(self, name: str) -> Messages:
+        return self.played(name)
+
     def closing(self) -> Messages:
         return [json.dumps({"type": "stop", "reason": "hung_up"})]
 

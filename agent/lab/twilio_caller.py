@@ -71,6 +71,9 @@ class TwilioCaller:
     def played(self, name: str) -> Messages:
         return [self._event("mark", {"name": name})]
 
+    def cleared(self, name: str) -> Messages:
+        return self.played(name)
+
     def closing(self) -> Messages:
         return [self._event("stop", {"accountSid": self.account, "callSid": self.call})]
 
