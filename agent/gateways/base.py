@@ -87,7 +87,7 @@ class MediaPaused:
 
 @dataclass(frozen=True, slots=True)
 class Truncated:
-    """A client that plays the audio itself says that of the reply under way only `heard_ms` were played; it is silent."""
+    """A client that plays the audio itself says that only `heard_ms` of the reply under way were played; it stopped."""
 
     heard_ms: float
 
@@ -231,7 +231,7 @@ class CallTool:
 class ShowTranscript:
     """A caption: what was said. `final` is False for text that may still change.
 
-    Of the agent's words each sentence comes with `final` False as it is said, then all that was heard with `final` True.
+    Of the agent's words each sentence comes with `final` False as it is said, then all that was heard, `final`.
     begin_ms, end_ms: where in the received audio it was said; only of calls that are listened to (`monitor`).
     """
 

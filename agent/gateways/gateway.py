@@ -92,9 +92,10 @@ class Gateway:
     name: the path segment, `/gateways/NAME`. title: the product's name. new: makes the protocol of one connection.
     capabilities: as declared; a connection's may differ in encoding. ways: how a connection may prove itself, tried in
     order; a path token is always tried first. subprotocols: names of `Sec-WebSocket-Protocol` that are accepted; where
-    one is offered and known, it is chosen. refuses: `http` turns a connection away before the upgrade, `message` accepts
-    it and sends the protocol's own refusal, since the vendor shows no HTTP error. control: REST of the vendor, where
-    it has one and we use it. hook: answers the vendor's script, where it asks us per call. wire: what its messages are, for people. verified: against what this was checked.
+    one is offered and known, it is chosen. refuses: `http` turns a connection away before the upgrade, `message`
+    accepts it and sends the protocol's own refusal, since the vendor shows no HTTP error. control: REST of the vendor,
+    where it has one and we use it. hook: answers the vendor's script, where it asks us per call. wire: what its
+    messages are, for people. verified: against what this was checked.
     """
 
     name: str

@@ -23,9 +23,10 @@ LEEWAY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """An upgrade request: `path` and `query` as sent, `url` the public address it reached, None where none is configured.
+    """An upgrade request.
 
-    headers: by lower-case name. A header that came more than once is joined by ", ". host: of the Host header.
+    path: as sent, without the query. headers: by lower-case name. url: the public address it reached, with its query;
+    None where no public address is configured.
     """
 
     gateway: str

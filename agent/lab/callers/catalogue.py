@@ -25,9 +25,9 @@ class Who:
 class GatewayCaller:
     """How to simulate a gateway.
 
-    name: as in `agent.gateways.catalogue`. new: the gateway's half of one call. query: of the URL. subprotocols: offered
-    in the handshake. headers: sent with it besides those of authorisation. speaks: the gateway speaks itself, so no
-    audio comes from the server.
+    name: as in `agent.gateways.catalogue`. new: the gateway's half of one call. query: of the URL. subprotocols:
+    offered in the handshake. headers: sent with it besides those of authorisation. speaks: the gateway speaks itself,
+    so no audio comes from the server.
     """
 
     name: str
