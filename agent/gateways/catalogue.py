@@ -7,7 +7,7 @@ from importlib import import_module
 
 from agent.gateways.gateway import Gateway
 
-_MODULES = ("media_streams",)
+_MODULES = ("media_streams", "freeswitch")
 """Modules of this package; each has `GATEWAYS`, a tuple of `Gateway`."""
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from agent.lab.line import LineProtocol
 
-_MODULES = ("media_streams",)
+_MODULES = ("media_streams", "freeswitch")
 """Modules of this package; each has `CALLERS`, a tuple of `GatewayCaller`."""
 
 
