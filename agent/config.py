@@ -51,6 +51,16 @@ class ServerSettings(Section):
     """New calls beyond this are refused with 503 before they can harm running ones."""
     max_messages_per_s: int = Field(400, ge=50)
     """Sustained rate of one socket; media alone is 50 a second."""
+    max_bytes_per_s: int = Field(2_000_000, ge=100_000)
+    """Sustained rate of one socket, with as much in a burst; 48 kHz PCM in base64 takes 128,000."""
+    max_calls_per_key: int = Field(1000, ge=1)
+    """Calls at a time that one key or account of a gateway may have here, before `max_calls`."""
+    new_calls_per_minute: int = Field(600, ge=1)
+    """New connections a minute by one key or account of a gateway; more are refused with 429."""
+    return_s: float = Field(15.0, ge=0, le=120)
+    """A call whose connection broke is kept this long; its gateway goes on with it by the same call id. 0 ends it."""
+    echo: bool = False
+    """Serve /echo, which sends every websocket message back: for conformance tests of the websocket itself."""
     handshake_s: float = Field(5.0, gt=0)
     """A socket that has not announced its call by then is closed."""
     first_media_s: float = Field(10.0, gt=0)

@@ -453,6 +453,7 @@ class FakeCall:
             desk=self.desk,
             metrics=self.metrics,
             alerts=Alerts("shop", LoopClock(), self.metrics, AlertSettings()),
+            asking=frozenset({"fake"}),
         )
         self.session = Session(self.services, self.gateway, self.phone, "c-test")
         self._running: asyncio.Task[Ended] | None = None

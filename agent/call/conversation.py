@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
@@ -21,11 +22,11 @@ from agent.call.outbox import Outbox
 from agent.call.own_voice import OwnVoice
 from agent.call.playout import Playout
 from agent.call.preparing import Preparation
-from agent.call.replying import Reply, Speaker
+from agent.call.replying import Manner, Reply, Speaker
 from agent.call.services import CallServices
 from agent.call.transport import INTERNAL, NORMAL
 from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, Say
-from agent.gateways.base import CallStarted, GatewayProtocol, Hangup
+from agent.gateways.base import CallStarted, GatewayProtocol, Hangup, ShowReply, ShowSpeech, SpeakText
 from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
 from agent.records.history import VERDICT
@@ -75,14 +76,14 @@ class Conversation:
         self._voice = services.voice
         self._pool = services.pool
         self._can = can
-        self._carried = protocol.name in services.carriers
+        self._carrier = services.carriers.get(protocol.name)
         self._outbox = outbox
         self._notes = notes
         self._spawn = spawn
         self._end = end
         self._wake = wake
         self._turns = settings.floor
-        if not can.audio_in:
+        if not can.audio_in and not can.text_in:
             self._turns = settings.floor.model_copy(update={"reprompt_ms": TYPED_REPROMPT_MS})
         self._floor = floor.FloorState(idle_ms=self._clock.now_ms())
         self._dialogue = services.new_dialogue(call.call_id, call.caller)
@@ -92,9 +93,8 @@ class Conversation:
         self._narrower = StreamResampler(rate, RECORD_RATE)
         self._near = Nearness()
         self._own_voice = OwnVoice() if settings.vad.own_voice and can.audio_in and can.audio_out else None
-        self._speaker = Speaker(
-            services.voice, self.playout, rate, self._clock, wake, self._on_part, mute=not can.audio_out
-        )
+        manner: Manner = "text" if can.text_out else "voice" if can.audio_out else "mute"
+        self._speaker = Speaker(services.voice, self.playout, rate, self._clock, wake, self._on_part, manner)
         self.handover = Handover(services, protocol, outbox, notes, self._dialogue, call)
         self._number = 0
         self._reply: Reply | None = None
@@ -110,6 +110,9 @@ class Conversation:
         self._keys_ms = 0.0
         self._faults = 0
         self._result = HandoffResult("unavailable")
+        self._call = call
+        self._held_ms: float | None = None
+        self._held_playing = False
 
     @property
     def phase(self) -> floor.Phase:
@@ -140,18 +143,66 @@ class Conversation:
     def advance(self, now: float) -> float | None:
         """Play what is due, act on what time brings; returns when to come again, in ms of the clock."""
         self._play(now)
+        for silence in self.playout.fill(now):
+            self._outbox.put(silence)
         at = floor.deadline(self._floor, self._turns)
         if at is not None and now >= at:
             self._step(floor.Tick())
         keys_wait = self._holds(now)
         if self._keys and not keys_wait and (self._keys_whole or now >= self._keys_ms + KEYS_MS):
             self._enter_keys()
-        times = [floor.deadline(self._floor, self._turns)]
+        times = [floor.deadline(self._floor, self._turns), self.playout.next_fill()]
         if self._reply is not None and floor.may_speak(self._floor, self._reply.generation):
             times.append(self.playout.next_due(now))
         if self._keys and not keys_wait:
             times.append(self._keys_ms + KEYS_MS)
         return min((at for at in times if at is not None), default=None)
+
+    def hold(self, now: float) -> None:
+        """The line is gone and may come back: stop the sound, and the time."""
+        if self._held_ms is not None:
+            return
+        self._held_ms = now
+        self._record_played(now)
+        self._held_playing = not self.playout.paused and not self._can.text_out
+        if self._held_playing:
+            self.playout.pause(now)
+        elif self._can.text_out and self._reply is not None:
+            self._step(floor.Key())  # the gateway that read it out has forgotten it
+
+    def release(self, now: float) -> None:
+        """The line is back: go on at the word where the sound stopped."""
+        if self._held_ms is None:
+            return
+        gone, self._held_ms = now - self._held_ms, None
+        self._floor = floor.later(self._floor, gone)
+        self._keys_ms += gone
+        if self._held_playing:
+            self.playout.resume(now)
+        self._notes.state(self.phase)
+        self._wake()
+
+    def read_out(self, text: str, stopped: bool) -> None:
+        """The gateway speaks itself: what the caller heard of the reply, and whether it was interrupted."""
+        self.playout.read_out(text, stopped)
+        if stopped:
+            self._step(floor.Key())
+        self._wake()
+
+    def truncated(self, heard_ms: float) -> None:
+        """The client plays the audio itself and stopped after `heard_ms` of the reply."""
+        self.playout.truncated(heard_ms)
+        self._step(floor.Key())
+
+    def caller_speaks(self) -> None:
+        """The gateway hears itself, and the caller begins to speak: no time for a prompt."""
+        if self.phase is floor.Phase.LISTENING:
+            self._step(floor.Key())
+
+    def unheard(self, frames: int) -> None:
+        """`frames` pieces of audio did not leave: the gateway reads too slowly."""
+        ahead = math.ceil(self._can.lead_ms / self._can.frame_ms)
+        self.playout.lost(frames + ahead)
 
     def close(self, now: float) -> None:
         """The call is over: fix what was heard of a reply that was still playing."""
@@ -204,8 +255,10 @@ class Conversation:
     def _obey(self, command: floor.Command, now: float) -> None:
         match command:
             case floor.OpenTurn():
+                self._show_speech(True)
                 self.hearing.open(round((now - self._floor.onset_ms) / floor.FRAME_MS))
             case floor.DropTurn():
+                self._show_speech(False)
                 self._near.dropped()
                 self.hearing.drop()
                 self._drop_guess()
@@ -248,6 +301,11 @@ class Conversation:
                 self._spawn(self._move(), "move")
             case floor.EndCall():
                 self._spawn(self._hang_up(), "hang-up")
+
+    def _show_speech(self, on: bool) -> None:
+        if self._can.audio_in:
+            received_ms = self.listening.received * 1000.0 / self._can.encoding.rate
+            self._outbox.put(ShowSpeech(on, received_ms))
 
     def _drop_guess(self) -> None:
         if self._guessing is not None:
@@ -317,6 +375,7 @@ class Conversation:
             self._drop_guess()
         self._guessing = None
         self._near.answered()
+        self._show_speech(False)
         prepared = self._prepared[1] if self._prepared is not None and self._prepared[0] == revision else None
         if prepared is None:
             self._drop_prepared()
@@ -334,6 +393,7 @@ class Conversation:
 
     def _begin(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
         self._reply = reply
+        self._outbox.put(ShowReply(reply.generation, "began"))
         self.playout.begin(reply.generation)
         self._answering = self._spawn(work, f"reply-{reply.generation}")
 
@@ -356,6 +416,7 @@ class Conversation:
             if not withheld:
                 self._notes.compare(turn, self._dialogue.context)
             await self._speaker.speak(reply, self._dialogue.respond(turn), prepared)
+            self._said(reply)
             self._faults = 0
         except Exception as error:
             self.part_failed("answer", error)
@@ -395,12 +456,17 @@ class Conversation:
         await _ended(previous)
         try:
             await self._speaker.speak(reply, parts)
+            self._said(reply)
         except Exception as error:
             if not reply.farewell:
                 self.part_failed("answer", error)
                 return
             self._notes.fault("farewell_failed", f"{type(error).__name__}: {error}")
             self._step(floor.ReplyDone(reply.generation, "move"))
+
+    def _said(self, reply: Reply) -> None:
+        if self._can.text_out and self._reply is reply:
+            self._outbox.put(SpeakText("", last=True))
 
     def _silence(self, level: int) -> None:
         turn = CallerTurn(self._number + 1, "", Understood(OUT_OF_SCOPE, 0.0), silence=level)
@@ -410,6 +476,9 @@ class Conversation:
         match part:
             case Say(text):
                 self._notes.caption("agent", text, reply.turn, final=False)
+                if self._can.text_out:
+                    firm = part.must_hear or reply.farewell
+                    self._outbox.put(SpeakText(text, language=part.language or None, interruptible=not firm))
             case Expect(profile):
                 self._step(floor.Expecting(profile))
             case Acted():
@@ -418,7 +487,7 @@ class Conversation:
                 pass
 
     def typed(self, text: str) -> None:
-        """The caller typed a turn; with `MOST_TYPED` waiting it is dropped."""
+        """A turn of the caller came as text; with `MOST_TYPED` waiting it is dropped."""
         if len(self._typed) >= MOST_TYPED:
             self._notes.fault("typed_too_fast", f"{MOST_TYPED} typed turns wait already; send one after the other")
             return
@@ -495,6 +564,7 @@ class Conversation:
                 latency[part] = round(value, 1)
                 self._metrics.latency.labels(part).observe(value / 1000.0)
         self._step(floor.ReplyAudible(reply.generation))
+        self._outbox.put(ShowReply(reply.generation, "audible"))
         self._notes.agent(reply)
         self._notes.show_turn(reply)
 
@@ -503,6 +573,7 @@ class Conversation:
         if fixed is not None:
             self._dialogue.heard(fixed.heard or "", True)
         self._reply, self._leaving = None, reply if reply.then is not None else None
+        self._outbox.put(ShowReply(reply.generation, "done", self.playout.heard_ms(now)))
         self._step(floor.ReplyDone(reply.generation, reply.then))
 
     def _drop_reply(self, generation: int, now: float, retract: bool, continues: bool = False) -> None:
@@ -517,6 +588,7 @@ class Conversation:
         for cleared in self.playout.stop(now):
             self._outbox.put(cleared)
         reply.heard = self.playout.heard(now)
+        self._outbox.put(ShowReply(reply.generation, "interrupted", self.playout.heard_ms(now)))
         if retract:
             self._number = reply.turn - 1
             if reply.snapshot is not None:
@@ -584,7 +656,7 @@ class Conversation:
             self._stays(self._result)
             return
         self._step(floor.TransferEnded(worked=True))
-        if self._can.transfer == "message" or (self._can.transfer == "rest" and self._carried):
+        if self._can.transfer == "message" or (self._can.transfer == "rest" and self._carrier is not None):
             await self._clock.sleep_until(self._clock.now_ms() + GRACE_S * 1000.0)
         self._end("handed_off", "transferred", NORMAL)
 
@@ -594,8 +666,13 @@ class Conversation:
 
     async def _hang_up(self) -> None:
         reason = self._leaving.ending if self._leaving is not None else "goodbye"
-        self._outbox.put(Hangup(reason))
+        self._outbox.put(Hangup(reason, self.handover.context(reason)))
         await self._outbox.drained()
+        if self._can.hangup == "rest" and self._carrier is not None:
+            try:
+                await self._carrier.hang_up(self._call.gateway_call_id)
+            except Exception as error:
+                self._notes.fault("hangup_failed", f"{type(error).__name__}: {error}")
         self._end("completed", reason, NORMAL)
 
     async def over(self) -> None:

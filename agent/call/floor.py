@@ -290,6 +290,19 @@ def _advance(state: FloorState, event: Event, now_ms: float, settings: FloorSett
             return replace(state, phase=Phase.HUMAN if worked else Phase.LISTENING, idle_ms=now_ms, open=False), []
 
 
+def later(state: FloorState, ms: float) -> FloorState:
+    """The floor after `ms` in which nothing happened and that do not count: everything is as long ago as before."""
+    return replace(
+        state,
+        onset_ms=state.onset_ms + ms,
+        voiced_ms=state.voiced_ms + ms,
+        audible_ms=state.audible_ms + ms,
+        sounded_ms=state.sounded_ms + ms,
+        thinking_ms=state.thinking_ms + ms,
+        idle_ms=state.idle_ms + ms,
+    )
+
+
 def may_speak(state: FloorState, generation: int) -> bool:
     """Whether reply `generation` still owns the floor; asked again when it is ready, not only when it was ordered."""
     return generation == state.generation and state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING)

@@ -15,6 +15,9 @@ from agent.gateways.base import GatewayProtocol, Transfer
 from agent.handoff.contracts import HandoffRequest, HandoffResult
 from agent.records.contracts import CallOpened
 
+MOST_CONTEXT = 1000
+"""Characters of one value that travels in a gateway's own messages; SIP headers and output variables hold no more."""
+
 log = logging.getLogger(__name__)
 
 
@@ -39,12 +42,14 @@ class Handover:
         self.stage: Literal["none", "asking", "moving"] = "none"
         self._handoff_id = ""
         self._rule = ""
+        self._reason = ""
         self._open = False
 
     async def ask(self, handoff: HandOff) -> HandoffResult:
         """Ask the desk for a person; an outcome other than `accepted` leaves the caller with the agent."""
         self.stage, self._open = "asking", True
         self._rule = handoff.rule
+        self._reason = handoff.reason
         self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
         try:
             request = self._request(handoff, await self._dialogue.told())
@@ -87,23 +92,45 @@ class Handover:
     async def _move(self, result: HandoffResult) -> HandoffResult:
         self.stage = "moving"
         how = self._protocol.capabilities.transfer
-        carrier = self._services.carriers.get(self._protocol.name)
+        gateway = self._protocol.name
+        carrier = self._services.carriers.get(gateway)
         try:
             if how == "rest" and carrier is not None and result.transfer_to:
                 await carrier.transfer(self._call.gateway_call_id, result.transfer_to)
-            elif how == "rest" and result.transfer_to:
+            elif how in ("rest", "close") and result.transfer_to:
+                if how == "rest" and gateway not in self._services.asking:
+                    raise RuntimeError(f"set gateways.{gateway}.account and its key: {gateway} transfers by REST only")
                 self._services.transfers.put(self._call.gateway_call_id, result.transfer_to)
             elif how == "message":
-                self._outbox.put(Transfer(result.transfer_to or "desk"))
+                self._outbox.put(Transfer(result.transfer_to or "desk", self.context(self._reason)))
                 await self._outbox.drained()
             elif how == "none":
-                raise RuntimeError(f"gateway {self._protocol.name} cannot transfer calls")
+                raise RuntimeError(f"gateway {gateway} cannot transfer calls")
         except Exception as error:
             self._notes.fault("transfer_failed", f"{type(error).__name__}: {error}")
             await self._services.desk.finished(self._handoff_id, "transfer_failed")
             return HandoffResult("failed", detail=str(error))
         await self._services.desk.finished(self._handoff_id, "bridged")
         return result
+
+    def context(self, reason: str) -> dict[str, str]:
+        """What travels with the caller inside the gateway's own messages: short texts, redacted."""
+        try:
+            summary = self._dialogue.summary()
+        except Exception as error:
+            self._notes.fault("summary_failed", f"{type(error).__name__}: {error}")
+            summary = {}
+        redact = self._services.redact
+        given = {
+            "call_id": self._call.call_id,
+            "handoff_id": self._handoff_id if self._open or self.stage == "moving" else "",
+            "reason": reason,
+            "rule": self._rule,
+            "intent": summary.get("intent"),
+            "language": summary.get("language"),
+            "summary": summary.get("paragraph"),
+        }
+        return {name: redact(str(value))[:MOST_CONTEXT] for name, value in given.items() if value}
 
     def _request(self, handoff: HandOff, summary: Mapping[str, Any]) -> HandoffRequest:
         redact = self._services.redact

@@ -18,8 +18,6 @@ import numpy as np
 from agent.gateways.base import Capabilities, Clear, Mark, Play
 from audio.codec import Pcm16
 
-LEAD_MS = 160.0
-"""Audio sent ahead of its time: covers scheduling jitter, and is all that is lost on gateways without `clear`."""
 MARK_EVERY_MS = 1000.0
 """A mark at least this often inside long sentences, besides one after each."""
 UNTRUE_MS = 120.0
@@ -68,6 +66,8 @@ class Playout:
         self._encoding = capabilities.encoding
         self._frame = capabilities.encoding.rate * capabilities.frame_ms // 1000
         self._per_ms = capabilities.encoding.rate / 1000.0
+        self._lead_ms = capabilities.lead_ms
+        self._filled_ms = 0.0
         self.marks_true = capabilities.marks == "played"
         self.lag_ms = 0.0
         self._lags: deque[float] = deque(maxlen=LAGS)
@@ -94,6 +94,7 @@ class Playout:
         self._pending: dict[str, int] = {}
         self._paused = False
         self._marks_due: list[int] = []
+        self._most_heard: int | None = None
 
     def begin(self, generation: int) -> None:
         """Start a new reply; anything of an older one is stale from now on."""
@@ -138,14 +139,14 @@ class Playout:
         return float(loud[0]) / self._per_ms if loud.size else 0.0
 
     def due(self, now_ms: float) -> list[Play | Mark]:
-        """What to send now to keep `LEAD_MS` ahead."""
+        """What to send now to keep `Capabilities.lead_ms` ahead."""
         commands: list[Play | Mark] = []
         if self._paused:
             return commands
         while self._sent < len(self._line):
             if self._anchor_ms is None or (self._at(self._sent) < now_ms):
                 self._resync(now_ms)
-            if self._at(self._sent) - now_ms > LEAD_MS:
+            if self._at(self._sent) - now_ms > self._lead_ms:
                 break
             stop = min(self._sent + self._frame, len(self._line))
             if stop - self._sent < self._frame and not self._complete and self._at(stop) - now_ms > self._can.frame_ms:
@@ -158,6 +159,20 @@ class Playout:
             if self._wants_mark():
                 commands.append(self._mark())
         return commands
+
+    def fill(self, now_ms: float) -> list[Play]:
+        """Silence for a gateway that must always be sent something, where nothing of a reply is due."""
+        if not self._can.silence:
+            return []
+        spoken = self._at(self._sent) if self._anchor_ms is not None else 0.0
+        self._filled_ms = max(self._filled_ms, spoken, now_ms - self._can.frame_ms)
+        frames = max(0, math.floor((now_ms + self._lead_ms - self._filled_ms) / self._can.frame_ms))
+        self._filled_ms += frames * self._can.frame_ms
+        return [Play(self._encoding.silence(self._frame))] * frames
+
+    def next_fill(self) -> float | None:
+        """When `fill` has something again, in ms of the clock; None where the gateway needs no silence."""
+        return self._filled_ms + self._can.frame_ms - self._lead_ms if self._can.silence else None
 
     def _wants_mark(self) -> bool:
         if not self.marks_true:
@@ -179,7 +194,7 @@ class Playout:
         if self._paused:
             return None
         if self._sent < len(self._line):
-            return now_ms if self._anchor_ms is None else max(now_ms, self._at(self._sent) - LEAD_MS)
+            return now_ms if self._anchor_ms is None else max(now_ms, self._at(self._sent) - self._lead_ms)
         if self._complete:
             return max(now_ms, self._ends_ms())
         return None
@@ -250,9 +265,46 @@ class Playout:
         self._lags.append(min(1000.0, max(0.0, -early)))
         self.lag_ms = sorted(self._lags)[(len(self._lags) - 1) // 2]
 
+    def lost(self, frames: int) -> None:
+        """Of what was sent last, `frames` frames never left: what the caller heard ends before them."""
+        self._heard_at_most(self._sent - frames * self._frame)
+
+    def truncated(self, heard_ms: float) -> None:
+        """A client that plays the audio says that of this reply it played `heard_ms`."""
+        self._heard_at_most(round(heard_ms * self._per_ms))
+
+    def read_out(self, text: str, stopped: bool) -> None:
+        """A gateway that speaks itself says that the caller heard `text` of this reply; `stopped`: and no more."""
+        letters = len("".join(text.split()))
+        sample = 0
+        for entry in self._ledger:
+            said = len("".join(self._texts[entry.utterance][entry.start : entry.end].split()))
+            share = min(1.0, letters / said) if said else 1.0
+            sample = entry.first + math.ceil(share * (entry.last - entry.first))
+            letters -= said
+            if letters <= 0:
+                break
+        self._acked = max(self._acked, min(sample, self._sent))
+        if stopped:
+            self._heard_at_most(sample)
+
+    def _heard_at_most(self, sample: int) -> None:
+        limit = max(0, sample)
+        self._most_heard = limit if self._most_heard is None else min(self._most_heard, limit)
+
+    def heard_ms(self, now_ms: float) -> float:
+        """How much of this reply was heard, in ms."""
+        return self.position(now_ms) / self._per_ms
+
+    @property
+    def paused(self) -> bool:
+        """Whether the sound is stopped for a while."""
+        return self._paused
+
     def position(self, now_ms: float) -> int:
         """Samples of the reply's line that the caller has heard."""
-        return max(self._acked, self._paced(now_ms - self.lag_ms))
+        position = max(self._acked, self._paced(now_ms - self.lag_ms))
+        return position if self._most_heard is None else min(position, self._most_heard)
 
     def must_hear(self, now_ms: float) -> bool:
         """Whether an utterance that must be heard was announced and has not been heard to its end."""

@@ -25,6 +25,8 @@ WAIT_MS = 250.0
 
 MOST_GAIN_DB = 12.0
 """Most that speech is raised: four times the amplitude, at which most of it is still below the limiter."""
+CHAR_MS, WIDE_CHAR_MS, FIRST_WIDE = 65.0, 220.0, "\u2e80"
+"""What another's voice takes for a letter, 15 a second, and for one from `FIRST_WIDE` on: Chinese, 4.5 a second."""
 KNEE = 0.7
 """Amplitude from which raised speech is limited."""
 
@@ -32,6 +34,10 @@ priority: ContextVar[Priority] = ContextVar("priority", default=Priority.LATER_S
 """Urgency of the synthesis that runs in this task; read by whoever submits it to the pool."""
 patience_ms: ContextVar[float | None] = ContextVar("patience_ms", default=None)
 """How long the synthesis of this task may wait for a worker before it is given up; None for as long as it takes."""
+
+
+Manner = Literal["voice", "text", "mute"]
+"""How replies are said: by our voice, by that of a gateway, which is given the text, or not at all."""
 
 
 @dataclass
@@ -92,7 +98,7 @@ class Speaker:
         clock: Clock,
         wake: Callable[[], None],
         on_part: Callable[[Reply, Part], None],
-        mute: bool = False,
+        manner: Manner = "voice",
     ) -> None:
         self._voice = voice
         self._playout = playout
@@ -100,7 +106,7 @@ class Speaker:
         self._clock = clock
         self._wake = wake
         self._on_part = on_part
-        self._mute = mute
+        self._manner = manner
 
     async def speak(self, reply: Reply, parts: AsyncIterator[Part], prepared: Prepared | None = None) -> None:
         """Take parts as they come, synthesize and queue them; returns when all of the reply is queued.
@@ -137,8 +143,11 @@ class Speaker:
         reply.said.append(say.text)
         reply.tones.append(say.tone)
         reply.must_hear = reply.must_hear or say.must_hear
-        if self._mute:
-            self._playout.add(reply.generation, utterance, (0, len(say.text)), np.zeros(0, dtype=np.int16))
+        if self._manner != "voice":
+            # What another reads out takes its time: silence of that length keeps the ledger's.
+            length_ms = read_out_ms(say.text) if self._manner == "text" else 0.0
+            silence = np.zeros(round(length_ms * self._rate / 1000.0), dtype=np.int16)
+            self._playout.add(reply.generation, utterance, (0, len(say.text)), silence)
             return
         asked = self._clock.now_ms()
         priority.set(Priority.FIRST_SENTENCE if first else Priority.LATER_SENTENCE)
@@ -163,6 +172,11 @@ class Speaker:
                 self._wake()
                 while (ahead := self._playout.ahead_ms(self._clock.now_ms()) - AHEAD_MS) > 0:
                     await self._clock.sleep_until(self._clock.now_ms() + max(WAIT_MS, ahead))
+
+
+def read_out_ms(text: str) -> float:
+    """How long another's voice takes to read `text` out, roughly."""
+    return sum(WIDE_CHAR_MS if character >= FIRST_WIDE else CHAR_MS for character in text)
 
 
 def louder(samples: Samples, gain_db: float) -> Samples:

@@ -85,6 +85,7 @@ class CallServices:
     new_dialogue(call_id, caller): begins a dialogue.
     shadow: reads settled turns by a candidate model, where one runs.
     alerts: told how each call went, where surges of negative calls are watched for.
+    asking: gateways that ask us what to do once our stream has ended, so that a transfer needs no request of ours.
     languages: those callers may speak, the usual one first; fewer than two where they have no choice.
     """
 
@@ -104,6 +105,7 @@ class CallServices:
     metrics: Metrics
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
     transfers: Transfers = field(default_factory=Transfers)
+    asking: frozenset[str] = frozenset()
     redact: Callable[[str], str] = str
     model_names: Mapping[str, str] = field(default_factory=dict)
     shadow: Shadow | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from agent.call.transport import (
     Transport,
 )
 from agent.gateways.base import (
+    Answer,
     AudioIn,
     CallEnded,
     CallStarted,
@@ -34,15 +35,29 @@ from agent.gateways.base import (
     Fault,
     GatewayProtocol,
     MarkReached,
+    MediaPaused,
+    Opens,
+    Probed,
+    Refuse,
+    TextHeard,
     TextIn,
+    ToolResult,
+    Truncated,
+    TurnBegan,
 )
 from agent.records.contracts import CallFinished, CallOpened
 from models.contracts import Samples
 from models.errors import Overloaded
 from models.pool import Priority
 
+RESUMABLE = frozenset({1001, 1006, 1011, 1012, 1013, 1014, 1015})
+"""Close codes with which a gateway may be back: it restarts, or the connection broke. RFC 6455 section 7.4.1, IANA."""
+
 DRIFT_MS = 500.0
 """Received audio this far from the clock has lost or gained time; the recording's timeline then follows the clock."""
+
+PROBE_S = 5.0
+"""How long a gateway that only tried whether we answer may take to close."""
 
 MOST_UNHEARD = 25
 """Jobs of voice activity in a row, half a second and more of telephone, that an overloaded pool may leave undone: their
@@ -62,17 +77,46 @@ class Ended:
     code: int
 
 
-class Session:
-    """A call from the first message to the closed record. `run` owns every task started here."""
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How a connection came in. key: whose proof it was. bound: the gateway's id of the call that proof is good for."""
 
-    def __init__(self, services: CallServices, protocol: GatewayProtocol, transport: Transport, call_id: str) -> None:
+    key: str = ""
+    bound: str | None = None
+
+
+Earlier = Callable[[str, str], "Session | None"]
+"""Finds the session of a call by its gateway's name and the gateway's id of it."""
+
+
+class Session:
+    """A call from the first message to the closed record. `run` owns every task started here.
+
+    A connection that breaks may come back: for `server.return_s` the call is kept, and a new connection of the same
+    gateway, key and call id carries it on.
+    """
+
+    def __init__(
+        self,
+        services: CallServices,
+        protocol: GatewayProtocol,
+        transport: Transport,
+        call_id: str,
+        admission: Admission | None = None,
+        earlier: Earlier | None = None,
+    ) -> None:
+        """`earlier` finds the call that this connection may be the return of."""
         self.call_id = call_id
+        self._admission = admission or Admission()
+        self._earlier = earlier
         self._services = services
         self._clock = services.clock
         self._limits = services.settings.server
         self._protocol = protocol
         self._transport = transport
-        self._outbox = Outbox(protocol, transport, lambda: self._end("failed", "slow_consumer", POLICY))
+        self._outbox = Outbox(
+            protocol, transport, lambda: self._end("failed", "slow_consumer", POLICY), self._audio_lost
+        )
         self._notes = Notes(services, self._outbox)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._over: asyncio.Future[Ended] | None = None
@@ -87,6 +131,13 @@ class Session:
         self._announced = False
         self._media_ms = 0.0
         self._audio_from_ms = 0.0
+        self._paused = False
+        self._gateway_call_id: str | None = None
+        self._away_until_ms: float | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._carried_on: Session | None = None
+        self._let_go = asyncio.Event()
 
     @property
     def phase(self) -> str:
@@ -97,16 +148,57 @@ class Session:
         """Take the call; returns when everything it started has ended and its record is closed."""
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
-        self._spawn(self._read(), "read")
-        self._spawn(self._outbox.run(), "write")
+        self._read_and_write()
         watch = loop.call_later(self._limits.handshake_s, self._no_start)
         ended = Ended("failed", "server_stopped", GOING_AWAY)
         try:
             ended = await self._over
         finally:
             watch.cancel()
-            await self._close(ended)
+            if self._carried_on is None:
+                await self._close(ended)
+            else:
+                await self._end_tasks()
+        if self._carried_on is not None:
+            await self._carried_on.until_let_go(self._transport)
         return ended
+
+    def _read_and_write(self) -> None:
+        self._reading = self._spawn(self._read(), "read")
+        self._writing = self._spawn(self._outbox.run(), "write")
+
+    def answers_to(self, gateway: str, gateway_call_id: str) -> bool:
+        """Whether this is that call, and a new connection could carry it on."""
+        same = self._protocol.name == gateway and self._gateway_call_id == gateway_call_id
+        return same and self._over is not None and not self._over.done() and self._carried_on is None
+
+    def carry_on(self, protocol: GatewayProtocol, transport: Transport, admission: Admission) -> bool:
+        """Go on over a new connection; False where it is not the same party's or another kind of line."""
+        conversation = self._conversation
+        same = protocol.capabilities.encoding == self._protocol.capabilities.encoding
+        if conversation is None or not same or admission.key != self._admission.key:
+            return False
+        now = self._clock.now_ms()
+        conversation.hold(now)
+        for task in (self._reading, self._writing):
+            if task is not None:
+                task.cancel()
+        old, self._transport, self._protocol = self._transport, transport, protocol
+        self._let_go.set()
+        self._let_go = asyncio.Event()
+        self._spawn(old.close(GOING_AWAY, "replaced"), "close-old")
+        self._outbox.attach(protocol, transport)
+        self._media_ms, self._away_until_ms, self._paused = now, None, False
+        self._notes.decision("line_back")
+        self._read_and_write()
+        conversation.release(now)
+        self._wake.set()
+        return True
+
+    async def until_let_go(self, transport: Transport) -> None:
+        """Wait until this call no longer uses `transport`."""
+        while self._transport is transport and not (self._over is not None and self._over.done() and not self._tasks):
+            await self._let_go.wait()
 
     def stop(self, reason: str) -> None:
         """End the call from outside, for example because the server stops."""
@@ -136,12 +228,9 @@ class Session:
         now = self._clock.now_ms()
         if self._conversation is not None:
             self._conversation.close(now)
-        while self._tasks:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._end_tasks()
         await self._transport.close(ended.code, ended.reason)
+        self._let_go.set()
         metrics, gateway = self._services.metrics, self._protocol.name
         metrics.ended.labels(gateway, ended.outcome, ended.reason).inc()
         if self._conversation is None or self._notes.record is None:
@@ -161,12 +250,20 @@ class Session:
             "stale_marks": playout.stale_marks,
             "untrue_marks": playout.untrue_marks,
             "resyncs": playout.resyncs,
+            "audio_dropped": self._outbox.lost,
         }
         finished = CallFinished(ended.outcome, ended.reason, self._notes.at(now), counters)
         files = await self._notes.record.finish(finished)
         metrics.calls.labels(gateway).dec()
         seconds = finished.duration_ms / 1000.0
         log.info("call ended: %s (%s) after %.1f s", ended.outcome, ended.reason, seconds, extra=dict(files))
+
+    async def _end_tasks(self) -> None:
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _no_start(self) -> None:
         if not self._announced:
@@ -175,27 +272,52 @@ class Session:
             self._end("refused", "handshake_timeout", TIMED_OUT)
 
     async def _read(self) -> None:
-        budget = float(self._limits.max_messages_per_s)
-        tokens, filled = budget, self._clock.now_ms()
+        protocol, transport = self._protocol, self._transport
+        budget, bytes_budget = float(self._limits.max_messages_per_s), float(self._limits.max_bytes_per_s)
+        tokens, room, filled = budget, bytes_budget, self._clock.now_ms()
         try:
+            if isinstance(protocol, Opens):
+                for event in protocol.opening():
+                    await self._handle(event)
             while True:
-                message = await self._transport.receive()
+                message = await transport.receive()
                 now = self._clock.now_ms()
-                tokens = min(budget, tokens + (now - filled) / 1000.0 * budget) - 1.0
-                filled = now
-                if tokens < 0:
-                    self._notes.fault("message_flood", f"over {budget:.0f} messages a second; send audio in real time")
+                passed_s, filled = (now - filled) / 1000.0, now
+                tokens = min(budget, tokens + passed_s * budget) - 1.0
+                room = min(bytes_budget, room + passed_s * bytes_budget) - len(message)
+                if tokens < 0 or room < 0:
+                    limit = f"{budget:.0f} messages" if tokens < 0 else f"{bytes_budget:.0f} bytes"
+                    self._notes.fault("message_flood", f"over {limit} a second; send audio in real time")
                     self._end("failed", "message_flood", POLICY)
                     return
-                for event in self._protocol.receive(message):
-                    if self._over is not None and self._over.done():
+                for event in protocol.receive(message):
+                    if (self._over is not None and self._over.done()) or self._transport is not transport:
                         return
                     await self._handle(event)
         except Disconnected as gone:
-            if gone.code == TOO_BIG:
-                self._notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
-                self._end("failed" if self._conversation else "refused", "message_too_big", TOO_BIG)
-            self._left(f"socket_closed_{gone.code}")
+            if self._transport is transport:
+                self._disconnected(gone.code)
+
+    def _disconnected(self, code: int) -> None:
+        if code == TOO_BIG:
+            self._notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
+            self._end("failed" if self._conversation else "refused", "message_too_big", TOO_BIG)
+        conversation = self._conversation
+        if conversation is None or code not in RESUMABLE or self._limits.return_s <= 0 or self._moving(conversation):
+            self._left(f"socket_closed_{code}")
+            return
+        if self._writing is not None:
+            self._writing.cancel()
+        now = self._clock.now_ms()
+        self._away_until_ms = now + self._limits.return_s * 1000.0
+        self._notes.decision("line_lost", code=code)
+        log.info("the connection broke with %d; the call is kept for %.0f s", code, self._limits.return_s)
+        conversation.hold(now)
+        self._wake.set()
+
+    def _moving(self, conversation: Conversation) -> bool:
+        """Whether the end of the stream is only what was to come."""
+        return conversation.phase is Phase.HUMAN or conversation.handover.stage == "moving" or conversation.parting
 
     async def _handle(self, event: Event) -> None:
         conversation = self._conversation
@@ -204,10 +326,16 @@ class Session:
                 self._notes.fault(code, detail)
                 if close is not None:
                     self._end("failed" if conversation else "refused", code, close)
+            case Answer(message):
+                self._outbox.answer(message)
             case CallStarted():
-                await self._start(event)
+                await self._announce(event)
             case CallEnded(reason):
                 self._left(reason)
+            case Probed(kind):
+                self._announced = True
+                log.info("a probe was answered: %s", kind)
+                asyncio.get_running_loop().call_later(PROBE_S, self._end, "refused", kind, NORMAL)
             case _ if conversation is None:
                 return
             case AudioIn(audio):
@@ -219,6 +347,21 @@ class Session:
                 self._wake.set()
             case TextIn(text):
                 conversation.typed(text)
+            case TextHeard(text, stopped):
+                conversation.read_out(text, stopped)
+            case TurnBegan():
+                conversation.caller_speaks()
+            case Truncated(heard_ms):
+                conversation.truncated(heard_ms)
+            case MediaPaused(on):
+                self._paused, self._media_ms = on, self._clock.now_ms()
+            case ToolResult(call_id):
+                self._notes.fault("unknown_tool_call", f"no tool call {call_id[:40]!r} waits for a result")
+
+    def _audio_lost(self, frames: int) -> None:
+        self._notes.fault("audio_dropped", f"{frames} pieces of audio wait; the gateway reads too slowly")
+        if self._conversation is not None:
+            self._conversation.unheard(frames)
 
     def _left(self, reason: str) -> None:
         conversation = self._conversation
@@ -231,8 +374,26 @@ class Session:
         else:
             self._end("caller_left", reason, NORMAL)
 
-    async def _start(self, started: CallStarted) -> None:
+    async def _announce(self, started: CallStarted) -> None:
         self._announced = True
+        if self._admission.bound is not None and started.gateway_call_id != self._admission.bound:
+            self._notes.fault("call_mismatch", "the start names another call than the one this connection is good for")
+            self._services.metrics.refused.labels("mismatch").inc()
+            self._outbox.put(Refuse("mismatch"))
+            await self._outbox.drained()
+            self._end("refused", "call_mismatch", POLICY)
+            return
+        earlier = self._earlier(self._protocol.name, started.gateway_call_id) if self._earlier is not None else None
+        if earlier is not None and earlier is not self:
+            await self._outbox.drained()
+            if earlier.carry_on(self._protocol, self._transport, self._admission):
+                self._carried_on = earlier
+                self._end("continued", earlier.call_id, NORMAL)
+                return
+        self._gateway_call_id = started.gateway_call_id
+        await self._start(started)
+
+    async def _start(self, started: CallStarted) -> None:
         services, gateway = self._services, self._protocol.name
         opened = CallOpened(
             self.call_id,
@@ -314,6 +475,11 @@ class Session:
     async def _pace(self, conversation: Conversation) -> None:
         while True:
             now = self._clock.now_ms()
+            if self._away_until_ms is not None:
+                if now >= self._away_until_ms:
+                    self._left("line_lost")
+                await self._clock.wait(self._wake, max(now + 1.0, self._away_until_ms))
+                continue
             due = conversation.advance(now)
             limits = [self._media_limit(conversation), self._notes.began_ms + self._limits.max_call_s * 1000.0]
             self._enforce(conversation, now)
@@ -331,7 +497,7 @@ class Session:
             self._end("failed", "call_too_long", POLICY)
 
     def _media_limit(self, conversation: Conversation) -> float | None:
-        if not self._protocol.capabilities.audio_in:
+        if self._paused or not self._protocol.capabilities.audio_in:
             return None
         patience = self._limits.media_gap_s if conversation.listening.received else self._limits.first_media_s
         return self._media_ms + patience * 1000.0

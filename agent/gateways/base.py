@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from audio.codec import Encoding
 
@@ -364,4 +364,13 @@ class GatewayProtocol(Protocol):
 
     def send(self, command: Command) -> Sequence[str | bytes]:
         """Turn a command into websocket messages; an unsupported command gives none."""
+        ...
+
+
+@runtime_checkable
+class Opens(Protocol):
+    """A protocol in which the server speaks first."""
+
+    def opening(self) -> Sequence[Event]:
+        """What happens as soon as the connection is open."""
         ...

@@ -7,13 +7,15 @@ import pytest
 from agent.call import outbox
 from agent.call.outbox import BOUND, Outbox
 from agent.call.transport import Disconnected
-from agent.gateways.base import Clear, Hangup, Mark, Play, ShowState
+from agent.gateways.base import Capabilities, Clear, Hangup, Mark, Play, ShowState
+from audio.codec import Encoding
 
 
 class Protocol:
     """Writes a command as its own repr, and a `Hangup` as two messages."""
 
     name = "test"
+    capabilities = Capabilities(Encoding("mulaw", 8000))
 
     def send(self, command):
         return [repr(command), "end"] if isinstance(command, Hangup) else [repr(command)]
@@ -40,13 +42,15 @@ class Socket:
 async def started():
     """Start an outbox on a socket; its writer ends with the test."""
     tasks = []
+    lost = []
 
     def start(socket: Socket):
         stuck = []
-        box = Outbox(Protocol(), socket, lambda: stuck.append(True))
+        box = Outbox(Protocol(), socket, lambda: stuck.append(True), lost.append)
         tasks.append(asyncio.create_task(box.run()))
         return box, stuck, tasks[-1]
 
+    start.lost = lost
     yield start
     for task in tasks:
         task.cancel()
@@ -87,21 +91,82 @@ async def test_what_is_being_written_when_a_clear_comes_is_before_it(started):
     assert socket.messages == [repr(Play(b"a")), repr(Clear())]
 
 
-async def test_a_socket_that_takes_nothing_is_told_once_and_the_queue_stays_bounded(started):
+async def test_commands_for_a_socket_that_takes_nothing_are_bounded_and_it_is_told_once(started):
     box, stuck, _ = started(Socket(is_open=False))
     for _ in range(3 * BOUND):
-        box.put(Play(b"a"))
+        box.put(ShowState("speaking"))
     assert stuck == [True]
     assert len(box._waiting) == BOUND
 
 
+async def test_of_audio_that_waits_the_older_half_is_dropped_with_its_marks(started):
+    socket = Socket(is_open=False)
+    box, stuck, _ = started(socket)
+    most = round(outbox.MOST_AUDIO_MS / 20)
+    box.put(ShowState("speaking"))
+    for number in range(most + 1):
+        box.put(Play(b"%d" % number))
+        box.put(Mark(str(number)))
+    assert started.lost == [most + 1]  # everything that waits counts as unheard, the newest included
+    assert (box.lost, stuck) == ((most + 1) // 2, [])
+    socket.open.set()
+    await box.drained()
+    assert socket.messages[:2] == [repr(ShowState("speaking")), repr(Play(b"%d" % box.lost))]
+    assert repr(Mark(str(box.lost - 1))) not in socket.messages
+    assert socket.messages[-1] == repr(Mark(str(most)))
+
+
+async def test_a_slow_reader_never_holds_more_than_the_bound(started):
+    box, stuck, _ = started(Socket(is_open=False))
+    for _ in range(10_000):
+        box.put(Play(bytes(1280)))
+        assert len(box._waiting) * 20 <= outbox.MOST_AUDIO_MS
+    assert stuck == []
+
+
 async def test_a_clear_makes_room(started):
     box, stuck, _ = started(Socket(is_open=False))
-    for _ in range(5):
-        for _ in range(BOUND - 5):
+    for _ in range(50):
+        for _ in range(50):
             box.put(Play(b"a"))
         box.put(Clear())
-    assert stuck == []
+    assert (stuck, started.lost) == ([], [])
+
+
+async def test_answers_overtake_commands_and_keep_their_order(started):
+    socket = Socket(is_open=False)
+    box, _, _ = started(socket)
+    box.put(Play(b"a"))
+    box.put(Play(b"b"))
+    box.answer("one")
+    box.answer("two")
+    socket.open.set()
+    await box.drained()
+    assert socket.messages == ["one", "two", repr(Play(b"a")), repr(Play(b"b"))]
+
+
+async def test_a_message_that_is_never_taken_ends_the_writer(started, monkeypatch):
+    monkeypatch.setattr(outbox, "STUCK_S", 0.02)
+    box, stuck, task = started(Socket(is_open=False))
+    box.put(Play(b"a"))
+    async with asyncio.timeout(5):
+        await task
+    assert stuck == [True]
+
+
+async def test_another_socket_gets_only_what_is_put_after_it_came(started):
+    old, new = Socket(is_open=False), Socket()
+    box, _, task = started(old)
+    box.put(Play(b"a"))
+    box.put(Play(b"b"))
+    await asyncio.sleep(0)
+    task.cancel()
+    box.attach(Protocol(), new)
+    writer = asyncio.create_task(box.run())
+    box.put(Play(b"c"))
+    await box.drained()
+    writer.cancel()
+    assert (old.messages, new.messages) == ([], [repr(Play(b"c"))])
 
 
 async def test_nothing_waits_for_a_socket_that_is_gone(started):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.playout import LEAD_MS, MARK_PATIENCE_MS, UNTRUE_MS, Playout
+from agent.call.playout import MARK_PATIENCE_MS, UNTRUE_MS, Playout
 from agent.gateways.base import Capabilities, Clear, Mark, Play
 from audio.codec import Encoding
 
@@ -69,7 +69,7 @@ def test_audio_is_sent_in_frames_a_little_ahead_of_its_time() -> None:
     line = Line().reply((TEXT, 2000))
     line.run(1000)
     assert all(len(c.audio) == 160 for _, c in line.sent if isinstance(c, Play))
-    assert 1000 <= line.played_ms() <= 1000 + LEAD_MS + 20
+    assert 1000 <= line.played_ms() <= 1000 + PHONE.lead_ms + 20
     line.run(1500)
     assert line.played_ms() == 2000
 
@@ -152,7 +152,7 @@ def test_a_gateway_that_returns_marks_at_once_is_not_believed() -> None:
         marks = [c for c in playout.due(now) if isinstance(c, Mark)]
         now += 5.0
     playout.reached(marks[0].name, now)
-    assert playout.marks_true is (LEAD_MS <= UNTRUE_MS)
+    assert playout.marks_true is (PHONE.lead_ms <= UNTRUE_MS)
     assert playout.untrue_marks == 1
     assert not [c for c in playout.due(now + 2000) if isinstance(c, Mark)]
 
@@ -187,7 +187,7 @@ def test_a_late_producer_resynchronises_instead_of_bursting() -> None:
     line.playout.add(1, first, (0, len(TEXT)), sound(2000))
     before = line.played_ms()
     line.run(100)
-    assert line.played_ms() - before <= 100 + LEAD_MS + 20
+    assert line.played_ms() - before <= 100 + PHONE.lead_ms + 20
     assert line.playout.resyncs == 1
 
 

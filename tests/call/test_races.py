@@ -658,6 +658,8 @@ def test_a_clear_overtakes_sound_and_marks_but_nothing_else() -> None:
                 await taken.wait()
 
         class Protocol:
+            capabilities = Capabilities(PHONE)
+
             def send(self, command: Any) -> list[str]:
                 written.append(command)
                 return ["message"]

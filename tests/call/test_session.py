@@ -317,7 +317,9 @@ def test_the_transfer_message_goes_to_gateways_that_take_one() -> None:
         await phone.wait_for_agent()
         await phone.say("person please")
         await phone.wait(3500)
-        assert Transfer("+15550100") in sent
+        [transfer] = [command for command in sent if isinstance(command, Transfer)]
+        assert transfer.target == "+15550100"
+        assert transfer.context["handoff_id"] == call.desk.requests[0].handoff_id
         phone.hang_up()
         assert (await call.ended()).outcome == "handed_off"
         assert any(isinstance(command, ShowTurn) for command in sent)
@@ -336,7 +338,7 @@ def test_hang_up_message_goes_out_before_the_socket_closes() -> None:
         await phone.say("bye")
         await phone.wait(4000)
         await call.ended()
-        assert Hangup("goodbye") in sent
+        assert [command.reason for command in sent if isinstance(command, Hangup)] == ["goodbye"]
 
     run_virtual(main())
 
@@ -405,7 +407,7 @@ def test_a_socket_that_dies_mid_word_keeps_what_was_heard() -> None:
         await phone.wait(700)
         phone.drop()
         ended = await call.ended()
-        assert (ended.outcome, ended.reason) == ("caller_left", "socket_closed_1006")
+        assert (ended.outcome, ended.reason) == ("caller_left", "line_lost")
         greeting = call.turn(0, "agent")
         assert greeting.interrupted
         assert greeting.heard == "This call is"
