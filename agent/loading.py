@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from agent.alerts import new_alerts
+from agent.call.assistant import KnowledgeAssistant
 from agent.call.replying import patience_ms, priority
 from agent.call.services import CallServices, Carrier, TurnEndModel
 from agent.clock import Clock, RealClock
@@ -23,7 +24,9 @@ from agent.dialogue.knowledge.opening import CACHE, open_knowledge
 from agent.dialogue.knowledge.watch import KnowledgeWatch
 from agent.dialogue.loader import load_domain
 from agent.dialogue.writing.opening import open_writer
-from agent.gateways.carrier import TwilioRest
+from agent.gateways.catalogue import gateways
+from agent.gateways.gateway import Account
+from agent.gateways.rest import RestCarrier
 from agent.handoff.queue import Desk
 from agent.handoff.webhook import Webhook
 from agent.learning.live import LiveUnderstanding, Opened, VersionWatch, giving_way
@@ -188,6 +191,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             desk=desk,
             metrics=metrics,
             carriers=_carriers(settings, http, clock),
+            asking=frozenset(name for name, gateway in gateways().items() if gateway.hook is not None),
             redact=redact,
             model_names={
                 "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",
@@ -198,6 +202,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             shadow=shadow,
             languages=languages if len(languages) > 1 else (),
             alerts=alerts,
+            assistant=KnowledgeAssistant(engine.knowledge),
         )
         # those of other languages are rendered when they are first spoken: English does not wait for them
         phrases = [phrase for phrase in engine.fixed_phrases() if written_in(phrase[0]) in (ENGLISH, languages[0])]
@@ -300,8 +305,15 @@ def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:
 
 
 def _carriers(settings: Settings, http: httpx.AsyncClient, clock: Clock) -> dict[str, Carrier]:
-    token = settings.secrets.twilio_auth_token
-    if not settings.twilio.account_sid or token is None:
-        return {}
-    secret = token.get_secret_value()
-    return {"twilio": TwilioRest(settings.twilio.account_sid, secret, http, clock, settings.twilio.api_url)}
+    """Call control of every vendor whose account and key are configured."""
+    found: dict[str, Carrier] = {}
+    for name, gateway in gateways().items():
+        chosen, secret = settings.gateway(name), settings.secrets.rest_of(name)
+        if gateway.control is None or chosen.account is None or secret is None:
+            continue
+        account = Account(chosen.account, secret, chosen.api_url, chosen.number)
+        try:
+            found[name] = RestCarrier(gateway.title, gateway.control(account), http, clock)
+        except ValueError as error:
+            raise FileError([f"gateways.{name}: {error}"]) from error
+    return found

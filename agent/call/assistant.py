@@ -44,7 +44,7 @@ class Knowledge(Protocol):
 
 
 class KnowledgeAssistant:
-    """Suggests out of a domain's knowledge, by language: what the agent itself would answer with, without asking back."""
+    """Suggests out of a domain's knowledge, by language, what the agent itself would answer without asking back."""
 
     def __init__(self, knowledge: Mapping[str, Knowledge]) -> None:
         self._knowledge = knowledge

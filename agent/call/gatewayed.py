@@ -12,7 +12,7 @@ from agent.call.limits import MediaWatch, MessageBudget
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
 from agent.call.services import CallServices
-from agent.call.session import Ended
+from agent.call.session import PROBE_S, Admission, Ended
 from agent.call.transport import GOING_AWAY, INTERNAL, NORMAL, POLICY, TIMED_OUT, TOO_BIG, Disconnected, Transport
 from agent.gateways.base import (
     Answer,
@@ -22,12 +22,11 @@ from agent.gateways.base import (
     Fault,
     GatewayProtocol,
     MediaPaused,
+    Opens,
     Probed,
+    Refuse,
 )
 from agent.records.contracts import CallFinished, CallOpened
-
-PROBE_S = 5.0
-"""How long a gateway that only probes may take to close."""
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +43,15 @@ class Gatewayed(ABC):
         protocol: GatewayProtocol,
         transport: Transport,
         call_id: str,
-        notes: type[Notes] = Notes,
+        admission: Admission | None = None,
     ) -> None:
         self.call_id = call_id
         self.services = services
         self.clock = services.clock
         self.protocol = protocol
         self.outbox = Outbox(protocol, transport, lambda: self.end("failed", "slow_consumer", POLICY))
-        self.notes = notes(services, self.outbox)
+        self.notes = self.new_notes()
+        self._bound = None if admission is None else admission.bound
         self._limits = services.settings.server
         self._transport = transport
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -61,6 +61,10 @@ class Gatewayed(ABC):
         self._announced = False
         self._probe: str | None = None
         self.media = MediaWatch(self._limits.first_media_s, self._limits.media_gap_s, self.clock.now_ms())
+
+    def new_notes(self) -> Notes:
+        """The call's notebook."""
+        return Notes(self.services, self.outbox)
 
     @property
     @abstractmethod
@@ -91,7 +95,7 @@ class Gatewayed(ABC):
         """Take the call; returns when everything it started has ended and its record is closed."""
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
-        self._inward.append(self.spawn(self._read(), "read"))
+        self.inward(self._read(), "read")
         self.spawn(self.outbox.run(), "write")
         watch = loop.call_later(self._limits.handshake_s, self._no_start)
         ended = Ended("failed", "server_stopped", GOING_AWAY)
@@ -106,6 +110,10 @@ class Gatewayed(ABC):
         """End the call from outside, for example because the server stops."""
         self.end("failed", reason, GOING_AWAY)
 
+    @property
+    def _done(self) -> bool:
+        return self._over is not None and self._over.done()
+
     def end(self, outcome: str, reason: str, code: int) -> None:
         """End the call; the first to say so decides how it ended."""
         if self._over is not None and not self._over.done():
@@ -117,6 +125,10 @@ class Gatewayed(ABC):
         self._tasks.add(task)
         task.add_done_callback(self._settled)
         return task
+
+    def inward(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Start a task that only deals with what is received: it ends before the call is wound up."""
+        self._inward.append(self.spawn(work, name))
 
     def _settled(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -169,19 +181,22 @@ class Gatewayed(ABC):
             self.end("refused", "handshake_timeout", TIMED_OUT)
 
     async def _read(self) -> None:
-        budget = MessageBudget(self._limits.max_messages_per_s, self.clock.now_ms())
+        limits = self._limits
+        budget = MessageBudget(limits.max_messages_per_s, limits.max_bytes_per_s, self.clock.now_ms())
         try:
+            if isinstance(self.protocol, Opens):
+                for event in self.protocol.opening():
+                    await self._handle(event)
             while True:
                 message = await self._transport.receive()
-                if not budget.take(self.clock.now_ms()):
-                    most = f"over {budget.per_s:.0f} messages a second; send audio in real time"
-                    self.notes.fault("message_flood", most)
+                passed = budget.take(len(message), self.clock.now_ms())
+                if passed is not None:
+                    self.notes.fault("message_flood", f"over {passed} a second; send audio in real time")
                     self.end("failed", "message_flood", POLICY)
                     return
                 for event in self.protocol.receive(message):
-                    if self._over is not None and self._over.done() and not isinstance(event, Answer):
-                        continue
-                    await self._handle(event)
+                    if not self._done or isinstance(event, Answer):
+                        await self._handle(event)
         except Disconnected as gone:
             if gone.code == TOO_BIG:
                 self.notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
@@ -198,7 +213,8 @@ class Gatewayed(ABC):
                     self._broken(code, close)
             case Probed(kind):
                 self._announced, self._probe = True, kind
-                self.spawn(self._probed(kind), "probe")
+                log.info("a probe was answered: %s", kind)
+                self.inward(self._probed(kind), "probe")
             case CallEnded(reason):
                 self._gone(reason)
             case CallStarted():
@@ -214,14 +230,14 @@ class Gatewayed(ABC):
 
     async def _probed(self, kind: str) -> None:
         await self.clock.sleep_until(self.clock.now_ms() + PROBE_S * 1000.0)
-        self.end("probed", kind, NORMAL)
+        self.end("refused", kind, NORMAL)
 
     def _broken(self, reason: str, code: int) -> None:
         self.end("failed" if self.notes.record is not None else "refused", reason, code)
 
     def _gone(self, reason: str) -> None:
         if self._probe is not None:
-            self.end("probed", self._probe, NORMAL)
+            self.end("refused", self._probe, NORMAL)
         elif self.notes.record is None:
             self.end("refused", reason, NORMAL)
         else:
@@ -229,6 +245,12 @@ class Gatewayed(ABC):
 
     async def _start(self, started: CallStarted) -> None:
         self._announced = True
+        if self._bound is not None and started.gateway_call_id != self._bound:
+            self.notes.fault("call_mismatch", "the start names another call than the one this connection is good for")
+            self.services.metrics.refused.labels("mismatch").inc()
+            self.outbox.put(Refuse("mismatch"))
+            self.end("refused", "call_mismatch", POLICY)
+            return
         services, gateway = self.services, self.protocol.name
         opened = CallOpened(
             self.call_id,
@@ -245,7 +267,7 @@ class Gatewayed(ABC):
         self.media = MediaWatch(self._limits.first_media_s, self._limits.media_gap_s, self.clock.now_ms())
         log.info("call started over %s (%s)", gateway, started.gateway_call_id)
         await self.began(started)
-        self._inward.append(self.spawn(self._limit(), "limits"))
+        self.inward(self._limit(), "limits")
 
     async def _limit(self) -> None:
         last = self.notes.began_ms + self._limits.max_call_s * 1000.0

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 
 class MessageBudget:
-    """How many messages may come: `per_s` on average, as many at once after a second without any."""
+    """How much may come: so many messages and bytes a second on average, as much at once after a second without any."""
 
-    def __init__(self, per_s: float, now_ms: float) -> None:
-        self.per_s = per_s
-        self._left = per_s
+    def __init__(self, messages_per_s: float, bytes_per_s: float, now_ms: float) -> None:
+        self._messages_per_s, self._bytes_per_s = messages_per_s, bytes_per_s
+        self._messages, self._bytes = messages_per_s, bytes_per_s
         self._filled_ms = now_ms
 
-    def take(self, now_ms: float) -> bool:
-        """Whether one more message is within the budget."""
-        self._left = min(self.per_s, self._left + (now_ms - self._filled_ms) / 1000.0 * self.per_s) - 1.0
-        self._filled_ms = now_ms
-        return self._left >= 0
+    def take(self, size: int, now_ms: float) -> str | None:
+        """Take one more message of `size` bytes; None where it is within the budget, else which limit it passed."""
+        passed_s, self._filled_ms = (now_ms - self._filled_ms) / 1000.0, now_ms
+        self._messages = min(self._messages_per_s, self._messages + passed_s * self._messages_per_s) - 1.0
+        self._bytes = min(self._bytes_per_s, self._bytes + passed_s * self._bytes_per_s) - size
+        if self._messages < 0:
+            return f"{self._messages_per_s:.0f} messages"
+        return f"{self._bytes_per_s:.0f} bytes" if self._bytes < 0 else None
 
 
 class MediaWatch:

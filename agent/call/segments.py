@@ -53,6 +53,11 @@ class Segmenter:
         """Whether a turn is under way."""
         return self._begin is not None
 
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn is under way and its speaker does not pause."""
+        return self._begin is not None and self._run > 0
+
     def frame(self, voiced: bool) -> Began | Over | None:
         """One more frame, `FRAME_MS` long; what follows from it."""
         self._count += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from agent.alerts import Alerts
+from agent.call.assistant import Assistant
 from agent.clock import Clock
 from agent.config import Settings
 from agent.dialogue.contracts import Dialogue
@@ -86,6 +87,7 @@ class CallServices:
     shadow: reads settled turns by a candidate model, where one runs.
     alerts: told how each call went, where surges of negative calls are watched for.
     asking: gateways that ask us what to do once our stream has ended, so that a transfer needs no request of ours.
+    assistant: what people who talk to callers could say, in calls that are only listened to.
     languages: those callers may speak, the usual one first; fewer than two where they have no choice.
     """
 
@@ -111,3 +113,4 @@ class CallServices:
     shadow: Shadow | None = None
     languages: tuple[str, ...] = ()
     alerts: Alerts | None = None
+    assistant: Assistant | None = None
