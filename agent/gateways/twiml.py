@@ -1,4 +1,4 @@
-"""TwiML: what we answer Twilio when a call comes in, is handed over or ends."""
+"""TwiML, and what its look-alikes made of it: what we answer when a call comes in, is handed over or ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RING_RANGE_S = (5, 600)  # Twilio's limits on Dial's timeout
 
 
 class TwimlError(ValueError):
-    """TwiML that Twilio would refuse; the message names the value and the remedy."""
+    """A script that the vendor would refuse; the message names the value and the remedy."""
 
 
 def connect_stream(
@@ -22,27 +22,35 @@ def connect_stream(
     parameters: Mapping[str, str] | None = None,
     action: str | None = None,
     status_callback: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    redirect: str | None = None,
 ) -> str:
     """Answer a call by a two-way media stream to `stream_url`.
 
-    `parameters` arrive as the start message's custom parameters; `caller` and `called` are the ones TwilioProtocol
+    `parameters` arrive as the start message's custom parameters; `caller` and `called` are the ones our protocol
     reads. Twilio asks `action` what to do next once we close the stream, and tells `status_callback` of stream errors.
+    attributes: more of the stream's, as look-alikes have them. redirect: asked what to do next, by those that know no
+    `action`.
 
     Raises:
         TwimlError: the URL is not wss, or carries a query, fragment or password; a parameter is too long or not XML.
     """
-    _check_stream_url(stream_url)
+    check_stream_url(stream_url)
     response = ElementTree.Element("Response")
-    connect = ElementTree.SubElement(response, "Connect", _given(action=action))
-    stream = ElementTree.SubElement(connect, "Stream", _given(url=stream_url, statusCallback=status_callback))
+    connect = ElementTree.SubElement(response, "Connect", given(action=action))
+    stream = ElementTree.SubElement(
+        connect, "Stream", given(url=stream_url, statusCallback=status_callback, **(attributes or {}))
+    )
     for name, value in (parameters or {}).items():
         if len(name) + len(value) > _MAX_PARAMETER:
             raise TwimlError(
                 f"parameter {name[:40]!r} takes {len(name) + len(value)} characters; Twilio allows {_MAX_PARAMETER}: "
                 "pass an id and fetch the rest by it"
             )
-        ElementTree.SubElement(stream, "Parameter", _given(name=name, value=value))
-    return _document(response)
+        ElementTree.SubElement(stream, "Parameter", given(name=name, value=value))
+    if redirect is not None:
+        ElementTree.SubElement(response, "Redirect", given(method="POST")).text = written("redirect", redirect)
+    return document(response)
 
 
 def dial(target: str, caller_id: str | None = None, ring_s: int | None = None, action: str | None = None) -> str:
@@ -54,34 +62,39 @@ def dial(target: str, caller_id: str | None = None, ring_s: int | None = None, a
     Raises:
         TwimlError: a number is not E.164, or ring_s is outside 5-600.
     """
-    _check_number("target", target)
+    check_number("target", target)
     if caller_id is not None:
-        _check_number("caller_id", caller_id)
+        check_number("caller_id", caller_id)
     low, high = _RING_RANGE_S
     if ring_s is not None and not low <= ring_s <= high:
         raise TwimlError(f"ring_s is {ring_s}; Twilio allows {low} to {high} seconds")
     response = ElementTree.Element("Response")
     timeout = None if ring_s is None else str(ring_s)
-    verb = ElementTree.SubElement(response, "Dial", _given(callerId=caller_id, timeout=timeout, action=action))
+    verb = ElementTree.SubElement(response, "Dial", given(callerId=caller_id, timeout=timeout, action=action))
     ElementTree.SubElement(verb, "Number").text = target
-    return _document(response)
+    return document(response)
 
 
 def busy() -> str:
     """Refuse a call before it is answered: the caller hears the busy tone, and nobody pays."""
     response = ElementTree.Element("Response")
-    ElementTree.SubElement(response, "Reject", _given(reason="busy"))
-    return _document(response)
+    ElementTree.SubElement(response, "Reject", given(reason="busy"))
+    return document(response)
 
 
 def hang_up() -> str:
     """End the call."""
     response = ElementTree.Element("Response")
     ElementTree.SubElement(response, "Hangup")
-    return _document(response)
+    return document(response)
 
 
-def _check_stream_url(url: str) -> None:
+def check_stream_url(url: str) -> None:
+    """See that a media stream can go to `url`.
+
+    Raises:
+        TwimlError: it is not wss, or carries a query, fragment or password.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -97,18 +110,36 @@ def _check_stream_url(url: str) -> None:
         raise TwimlError(f"stream URL to {host} has a user name or password; use a path token instead")
 
 
-def _check_number(name: str, number: str) -> None:
+def check_number(name: str, number: str) -> None:
+    """See that `number` is E.164.
+
+    Raises:
+        TwimlError: it is not.
+    """
     if not _E164.fullmatch(number):
         raise TwimlError(f"{name} is {number[:40]!r}; write it as E.164, for example +15550100")
 
 
-def _given(**attributes: str | None) -> dict[str, str]:
-    present = {name: value for name, value in attributes.items() if value is not None}
-    for name, value in present.items():
-        if _NOT_XML.search(value):
-            raise TwimlError(f"{name} holds a character that XML forbids: {value[:40]!a}; remove it")
-    return present
+def given(**attributes: str | None) -> dict[str, str]:
+    """The attributes that are there.
+
+    Raises:
+        TwimlError: one holds a character that XML forbids.
+    """
+    return {name: written(name, value) for name, value in attributes.items() if value is not None}
 
 
-def _document(response: ElementTree.Element) -> str:
+def written(name: str, value: str) -> str:
+    """`value`, fit for XML.
+
+    Raises:
+        TwimlError: it holds a character that XML forbids.
+    """
+    if _NOT_XML.search(value):
+        raise TwimlError(f"{name} holds a character that XML forbids: {value[:40]!a}; remove it")
+    return value
+
+
+def document(response: ElementTree.Element) -> str:
+    """A whole answer, as text."""
     return '<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(response, encoding="unicode")

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.lab.line import FRAME_MS, Cleared, FromAgent, Heard, Marked, Messages, Wrong
-from audio import g711
-from audio.codec import Pcm16
+from audio.codec import Encoding, Pcm16
 
 
 class TwilioCaller:
@@ -19,10 +18,15 @@ class TwilioCaller:
 
     8 kHz mu-law in 20 ms messages; sequence numbers, chunks and timestamps count as the carrier's do. A message of the
     server's that the carrier would reject is reported as `Wrong`. Codes and shapes: Twilio's documentation of
-    "Media Streams WebSocket messages".
+    "Media Streams WebSocket messages". Carriers that speak a dialect of it derive theirs from this.
     """
 
     rate = 8000
+    encoding = Encoding("mulaw", 8000)
+    stream_field = "streamSid"
+    sequence_field = "sequenceNumber"
+    addressed = True
+    """The server's messages name the stream."""
 
     def __init__(
         self, caller: str | None = None, called: str | None = None, parameters: Mapping[str, str] | None = None
@@ -37,7 +41,11 @@ class TwilioCaller:
         self._chunk = 0
 
     def opening(self) -> Messages:
-        start = {
+        connected = json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        return [connected, self._event("start", self._start())]
+
+    def _start(self) -> dict[str, Any]:
+        return {
             "accountSid": self.account,
             "streamSid": self.stream,
             "callSid": self.call,
@@ -45,8 +53,6 @@ class TwilioCaller:
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": self._parameters,
         }
-        connected = json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"})
-        return [connected, self._event("start", start)]
 
     def voice(self, samples: Pcm16) -> Messages:
         self._chunk += 1
@@ -54,7 +60,7 @@ class TwilioCaller:
             "track": "inbound",
             "chunk": str(self._chunk),
             "timestamp": str((self._chunk - 1) * FRAME_MS),
-            "payload": base64.b64encode(g711.encode_mulaw(samples)).decode("ascii"),
+            "payload": base64.b64encode(self.encoding.encode(samples)).decode("ascii"),
         }
         return [self._event("media", media)]
 
@@ -86,28 +92,44 @@ class TwilioCaller:
             return [Wrong(f"not JSON: {message[:60]!r}")]
         if not isinstance(data, dict) or not isinstance(event := data.get("event"), str):
             return [Wrong(f"no 'event' in {message[:60]!r}")]
-        if data.get("streamSid") != self.stream:
-            return [Wrong(f"{event}: streamSid is {data.get('streamSid')!r}, not this stream's")]
+        if self.addressed and data.get(self.stream_field) != self.stream:
+            return [Wrong(f"{event}: {self.stream_field} is {data.get(self.stream_field)!r}, not this stream's")]
         return self._read(event, data)
 
     def _read(self, event: str, data: dict[str, Any]) -> Sequence[FromAgent]:
         body = data.get(event)
         body = body if isinstance(body, dict) else {}
         if event == "media":
-            try:
-                audio = base64.b64decode(body.get("payload", ""), validate=True)
-            except (binascii.Error, TypeError, ValueError):
-                return [Wrong("media: the payload is not base64")]
-            return [Heard(g711.decode_mulaw(audio))] if audio else [Wrong("media: the payload is empty")]
+            return [self._heard(body)]
         if event == "mark":
-            name = body.get("name")
-            return [Marked(name)] if isinstance(name, str) and name else [Wrong("mark: no name")]
+            return [marked(event, body)]
         if event == "clear":
             return [Cleared()]
         return [Wrong(f"unknown event {event!r}")]
 
+    def _heard(self, body: Mapping[str, Any]) -> FromAgent:
+        try:
+            audio = base64.b64decode(body.get("payload", ""), validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            return Wrong("media: the payload is not base64")
+        if not audio:
+            return Wrong("media: the payload is empty")
+        if (wrong := self._size(len(audio))) is not None:
+            return Wrong(f"media: {wrong}")
+        return Heard(self.encoding.decode(audio))
+
+    def _size(self, size: int) -> str | None:
+        """What is wrong with `size` bytes of audio; None where nothing is."""
+        return "half a sample" if self.encoding.codec == "pcm16" and size % 2 else None
+
     def _event(self, event: str, body: dict[str, Any]) -> str:
         self._sequence += 1
         return json.dumps(
-            {"event": event, "sequenceNumber": str(self._sequence), event: body, "streamSid": self.stream}
+            {"event": event, self.sequence_field: str(self._sequence), event: body, self.stream_field: self.stream}
         )
+
+
+def marked(event: str, body: Mapping[str, Any]) -> FromAgent:
+    """A mark by the name in `body`."""
+    name = body.get("name")
+    return Marked(name) if isinstance(name, str) and name else Wrong(f"{event}: no name")

@@ -14,7 +14,9 @@ import httpx
 import pytest
 
 from agent.gateways import twiml
-from agent.gateways.carrier import CarrierError, TwilioRest
+from agent.gateways.gateway import Account
+from agent.gateways.rest import CarrierError, RestCarrier
+from agent.gateways.twilio import TwilioControl
 
 ENDED = (404, {"code": 20404, "message": "The requested resource was not found"})
 
@@ -76,9 +78,14 @@ def carrier() -> Iterator[Carrier]:
     thread.join()
 
 
+def twilio(http: httpx.AsyncClient, carrier: Carrier, clock: JumpingClock | None = None) -> RestCarrier:
+    control = TwilioControl(Account("AC1", "token", carrier.url + "/", "+15550199"))
+    return RestCarrier("Twilio", control, http, clock or JumpingClock())
+
+
 async def hang_up(carrier: Carrier, clock: JumpingClock | None = None) -> bool:
     async with httpx.AsyncClient() as http:
-        return await TwilioRest("AC1", "token", http, clock or JumpingClock(), carrier.url).hang_up("CA1")
+        return await twilio(http, carrier, clock).hang_up("CA1")
 
 
 async def test_hanging_up_completes_the_call(carrier: Carrier) -> None:
@@ -91,11 +98,10 @@ async def test_hanging_up_completes_the_call(carrier: Carrier) -> None:
 
 async def test_a_transfer_sends_dial_twiml(carrier: Carrier) -> None:
     async with httpx.AsyncClient() as http:
-        rest = TwilioRest("AC1", "token", http, JumpingClock(), carrier.url + "/")
-        await rest.transfer("CA/../1", "+15550100", caller_id="+15550199", ring_s=20)
+        await twilio(http, carrier).transfer("CA/../1", "+15550100")
     [(path, _, form)] = carrier.requests
     assert path == "/2010-04-01/Accounts/AC1/Calls/CA%2F..%2F1.json"
-    assert form == {"Twiml": [twiml.dial("+15550100", "+15550199", 20)]}
+    assert form == {"Twiml": [twiml.dial("+15550100", "+15550199")]}
 
 
 async def test_a_call_that_ended_before(carrier: Carrier) -> None:
@@ -103,7 +109,7 @@ async def test_a_call_that_ended_before(carrier: Carrier) -> None:
     assert await hang_up(carrier) is False
     async with httpx.AsyncClient() as http:
         with pytest.raises(CarrierError) as caught:
-            await TwilioRest("AC1", "token", http, JumpingClock(), carrier.url).transfer("CA1", "+15550100")
+            await twilio(http, carrier).transfer("CA1", "+15550100")
     assert caught.value.code == "call_ended"
     assert len(carrier.requests) == 2
 
@@ -151,12 +157,12 @@ async def test_a_time_out_is_tried_again_and_told() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(never)) as http:
         with pytest.raises(CarrierError, match="did not answer: ReadTimeout") as caught:
-            await TwilioRest("AC1", "token", http, JumpingClock()).hang_up("CA1")
+            await RestCarrier("Twilio", TwilioControl(Account("AC1", "token")), http, JumpingClock()).hang_up("CA1")
     assert (caught.value.code, tries) == ("unreachable", 3)
 
 
 async def test_a_wrong_number_is_refused_before_anything_is_sent(carrier: Carrier) -> None:
     async with httpx.AsyncClient() as http:
         with pytest.raises(twiml.TwimlError):
-            await TwilioRest("AC1", "token", http, JumpingClock(), carrier.url).transfer("CA1", "the desk")
+            await twilio(http, carrier).transfer("CA1", "the desk")
     assert carrier.requests == []
