@@ -7,7 +7,18 @@ from importlib import import_module
 
 from agent.gateways.gateway import Gateway
 
-_MODULES = ("media_streams", "freeswitch")
+_MODULES = (
+    "plain",
+    "media_streams",
+    "freeswitch",
+    "conversation_relay",
+    "vonage",
+    "asterisk",
+    "audiosocket",
+    "sinch",
+    "bandwidth",
+    "audiocodes",
+)
 """Modules of this package; each has `GATEWAYS`, a tuple of `Gateway`."""
 
 

@@ -48,8 +48,8 @@ from agent.gateways.messages import (
     parse_object,
     shown,
     text_field,
-    text_map_field,
 )
+from agent.gateways.parameters import as_parameters
 from agent.gateways.ways import Basic, Bearer
 from audio.codec import Encoding
 
@@ -190,22 +190,20 @@ class ForkProtocol:
         return (*first, AudioIn(raw))
 
     def _start(self, raw: str | None) -> CallStarted:
-        metadata = _metadata(raw)
         query = self._opening.query
-        rate = _chosen("sampleRate", metadata.get("sampleRate", query.get("rate", "8000")), map(str, RATES))
-        mix = _chosen("mixType", metadata.get("mixType", query.get("mix", "mono")), MIXES)
         try:
-            parameters = text_map_field({"metadata": metadata}, "metadata")
-            call = self._named(parameters, self._names.call) or self._opening.call_id
+            metadata = _metadata(raw)
+            rate = _chosen("sampleRate", metadata.get("sampleRate", query.get("rate", "8000")), map(str, RATES))
+            mix = _chosen("mixType", metadata.get("mixType", query.get("mix", "mono")), MIXES)
             started = CallStarted(
-                gateway_call_id=call,
+                gateway_call_id=self._named(metadata, self._names.call) or self._opening.call_id,
                 stream_id=self._opening.call_id,
-                caller=self._named(parameters, self._names.caller),
-                called=self._named(parameters, self._names.called),
-                parameters=parameters,
+                caller=self._named(metadata, self._names.caller),
+                called=self._named(metadata, self._names.called),
+                parameters=metadata,
             )
         except MessageError as error:
-            raise MessageError(error.code, f"start: {error.detail}", INVALID) from error
+            raise MessageError(error.code, f"start: {error.detail}", error.close or INVALID) from error
         self._phase = "started"
         self._channels = 2 if mix == "stereo" else 1
         self._capabilities = self._at_rate(int(rate))
@@ -297,7 +295,7 @@ def _typed(kind: str, data: Mapping[str, object]) -> str:
 
 
 def _metadata(raw: str | None) -> dict[str, str]:
-    """The metadata's fields as text; text that is no JSON object is one field, `metadata`."""
+    """The metadata's fields as texts; text that is no JSON object is one field, `metadata`."""
     if not raw:
         return {}
     if len(raw) > MAX_METADATA:
@@ -305,19 +303,14 @@ def _metadata(raw: str | None) -> dict[str, str]:
     try:
         fields = parse_object(raw)
     except MessageError:
-        return {"metadata": raw}
-    return {name: value if isinstance(value, str) else compact_value(value) for name, value in fields.items()}
-
-
-def compact_value(value: object) -> str:
-    """A JSON value as text: `true`, `12`, `{"a":1}`."""
-    return compact({"": value})[4:-1]
+        fields = {"metadata": raw}
+    return as_parameters(fields, "metadata")
 
 
 def _chosen(name: str, value: str, choices: Sequence[str] | map[str]) -> str:
     wanted = tuple(choices)
     if value not in wanted:
-        detail = f"start: {name} is {shown(value)}; send {' or '.join(wanted)}"
+        detail = f"{name} is {shown(value)}; send {' or '.join(wanted)}"
         raise MessageError("unsupported_media", detail, UNSUPPORTED)
     return value
 

@@ -8,7 +8,18 @@ from importlib import import_module
 
 from agent.lab.line import LineProtocol
 
-_MODULES = ("media_streams", "freeswitch")
+_MODULES = (
+    "plain",
+    "media_streams",
+    "freeswitch",
+    "conversation_relay",
+    "vonage",
+    "asterisk",
+    "audiosocket",
+    "sinch",
+    "bandwidth",
+    "audiocodes",
+)
 """Modules of this package; each has `CALLERS`, a tuple of `GatewayCaller`."""
 
 
