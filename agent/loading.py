@@ -202,7 +202,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             shadow=shadow,
             languages=languages if len(languages) > 1 else (),
             alerts=alerts,
-            assistant=KnowledgeAssistant(engine.knowledge),
+            assistant=KnowledgeAssistant(domain, engine.knowledge),
         )
         # those of other languages are rendered when they are first spoken: English does not wait for them
         phrases = [phrase for phrase in engine.fixed_phrases() if written_in(phrase[0]) in (ENGLISH, languages[0])]

@@ -12,8 +12,10 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
+from agent.call.assistant import Assistant, Question
 from agent.call.claims import words_of
 from agent.call.ears import Ear, Side, Turn
 from agent.call.hearing import LEAST_WORDS
@@ -27,6 +29,7 @@ from models.contracts import (
     GIVE_INFORMATION,
     Recognition,
     RecognitionHints,
+    Said,
     Samples,
     UnderstandingContext,
     Understood,
@@ -249,20 +252,18 @@ class Transcriber:
         if self._waiting or self._helping >= MOST_HELP:
             self._minutes.fault("suggestion_dropped", "nothing is suggested: the models are busy")
             return
-        wishes = [wish.text for wish in understood.wishes] if understood is not None else []
+        questions = [Question(text, language, about=self._topic)]
+        if understood is not None:
+            wishes = understood.wishes or (Said(understood.intent, understood.confidence, text, 0),)
+            questions = [Question(w.text, language, w.intent, w.confidence, self._topic) for w in wishes]
         self._helping += 1
-        self._spawn(self._suggest(wishes or [text], language), "suggest")
+        self._spawn(self._suggest(self._services.assistant, questions), "suggest")
 
-    async def _suggest(self, questions: list[str], language: str) -> None:
-        assistant, about = self._services.assistant, self._topic
-        assert assistant is not None
+    async def _suggest(self, assistant: Assistant, questions: list[Question]) -> None:
         try:
             for question in questions:
-                found = await self._services.pool.run(
-                    HELP,
-                    lambda question=question: assistant.suggest(question, language, about),  # type: ignore[misc]
-                    within_ms=HELP_WITHIN_MS,
-                )
+                work = partial(assistant.suggest, question)
+                found = await self._services.pool.run(HELP, work, within_ms=HELP_WITHIN_MS)
                 for suggestion in found:
                     self._topic = suggestion.source
                     if suggestion.source == self._suggested:

@@ -12,13 +12,14 @@ import pytest
 from callfakes import PHONE, FakeCall, InlinePool
 from virtual_time import run_virtual
 
-from agent.call.assistant import KnowledgeAssistant, Suggestion
+from agent.call.assistant import KnowledgeAssistant, Question, Suggestion
 from agent.call.monitoring import FINISH_S, MonitorSession
 from agent.call.session import Admission, Ended
 from agent.call.transcribing import MOST_BEHIND, WHOLE
-from agent.config import Settings
+from agent.config import CONFIGS, Settings
 from agent.dialogue.domain import Fact
 from agent.dialogue.knowledge.base import Found
+from agent.dialogue.loader import load_domain
 from agent.gateways.base import (
     Answer,
     AudioIn,
@@ -72,11 +73,11 @@ class FakeAssistant:
     """Knows something about returns."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str | None]] = []
+        self.asked: list[Question] = []
 
-    def suggest(self, text: str, language: str, about: str | None = None) -> list[Suggestion]:
-        self.asked.append((text, language, about))
-        if "return" not in text:
+    def suggest(self, question: Question) -> list[Suggestion]:
+        self.asked.append(question)
+        if "return" not in question.text:
             return []
         return [Suggestion("Returns", "Within 30 days.", "Within 30 days.", "returns.md#Returns", 0.8)]
 
@@ -263,8 +264,12 @@ def test_what_could_be_answered_is_suggested_once_for_questions_of_the_caller() 
             await call.talk(ms=900)
         await call.hang_up()
         assert call.suggested == ["returns.md#Returns"]
-        assert [text for text, _, _ in call.assistant.asked] == ["return boots", "a return", "no"]
-        assert [about for _, _, about in call.assistant.asked] == [None, "returns.md#Returns", "returns.md#Returns"]
+        assert [question.text for question in call.assistant.asked] == ["return boots", "a return", "no"]
+        assert [question.about for question in call.assistant.asked] == [
+            None,
+            "returns.md#Returns",
+            "returns.md#Returns",
+        ]
         assert "suggestion" in call.record.kinds()
 
     run_virtual(main())
@@ -285,7 +290,7 @@ def test_each_thing_asked_for_is_looked_up_and_answers_ask_nothing() -> None:
             await call.talk(caller=text)
             await call.talk(ms=900)
         await call.hang_up()
-        assert [text for text, _, _ in call.assistant.asked] == ["one thing", "a return"]
+        assert [question.text for question in call.assistant.asked] == ["one thing", "a return"]
 
     run_virtual(main())
 
@@ -702,7 +707,7 @@ def test_each_speaker_keeps_a_language_of_their_own() -> None:
             await call.talk(ms=900)
         await call.hang_up()
         assert [hints.language for hints in recognizer.hints] == ["en", "zh", "en"]
-        assert {language for _, language, _ in call.assistant.asked} == {"zh"}
+        assert {question.language for question in call.assistant.asked} == {"zh"}
 
     run_virtual(main())
 
@@ -717,13 +722,16 @@ def test_the_knowledge_suggests_what_it_surely_answers() -> None:
         def find(self, question: str, about: str | None = None) -> Found | None:
             return Found(fact, 0.7, 0.8, 0.9, True, self.strong, "Within 30 days.") if question else None
 
-    sure = KnowledgeAssistant({"en": Known(True)})
-    assert sure.suggest("how long", "en") == [
-        Suggestion("Returns", "Within 30 days. Keep the box.", "Within 30 days.", "a.md#Returns", 0.7)
-    ]
-    assert sure.suggest("", "en") == []
-    assert sure.suggest("how long", "zh") == []
-    assert KnowledgeAssistant({"en": Known(False)}).suggest("how long", "en") == []
+    domain = load_domain(CONFIGS / "domains" / "shop")
+    sure = KnowledgeAssistant(domain, {"en": Known(True)})
+    found = [Suggestion("Returns", "Within 30 days. Keep the box.", "Within 30 days.", "a.md#Returns", 0.7)]
+    assert sure.suggest(Question("how long", "en")) == found
+    assert sure.suggest(Question("how long", "en", "policy_question", 0.9)) == found
+    assert sure.suggest(Question("where is it", "en", "order_status", 0.4)) == found
+    assert sure.suggest(Question("where is it", "en", "order_status", 0.9)) == []
+    assert sure.suggest(Question("", "en")) == []
+    assert sure.suggest(Question("how long", "zh")) == []
+    assert KnowledgeAssistant(domain, {"en": Known(False)}).suggest(Question("how long", "en")) == []
 
 
 def test_callers_and_callees_of_the_record_are_those_of_the_gateway() -> None:
