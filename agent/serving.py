@@ -192,16 +192,17 @@ def _configured(calls: CallServer) -> uvicorn.Config:
 class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
     """uvicorn's websocket with our own reading and writing of frames: bounded whatever the peer does, and cheaper.
 
-    Kept of a peer: at most QUEUED messages, one in the making and what was read from the socket last; while those wait
-    nothing more is read. Kept for a peer that does not read: HIGH_WATER bytes and one message; `send` waits, and of its
-    pings only the last is answered. A peer that breaks the protocol is told the code and then heard no more; one that
-    does not take the rest is cut, since closing alone waits for a peer that never reads.
+    Kept of a peer: at most QUEUED messages, or HIGH_WATER bytes and one message; one in the making; what was read from
+    the socket last. While those wait nothing more is read. Kept for a peer that does not read: HIGH_WATER bytes and one
+    message; `send` waits, and of its pings only the last is answered. A peer that breaks the protocol is told the code
+    and then heard no more; one that does not take the rest is cut, since closing alone waits for one that never reads.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._frames = FrameReader(LARGEST)
         self._received = bytearray(READ)
+        self._queued = 0  # bytes, roughly, in the queue
         self._failed = False
         self._pong: bytes | None = None
         self._bare = 0
@@ -249,19 +250,20 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
             while not self.read_paused and not self._failed and (got := self._frames.next()) is not None:
                 opcode, payload = got
                 if isinstance(payload, str):
-                    self._deliver({"type": "websocket.receive", "text": payload})
+                    self._deliver({"type": "websocket.receive", "text": payload}, len(payload))
                 elif opcode == BINARY:
-                    self._deliver({"type": "websocket.receive", "bytes": payload})
+                    self._deliver({"type": "websocket.receive", "bytes": payload}, len(payload))
                 else:
                     self._control(opcode, payload)
         except FrameError as error:
             self._fail(error.code, error.reason)
 
-    def _deliver(self, message: ASGIReceiveEvent) -> None:
+    def _deliver(self, message: ASGIReceiveEvent, size: int) -> None:
         if self.close_sent:
             return
         self.queue.put_nowait(message)
-        if self.queue.qsize() >= QUEUED:
+        self._queued += size
+        if self._queued >= HIGH_WATER or self.queue.qsize() >= QUEUED:
             self._pause()
 
     def _control(self, opcode: int, payload: bytes) -> None:
@@ -328,8 +330,10 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
-        if self.read_paused and self.queue.empty() and self.handshake_complete:
-            self._resume()
+        if self.queue.empty():
+            self._queued = 0
+            if self.read_paused and self.handshake_complete:
+                self._resume()
         return message
 
     def _resume(self) -> None:
