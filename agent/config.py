@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from agent.call.floor import FloorSettings
+from agent.gateways.catalogue import gateways
 from agent.yamlfile import FileError, YamlFile, explain, read_yaml
 from models.llm.addresses import check_address
 
@@ -63,6 +64,8 @@ class ServerSettings(Section):
     """Serve /echo, which sends every websocket message back: for conformance tests of the websocket itself."""
     handshake_s: float = Field(5.0, gt=0)
     """A socket that has not announced its call by then is closed."""
+    silent_client_s: float = Field(300.0, gt=0)
+    """The same for clients whose protocol begins with our message, such as OpenAI's: their users may wait to speak."""
     first_media_s: float = Field(10.0, gt=0)
     """A call without audio by then is closed."""
     media_gap_s: float = Field(10.0, gt=0)
@@ -277,24 +280,30 @@ class RecordSettings(Section):
     """Off keeps transcripts and database rows only."""
 
 
-class TwilioSettings(Section):
-    """Twilio Media Streams."""
+class GatewaySettings(Section):
+    """One gateway, under its name as in docs/gateways.md. Its key comes from the environment."""
 
     enabled: bool = True
-    """Off removes /twilio/voice and the stream endpoints."""
-    account_sid: str | None = None
-    """Begins with AC; needed, with the auth token, to transfer calls by REST."""
-    api_url: str = "https://api.twilio.com"
-    """Twilio's REST API; another region has another address."""
-    greeting_parameters: dict[str, str] = {}
-    """Sent as `<Parameter>` with each stream; at most 500 characters each, name and value together."""
+    """Off closes its addresses. Without a key nobody can come in by them anyway."""
+    account: str | None = None
+    """Account, user or application at the vendor; with CALLAGENT_REST_<NAME> it transfers and ends calls by REST."""
+    api_url: str | None = None
+    """The vendor's REST API, where it is not the usual one: another region, or your own Asterisk."""
+    number: str | None = None
+    """A number of yours, as +12125550100, that those see to whom callers are transferred."""
+    parameters: dict[str, str] = {}
+    """Sent with each stream that we ask the vendor for; Twilio takes 500 characters each, name and value together."""
+    dial: list[str] = []
+    """Beginnings of addresses that POST /api/calls may dial, as ws://10.0.0.5:8088/media/; empty dials nothing."""
 
 
-class PlainSettings(Section):
-    """The plain protocol that `agent call` speaks."""
+class AudioSocketSettings(Section):
+    """The TCP listener of Asterisk's AudioSocket."""
 
-    enabled: bool = True
-    """Off removes /gateways/plain."""
+    host: str = "127.0.0.1"
+    """Address to bind; what comes in is not encrypted, so open it to your Asterisk only."""
+    port: int = Field(0, ge=0, le=65535)
+    """TCP port, 9092 in Asterisk's examples; 0 does not listen."""
 
 
 class LogSettings(Section):
@@ -315,12 +324,30 @@ class Secrets(Section):
 
     twilio_auth_token: SecretStr | None = None
     """CALLAGENT_TWILIO_AUTH_TOKEN: checks X-Twilio-Signature and authorises REST call updates."""
+    keys: dict[str, SecretStr] = {}
+    """CALLAGENT_KEY_<GATEWAY>: what its connections prove themselves with (docs/gateways.md); - becomes _."""
+    rest: dict[str, SecretStr] = {}
+    """CALLAGENT_REST_<GATEWAY>: what we prove ourselves with at that vendor's REST API."""
     token_key: SecretStr | None = None
     """CALLAGENT_TOKEN_KEY: signs one-use path tokens and bearer tokens of the plain protocol and the API."""
     webhook_key: SecretStr | None = None
     """CALLAGENT_WEBHOOK_KEY: signs webhooks."""
     llm_key: SecretStr | None = None
     """CALLAGENT_LLM_KEY: the key of the language model's server, sent as a bearer token."""
+
+    def key_of(self, gateway: str) -> str | None:
+        """What connections of `gateway` are checked against."""
+        found = self.keys.get(gateway)
+        if found is None and gateway in ("twilio", "twilio-relay"):
+            found = self.twilio_auth_token
+        return None if found is None else found.get_secret_value()
+
+    def rest_of(self, gateway: str) -> str | None:
+        """What the REST API of `gateway` knows us by."""
+        found = self.rest.get(gateway)
+        if found is None and gateway == "twilio":
+            found = self.twilio_auth_token
+        return None if found is None else found.get_secret_value()
 
     @field_validator("token_key", "webhook_key")
     @classmethod
@@ -347,10 +374,22 @@ class Settings(Section):
     handoff: HandoffSettings = HandoffSettings()
     alerts: AlertSettings = AlertSettings()
     records: RecordSettings = RecordSettings()
-    twilio: TwilioSettings = TwilioSettings()
-    plain: PlainSettings = PlainSettings()
+    gateways: dict[str, GatewaySettings] = {}
+    audiosocket: AudioSocketSettings = AudioSocketSettings()
     logs: LogSettings = LogSettings()
     secrets: Secrets = Field(default=Secrets(), exclude=True)
+
+    @field_validator("gateways")
+    @classmethod
+    def _known_gateways(cls, value: dict[str, GatewaySettings]) -> dict[str, GatewaySettings]:
+        for name in value:
+            if name not in gateways():
+                raise ValueError(f"there is no gateway {name[:40]!r}; there are {', '.join(gateways())}")
+        return value
+
+    def gateway(self, name: str) -> GatewaySettings:
+        """The settings of one gateway."""
+        return self.gateways.get(name, GatewaySettings())
 
     def business_database(self, domain: str) -> str:
         """The URL of the database of the business named `domain`."""
@@ -362,7 +401,9 @@ class Settings(Section):
         return named if named.is_dir() else Path(self.dialogue.domain)
 
 
-_SECRET_NAMES = tuple(Secrets.model_fields)
+_SECRET_MAPS = {"keys": "key_", "rest": "rest_"}
+"""Fields of `Secrets` with a value for each gateway, and how the variables begin."""
+_SECRET_NAMES = tuple(name for name in Secrets.model_fields if name not in _SECRET_MAPS)
 
 
 def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -417,7 +458,19 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
             if value:
                 found.setdefault("secrets", {})[name] = value
             continue
+        for field, beginning in _SECRET_MAPS.items():
+            gateway = name.removeprefix(beginning).replace("_", "-")
+            if name.startswith(beginning) and gateway in gateways():
+                if value:
+                    found.setdefault("secrets", {}).setdefault(field, {})[gateway] = value
+                break
+        else:
+            gateway = ""
+        if gateway:
+            continue
         section, _, key = name.partition("__")
+        if section == "gateways":
+            key = key.replace("_", "-")
         if section not in Settings.model_fields or section == "secrets" or not key:
             problems.append(
                 f"environment: {variable} is no setting; use {PREFIX}<SECTION>__<KEY>, see `agent config`, or unset it"

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from agent.config import PREFIX, Secrets, Settings
+from agent.config import PREFIX, GatewaySettings, Secrets, Settings
 
 _UNITS = {
     "_per_s": "1/s",
@@ -41,21 +41,22 @@ class Setting:
 def settings_reference() -> Iterator[Setting]:
     """Every setting but the secrets, in the order of `agent config`."""
     for section, field in Settings.model_fields.items():
-        model = field.annotation
+        model = GatewaySettings if section == "gateways" else field.annotation
         if model is Secrets or not (inspect.isclass(model) and issubclass(model, BaseModel)):
             continue
+        shown = "gateways.NAME" if section == "gateways" else section
         reasons = field_docs(model)
         for key, setting in model.model_fields.items():
             unit = next((unit for tail, unit in _UNITS.items() if key.endswith(tail)), "")
             default = _written(setting.get_default(call_default_factory=True))
-            yield Setting(section, key, default, unit, _allowed(setting), reasons.get(key, ""))
+            yield Setting(shown, key, default, unit, _allowed(setting), reasons.get(key, ""))
 
 
 def secrets_reference() -> Iterator[tuple[str, str]]:
     """Every secret: the environment variable, and what it is for."""
     reasons = field_docs(Secrets)
     for name in Secrets.model_fields:
-        variable = PREFIX + name.upper()
+        variable = PREFIX + {"keys": "KEY_<GATEWAY>", "rest": "REST_<GATEWAY>"}.get(name, name.upper())
         yield variable, reasons.get(name, "").removeprefix(f"{variable}: ")
 
 
@@ -66,7 +67,8 @@ def markdown() -> str:
     for row in settings_reference():
         if row.section != section:
             section = row.section
-            about = inspect.getdoc(Settings.model_fields[section].annotation) or ""
+            model = GatewaySettings if section == "gateways.NAME" else Settings.model_fields[section].annotation
+            about = inspect.getdoc(model) or ""
             lines += ["", f"### {section}", "", about.splitlines()[0], ""]
             lines += [_HEAD, "|---|---|---|---|---|"]
         cells = (f"`{row.key}`", row.default, row.unit, row.allowed, row.reason)

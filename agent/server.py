@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import ipaddress
 import logging
-import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from agent import logs
-from agent.call.session import Session
-from agent.call.transport import GOING_AWAY, Disconnected
-from agent.clock import Clock
+from agent import audiosocket, logs
+from agent.call.monitoring import MonitorSession
+from agent.call.session import Admission, Session
+from agent.call.transport import GOING_AWAY, Disconnected, Transport
+from agent.clock import Clock, RealClock
 from agent.config import Settings
-from agent.gateways.auth import PathTokens, TokenError, check_twilio_signature
+from agent.dialing import DialError, dial
+from agent.door import Door, Token, new_call_id
+from agent.entrances import add_gateways, chosen_subprotocol, refuse_by_message
 from agent.gateways.base import GatewayProtocol
-from agent.gateways.plain import PlainProtocol
-from agent.gateways.twilio import TwilioProtocol
-from agent.gateways.twiml import TwimlError, busy, connect_stream, dial, hang_up
+from agent.gateways.catalogue import gateways
+from agent.gateways.gateway import Gateway, Opening
 from agent.loading import Loaded, load
 from agent.records.queries import CallNotFound, list_calls, list_handoffs, load_call
 from agent.watch import KEPT_S, Watch
 
 CLOSE_S = 2.0
 """How long a peer may take to accept a close frame before its socket is dropped."""
-MAX_FORM = 16_384
-"""Bytes of a webhook's form; Twilio's have about 1,000."""
-MAX_FIELDS = 200
-"""Fields of a webhook's form; Twilio's have about 30."""
+MOST_ANNOUNCED, ANNOUNCED_S = 10_000, 60.0
+"""Calls of AudioSocket that were announced and have not come, and for how long they may."""
+MOST_CALL_ID = 200
+"""Characters of a gateway's call id that a token is bound to."""
 NO_STATUS, ABNORMAL = 1005, 1006
 """Close codes that only an end itself uses: no code was in the close frame, there was no close frame. RFC 6455."""
 
@@ -84,13 +85,17 @@ class CallServer:
         self.settings = settings
         self._clock = clock
         self.insecure = insecure
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Session | MonitorSession] = {}
         self.loaded: Loaded | None = None
         self.draining = False
         self._waiting = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._tokens: PathTokens | None = None
+        self._dialled: set[asyncio.Task[None]] = set()
+        self._announced: dict[str, tuple[Opening, float]] = {}
+        self.refusing = 0
+        """Connections that are being turned away by a message."""
+        self.door = Door(settings, clock or RealClock())
         self.watch: Watch | None = None
 
     @asynccontextmanager
@@ -101,9 +106,6 @@ class CallServer:
             Exception: whatever `agent.loading.load` raises.
         """
         async with load(self.settings, self._clock) as loaded:
-            key = self.settings.secrets.token_key
-            if key is not None:
-                self._tokens = PathTokens(key.get_secret_value(), loaded.services.clock)
             rendered = await loaded.warm()
             log.info("voice is warm: %d phrases, %d rendered now", len(loaded.phrases), rendered)
             self.watch = Watch(loaded.services.metrics, loaded.pool)
@@ -115,7 +117,8 @@ class CallServer:
                 watching.append(asyncio.create_task(loaded.versions.run(), name="versions"))
             watching += [asyncio.create_task(one.run(), name="knowledge") for one in loaded.knowledge.values()]
             try:
-                yield
+                async with self._listening():
+                    yield
             finally:
                 self.end_calls()
                 await self._empty.wait()
@@ -123,6 +126,36 @@ class CallServer:
                 for task in watching:
                     task.cancel()
                 await asyncio.gather(*watching, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Take calls by AudioSocket, where that is configured."""
+        chosen = self.settings.audiosocket
+        if not chosen.port:
+            yield
+            return
+        listening = audiosocket.AudioSocketSettings(chosen.host, chosen.port, self.settings.server.handshake_s)
+        new = gateways()["audiosocket"].new
+        listener = audiosocket.AudioSocketListener(listening, new, self._announced_call, self._take_announced)
+        await listener.start()
+        try:
+            yield
+        finally:
+            await listener.stop()
+
+    def _announced_call(self, uuid: str) -> Opening | None:
+        """The call that was announced by this UUID; it comes in once."""
+        opening, until_s = self._announced.pop(uuid, (None, 0.0))
+        if opening is None or until_s < self.wall_s():
+            self.refuse("unsigned")
+            return None
+        if not self.ready:
+            self.refusal()
+            return None
+        return opening
+
+    async def _take_announced(self, protocol: GatewayProtocol, transport: Transport, call_id: str) -> None:
+        await self.run(protocol, transport, call_id, Admission("audiosocket:announced"))
 
     @property
     def ready(self) -> bool:
@@ -133,7 +166,7 @@ class CallServer:
         """Why a new call is not taken, as a code; None where it is."""
         if self.draining:
             return "draining"
-        if len(self.sessions) + self._waiting >= self.settings.server.max_calls:
+        if sum(map(_counts, self.sessions.values())) + self._waiting >= self.settings.server.max_calls:
             return "full"
         return "overloaded" if self.sessions and self.watch is not None and self.watch.overloaded() else None
 
@@ -152,17 +185,19 @@ class CallServer:
         for session in list(self.sessions.values()):
             session.stop("server_stopping")
 
-    async def take(self, socket: WebSocket, protocol: GatewayProtocol, call_id: str) -> None:
-        """Run one call on an authorised socket; a full or draining server refuses it with 503."""
-        loaded = self.loaded
-        if loaded is None or not self.ready:
+    async def take(self, socket: WebSocket, gateway: Gateway, opening: Opening, admission: Admission) -> None:
+        """Run one call on an authorised socket; a full or draining server refuses it, as its gateway does."""
+        if self.loaded is None or not self.ready:
             code = self.refusal()
             log.warning("a call was refused: %s", code, extra={"code": code})
-            await socket.send_denial_response(Response(status_code=503, headers={"Retry-After": "5"}))
+            if gateway.refuses == "message" and self.loaded is not None:
+                await refuse_by_message(self, socket, gateway, opening, "draining" if code == "draining" else "busy")
+            else:
+                await socket.send_denial_response(Response(status_code=503, headers={"Retry-After": "5"}))
             return
         self._waiting += 1
         try:
-            await socket.accept()
+            await socket.accept(chosen_subprotocol(gateway, socket))
         except (RuntimeError, WebSocketDisconnect):
             log.info("a caller was gone before the handshake was over", extra={"code": "gone"})
             return
@@ -171,8 +206,19 @@ class CallServer:
         if self.draining:
             await socket.close(GOING_AWAY, "server_stopping")
             return
+        await self.run(gateway.new(opening), SocketTransport(socket), opening.call_id, admission)
+
+    async def run(self, protocol: GatewayProtocol, transport: Transport, call_id: str, admission: Admission) -> None:
+        """Run one call until it ends."""
+        if self.loaded is None:
+            return
         logs.call_id.set(call_id)
-        session = Session(loaded.services, protocol, SocketTransport(socket), call_id)
+        services = self.loaded.services
+        session: Session | MonitorSession
+        if protocol.capabilities.monitor:
+            session = MonitorSession(services, protocol, transport, call_id, admission)
+        else:
+            session = Session(services, protocol, transport, call_id, admission, self._earlier)
         self.sessions[call_id] = session
         self._empty.clear()
         try:
@@ -181,6 +227,29 @@ class CallServer:
             del self.sessions[call_id]
             if not self.sessions:
                 self._empty.set()
+
+    async def dial(self, gateway: Gateway, url: str) -> str:
+        """Open the media socket of a call that waits at the gateway; returns our id of the call, which then runs.
+
+        Raises:
+            DialError: the address may not be dialled, or nobody takes the connection there.
+        """
+        opening = Opening(new_call_id(), query=dict(parse_qsl(urlsplit(url).query)))
+        subprotocol = next(iter(gateway.subprotocols), None)
+        transport = await dial(url, subprotocol, prefixes=self.settings.gateway(gateway.name).dial)
+        running = asyncio.create_task(
+            self.run(gateway.new(opening), transport, opening.call_id, Admission(f"{gateway.name}:dialled")),
+            name=f"dialled-{opening.call_id}",
+        )
+        self._dialled.add(running)
+        running.add_done_callback(self._dialled.discard)
+        return opening.call_id
+
+    def _earlier(self, gateway: str, gateway_call_id: str) -> Session | None:
+        for session in self.sessions.values():
+            if isinstance(session, Session) and session.answers_to(gateway, gateway_call_id):
+                return session
+        return None
 
     def refusal(self) -> str:
         """Count a call that is not taken; returns why not."""
@@ -194,13 +263,8 @@ class CallServer:
             self.loaded.services.metrics.refused.labels(code).inc()
 
     def admit(self, asking: HTTPConnection) -> bool:
-        """Whether an API request or a plain socket may pass: the token key as bearer, or `local`."""
-        key, bearer = self.settings.secrets.token_key, asking.headers.get("authorization")
-        if key is not None and bearer is not None:
-            scheme, _, given = bearer.partition(" ")
-            if scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
-                return True
-        return self.local(asking)
+        """Whether an API request may pass: the token key as bearer, or `local`."""
+        return self.door.bears_token_key(asking.headers) or self.local(asking)
 
     def local(self, asking: HTTPConnection) -> bool:
         """Whether --insecure lets this in: it comes from this machine, not through a proxy and not from a web page.
@@ -215,34 +279,36 @@ class CallServer:
         hosts = [asking.headers.get("host", "")] + ([] if origin is None else [origin.partition("://")[2]])
         return all(is_loopback(_host(host)) for host in hosts)
 
-    def redeem(self, token: str) -> str | None:
-        """The call id of a one-use path token, or None where it is not good."""
-        if self._tokens is None:
-            return None
-        try:
-            return self._tokens.redeem(token)
-        except TokenError as error:
-            log.warning("a path token was refused: %s", error.code, extra={"code": f"token_{error.code}"})
-            return None
+    def issue(self, token: Token) -> str | None:
+        """A one-use path token; None where no token key is configured."""
+        return self.door.issue(token)
 
-    def issue(self, call_id: str) -> str | None:
-        """A one-use path token for `call_id`; None where no token key is configured."""
-        return self._tokens.issue(call_id) if self._tokens is not None else None
+    def announce(self, call_id: str, gateway: str, bound: str, numbers: Mapping[str, str]) -> str | None:
+        """What lets the next connection of `gateway` in, once and for a minute: a path token, None without a token key.
+
+        For AudioSocket, whose connections carry nothing but their id, it is that id; `numbers`, of caller and called,
+        are kept for it.
+
+        Raises:
+            ValueError: that id is no UUID.
+        """
+        if gateway != "audiosocket":
+            return self.issue(Token(call_id, gateway, bound or None))
+        now_s = self.wall_s()
+        self._announced = {name: kept for name, kept in self._announced.items() if kept[1] >= now_s}
+        uuid = str(UUID(bound))
+        if len(self._announced) < MOST_ANNOUNCED:
+            given = {name: number for name, number in numbers.items() if number}
+            self._announced[uuid] = Opening(call_id, query=given), now_s + ANNOUNCED_S
+        return uuid
 
     def public(self, path: str, scheme: str) -> str | None:
-        """The address under which a carrier reaches `path`."""
-        base = self.settings.server.public_url
-        if base is None:
-            return None
-        parts = urlsplit(base)
-        return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+        """The address under which a gateway reaches `path`."""
+        return self.door.url(path, scheme)
 
-    def signed(self, path: str, scheme: str, form: Mapping[str, str], signature: str | None) -> bool:
-        """Whether Twilio signed this request to our public address."""
-        secret, url = self.settings.secrets.twilio_auth_token, self.public(path, scheme)
-        if secret is None or url is None:
-            return False
-        return check_twilio_signature(secret.get_secret_value(), url, form, signature)
+    def wall_s(self) -> float:
+        """Now, in seconds since 1970."""
+        return (self._clock or RealClock()).wall().timestamp()
 
     def metrics(self) -> bytes:
         """Prometheus text of everything counted."""
@@ -259,9 +325,8 @@ class CallServer:
         return {"calls": calls, "ready": self.ready, **self.watch.report(last_s)}
 
 
-def new_call_id() -> str:
-    """A fresh call id."""
-    return f"c-{secrets.token_hex(8)}"
+def _counts(session: Session | MonitorSession) -> bool:
+    return session.counts if isinstance(session, Session) else True
 
 
 def is_loopback(host: str | None) -> bool:
@@ -284,10 +349,7 @@ def create_app(server: CallServer) -> FastAPI:
     app = FastAPI(title="callagent", docs_url=None, redoc_url=None)
     _add_health(app, server)
     _add_api(app, server)
-    if server.settings.twilio.enabled:
-        _add_twilio(app, server)
-    if server.settings.plain.enabled:
-        _add_plain(app, server)
+    add_gateways(app, server)
     return app
 
 
@@ -347,97 +409,47 @@ def _add_api(app: FastAPI, server: CallServer) -> None:
         return {"handoffs": await list_handoffs(database(request), state)}
 
     @app.post("/api/tokens")
-    async def tokens(request: Request) -> Any:
+    async def tokens(
+        request: Request,
+        gateway: str = "plain",
+        call_id: str = "",
+        caller: str = "",
+        called: str = "",
+        form: str = "json",
+    ) -> Any:
         database(request)
-        call_id = new_call_id()
-        token = server.issue(call_id)
+        if gateway not in gateways() or not server.settings.gateway(gateway).enabled:
+            raise HTTPException(422, f"gateway is {gateway[:40]!r}; give one of {', '.join(gateways())}")
+        for name, value in (("call_id", call_id), ("caller", caller), ("called", called)):
+            if len(value) > MOST_CALL_ID or not value.isprintable():
+                raise HTTPException(422, f"{name} is {value[:40]!r}; give at most {MOST_CALL_ID} printable characters")
+        ours = new_call_id()
+        try:
+            token = server.announce(ours, gateway, call_id, {"caller": caller, "called": called})
+        except ValueError as error:
+            raise HTTPException(422, f"call_id is {call_id[:40]!r}: {error}") from error
         if token is None:
             raise HTTPException(409, "no token key is configured; set CALLAGENT_TOKEN_KEY")
-        return {"call_id": call_id, "token": token}
+        if form == "text":  # what a dialplan can read
+            return PlainTextResponse(token)
+        path = f"/gateways/{gateway}/{token}"
+        return {"call_id": ours, "token": token, "path": path, "url": server.public(path, "wss")}
 
-
-def _add_twilio(app: FastAPI, server: CallServer) -> None:
-    path = "/gateways/twilio/stream"
-
-    async def signed_form(request: Request) -> dict[str, str]:
-        form = await _form(request)
-        signature = request.headers.get("x-twilio-signature")
-        if not server.local(request) and not server.signed(request.url.path, "https", form, signature):
-            server.refuse("bad_signature")
-            log.warning("a request to %s was not signed by Twilio", request.url.path, extra={"code": "bad_signature"})
-            raise HTTPException(403, "X-Twilio-Signature does not fit; check server.public_url and the auth token")
-        return form
-
-    @app.post("/twilio/after")
-    async def after(request: Request) -> Response:
-        call_sid = (await signed_form(request)).get("CallSid", "")
-        target = server.loaded.services.transfers.take(call_sid) if server.loaded is not None else None
-        try:
-            return Response(dial(target) if target else hang_up(), media_type="application/xml")
-        except TwimlError as error:
-            log.error("call %s cannot be transferred: %s", call_sid, error, extra={"code": "transfer_failed"})
-            return Response(hang_up(), media_type="application/xml")
-
-    @app.post("/twilio/voice")
-    async def voice(request: Request) -> Response:
-        form = await signed_form(request)
+    @app.post("/api/calls", status_code=202)
+    async def dial_out(request: Request, gateway: str, url: str) -> Any:
+        database(request)
+        chosen = gateways().get(gateway)
+        if chosen is None or not server.settings.gateway(gateway).dial:
+            raise HTTPException(422, f"gateway is {gateway[:40]!r}; set gateways.NAME.dial for those that are dialled")
         if not server.ready:
-            log.warning("Twilio was told that we are busy", extra={"code": server.refusal()})
-            return Response(busy(), media_type="application/xml")
-        token = server.issue(new_call_id())
-        stream = server.public(f"{path}/{token}" if token else path, "wss")
-        if stream is None:
-            raise HTTPException(409, "server.public_url is not configured; Twilio cannot reach the stream")
-        parameters = {**server.settings.twilio.greeting_parameters}
-        parameters |= {ours: form[theirs] for ours, theirs in (("caller", "From"), ("called", "To")) if theirs in form}
+            raise HTTPException(503, server.refusal())
         try:
-            after_url = server.public("/twilio/after", "https")
-            return Response(connect_stream(stream, parameters, action=after_url), media_type="application/xml")
-        except TwimlError as error:
-            raise HTTPException(409, str(error)) from error
+            return {"call_id": await server.dial(chosen, url)}
+        except DialError as error:
+            raise HTTPException(422 if error.code == "refused_url" else 502, str(error)) from error
 
-    @app.websocket(path)
-    async def signed_stream(socket: WebSocket) -> None:
-        signature = socket.headers.get("x-twilio-signature")
-        allowed = server.signed(path, "wss", {}, signature) or server.local(socket)
-        await _enter(server, socket, TwilioProtocol, new_call_id() if allowed else None)
-
-    @app.websocket(path + "/{token}")
-    async def token_stream(socket: WebSocket, token: str) -> None:
-        await _enter(server, socket, TwilioProtocol, server.redeem(token))
-
-
-def _add_plain(app: FastAPI, server: CallServer) -> None:
-    @app.websocket("/gateways/plain")
-    async def plain(socket: WebSocket) -> None:
-        call_id = new_call_id()
-        await _enter(server, socket, lambda: PlainProtocol(call_id), call_id if server.admit(socket) else None)
-
-    @app.websocket("/gateways/plain/{token}")
-    async def token_plain(socket: WebSocket, token: str) -> None:
-        call_id = server.redeem(token)
-        await _enter(server, socket, lambda: PlainProtocol(call_id or ""), call_id)
-
-
-async def _enter(
-    server: CallServer, socket: WebSocket, protocol: Callable[[], GatewayProtocol], call_id: str | None
-) -> None:
-    if call_id is None:
-        server.refuse("unauthorized")
-        log.warning("a socket was refused: not authorised", extra={"code": "unauthorized"})
-        await socket.send_denial_response(Response(status_code=401))
-        return
-    await server.take(socket, protocol(), call_id)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form of at most `MAX_FORM` bytes, however it is sent."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_FORM:
-            raise HTTPException(413, f"the form has more than {MAX_FORM} bytes, the most that is taken")
-    try:
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError as error:
-        raise HTTPException(413, f"the form has more than {MAX_FIELDS} fields, the most that is taken") from error
+    @app.get("/api/transfers/{call_id}")
+    async def transfer(request: Request, call_id: str) -> PlainTextResponse:
+        database(request)
+        target = server.loaded.services.transfers.take(call_id) if server.loaded is not None else None
+        return PlainTextResponse(target or "")

@@ -16,17 +16,16 @@ def test_variables_are_read_as_their_settings_are_meant():
         SERVER__DRAIN_S="2.5",
         RECORDS__RECORD_AUDIO="false",
         HANDOFF__TRANSFER_TO="+15555550100",
-        TWILIO__ACCOUNT_SID="0123",
+        GATEWAYS__TWILIO="{account: \"0123\", parameters: {tier: gold}}",
         SERVER__TRUSTED_PROXIES="[10.0.0.1, 10.0.0.2]",
-        TWILIO__GREETING_PARAMETERS="{tier: gold}",
         SERVER__PUBLIC_URL="",
     )
     assert (settings.server.port, settings.server.drain_s) == (0, 2.5)
     assert settings.records.record_audio is False
     assert settings.handoff.transfer_to == "+15555550100"
-    assert settings.twilio.account_sid == "0123"
+    assert settings.gateway("twilio").account == "0123"
     assert settings.server.trusted_proxies == ["10.0.0.1", "10.0.0.2"]
-    assert settings.twilio.greeting_parameters == {"tier": "gold"}
+    assert settings.gateway("twilio").parameters == {"tier": "gold"}
     assert settings.server.public_url is None
 
 
@@ -57,7 +56,7 @@ def test_a_public_address_that_no_carrier_can_use_is_refused(url):
 
 def test_every_problem_of_a_file_is_told_at_once_with_its_line(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("server:\n  port: [1]\n\nlogs:\n  level: LOUD\nplain:\n  enabeld: true\n")
+    path.write_text("server:\n  port: [1]\n\nlogs:\n  level: LOUD\ngateways:\n  plain: {enabeld: true}\n")
     with pytest.raises(FileError) as caught:
         load_settings(path, {})
     assert sorted(problem.partition(": ")[0] for problem in caught.value.problems) == [

@@ -668,6 +668,9 @@ class Conversation:
         reason = self._leaving.ending if self._leaving is not None else "goodbye"
         self._outbox.put(Hangup(reason, self.handover.context(reason)))
         await self._outbox.drained()
+        if self._can.hangup == "message":
+            # The gateway ends the call and closes: were we faster, some would take it for a fault.
+            await self._clock.sleep_until(self._clock.now_ms() + GRACE_S * 1000.0)
         if self._can.hangup == "rest" and self._carrier is not None:
             try:
                 await self._carrier.hang_up(self._call.gateway_call_id)

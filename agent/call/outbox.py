@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable
 
 from agent.call.transport import Disconnected, Transport
-from agent.gateways.base import Clear, Command, GatewayProtocol, Mark, Play
+from agent.gateways.base import Clear, Command, GatewayProtocol, Hangup, Mark, Play, Refuse, Transfer
 
 DRAIN_S = 5.0
 """How long the end of a call waits for a peer that reads slowly, or not at all."""
+FLUSH_S = 1.0
+"""How long an ended call waits for its last answers to be taken."""
 BOUND = 500
 """Commands waiting; answers waiting: more than a gateway that reads at all ever lets come together."""
 MOST_AUDIO_MS = 2000.0
@@ -145,6 +147,15 @@ class Outbox:
     async def _send(self, transport: Transport, message: str | bytes) -> None:
         async with asyncio.timeout(STUCK_S):
             await transport.send(message)
+
+    async def flushed(self) -> None:
+        """Wait until answers that were queued are written, `FLUSH_S` at most; commands that wait are dropped."""
+        self._waiting = deque(command for command in self._waiting if isinstance(command, Hangup | Transfer | Refuse))
+        self._audio = 0
+        if self._answers or self._waiting:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._idle.wait()
 
     async def drained(self) -> None:
         """Wait until everything queued was written or the socket is gone, `DRAIN_S` at most."""

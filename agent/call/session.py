@@ -149,7 +149,8 @@ class Session:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         self._read_and_write()
-        watch = loop.call_later(self._limits.handshake_s, self._no_start)
+        patience_s = self._limits.silent_client_s if isinstance(self._protocol, Opens) else self._limits.handshake_s
+        watch = loop.call_later(patience_s, self._no_start, patience_s)
         ended = Ended("failed", "server_stopped", GOING_AWAY)
         try:
             ended = await self._over
@@ -166,6 +167,11 @@ class Session:
     def _read_and_write(self) -> None:
         self._reading = self._spawn(self._read(), "read")
         self._writing = self._spawn(self._outbox.run(), "write")
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes a place of `server.max_calls`: not while its connection is away or carries on another's."""
+        return self._away_until_ms is None and self._carried_on is None
 
     def answers_to(self, gateway: str, gateway_call_id: str) -> bool:
         """Whether this is that call, and a new connection could carry it on."""
@@ -228,6 +234,7 @@ class Session:
         now = self._clock.now_ms()
         if self._conversation is not None:
             self._conversation.close(now)
+        await self._outbox.flushed()
         await self._end_tasks()
         await self._transport.close(ended.code, ended.reason)
         self._let_go.set()
@@ -265,9 +272,8 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _no_start(self) -> None:
+    def _no_start(self, limit: float) -> None:
         if not self._announced:
-            limit = self._limits.handshake_s
             self._notes.fault("handshake_timeout", f"no call was announced within {limit} s; send the start message")
             self._end("refused", "handshake_timeout", TIMED_OUT)
 

@@ -30,6 +30,7 @@ from agent.gateways.base import (
     TextIn,
     Transfer,
 )
+from agent.gateways.gateway import Gateway
 from agent.gateways.messages import (
     INVALID,
     UNSUPPORTED,
@@ -44,6 +45,7 @@ from agent.gateways.messages import (
     text_field,
     text_map_field,
 )
+from agent.gateways.ways import Bearer
 from audio.codec import Encoding
 
 VERSION = 1
@@ -220,3 +222,17 @@ def _supported(name: str, value: object, choices: tuple[int | str, ...]) -> None
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         wanted = " or ".join(str(choice) for choice in choices)
         raise MessageError(f"unsupported_{name}", f"start: {name} is {shown(value)}; send {wanted}", UNSUPPORTED)
+
+
+GATEWAYS = (
+    Gateway(
+        name="plain",
+        title="Plain protocol",
+        new=lambda opening: PlainProtocol(opening.call_id),
+        capabilities=_CAPABILITIES,
+        ways=(Bearer(),),
+        shares_key=True,
+        wire="JSON text, binary PCM16",
+        verified="our own protocol (docs/protocol.md)",
+    ),
+)

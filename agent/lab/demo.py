@@ -231,7 +231,7 @@ async def _place(
 ) -> tuple[Mapping[str, Any], Played, CallerLine]:
     script = scenario.script
     caller = TwilioCaller(script.caller, script.called)
-    socket = url.replace("http", "ws", 1) + "/gateways/twilio/stream"
+    socket = url.replace("http", "ws", 1) + "/gateways/twilio"
     async with CallerLine(socket, caller, RealClock(), life_s=script.life_s) as line:
         async with _watched(http, caller.call, view):
             played = await Player(scenario, sounds, line, Watch(), view.step).play()

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from agent.call.services import CallServices
 from agent.call.session import Session
 from agent.clock import RealClock
-from agent.config import DialogueSettings, HandoffSettings, RecordSettings, Secrets, Section, Settings, TwilioSettings
+from agent.config import DialogueSettings, HandoffSettings, RecordSettings, Secrets, Section, Settings
 from agent.dialogue.engine import DialogueEngine
 from agent.gateways.plain import PlainProtocol
 from agent.lab.replaying.changes import Comparison, compare
@@ -117,13 +117,13 @@ def changed_settings(settings: Settings, changes: Sequence[str]) -> Settings:
 def harmless(settings: Settings, folder: Path) -> Settings:
     """`settings` with databases in `folder`, and no webhook, carrier, secret or recording."""
     dialogue = {"database_url": f"sqlite+aiosqlite:///{folder / 'business.db'}"}
-    sections: dict[str, Section] = {
+    sections: dict[str, Section | dict[str, Any]] = {
         "records": RecordSettings(
             database_url=f"sqlite+aiosqlite:///{folder / 'records.db'}", recordings=folder, record_audio=False
         ),
         "dialogue": DialogueSettings.model_validate({**settings.dialogue.model_dump(), **dialogue}),
         "handoff": HandoffSettings(),
-        "twilio": TwilioSettings(),
+        "gateways": {},
         "secrets": Secrets(),
     }
     return settings.model_copy(update=sections)

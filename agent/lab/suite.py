@@ -21,7 +21,7 @@ from agent.yamlfile import FileError
 SCENARIOS = CONFIGS / "scenarios"
 GIVE_UP = 3
 """So many calls in a row that could not be carried through, and none that could: the server does not work."""
-PATHS = {"twilio": "/gateways/twilio/stream", "plain": "/gateways/plain"}
+PATHS = {"twilio": "/gateways/twilio", "plain": "/gateways/plain"}
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 Protocol = Literal["twilio", "plain"]

@@ -178,7 +178,7 @@ def test_each_round_has_a_server_of_its_own(agent, scenarios, calls, monkeypatch
     monkeypatch.setattr(command, "measured_server", measured_server)
     assert agent("simulate", scenarios / "a.yaml", "--repeat", 2).exit_code == 0
     assert opened == ["server-0-twilio", "server-1-twilio"]
-    assert calls["target"].url == "ws://127.0.0.1:1/gateways/twilio/stream"
+    assert calls["target"].url == "ws://127.0.0.1:1/gateways/twilio"
 
 
 def test_conversations_of_a_domain_are_judged_by_what_was_done(agent, calls, monkeypatch, tmp_path):

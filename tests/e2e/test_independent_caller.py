@@ -43,7 +43,7 @@ def wav(sheet, tmp_path):
 
 
 async def test_a_call_is_clean(server, wav, listener, tmp_path):
-    stream = server.socket("/gateways/twilio/stream")
+    stream = server.socket("/gateways/twilio")
     clip, reply = tmp_path / wav("where"), tmp_path / "reply.wav"
     status, told = await streamdouble(
         "call", stream, "--audio", clip, "--out", reply, "--param", "caller=+15555550142", "--quiet-period", 1.5
@@ -75,7 +75,7 @@ async def test_a_script_with_an_interruption_and_keys_is_clean(server, wav, tmp_
     ]
     path = tmp_path / "scenario.yaml"
     path.write_text(yaml.safe_dump({"name": "an interruption", "steps": steps}))
-    stream = server.socket("/gateways/twilio/stream")
+    stream = server.socket("/gateways/twilio")
     status, told = await streamdouble("scenario", path, stream, "--param", "caller=+15555550143")
     assert status == 0, told
     assert told["violations"] == []
@@ -90,7 +90,7 @@ async def test_a_script_with_an_interruption_and_keys_is_clean(server, wav, tmp_
 async def test_a_caller_on_a_bad_line_is_answered(server, wav, tmp_path):
     clip = tmp_path / wav("where", 7.5, 4.0)
     status, told = await streamdouble(
-        *("call", server.socket("/gateways/twilio/stream"), "--audio", clip, "--param", "caller=+15555550144"),
+        *("call", server.socket("/gateways/twilio"), "--audio", clip, "--param", "caller=+15555550144"),
         *("--packet-loss", 0.03, "--jitter", 30, "--quiet-period", 1.5),
     )
     assert status == 0, told

@@ -17,7 +17,7 @@ from audio.wav import read_wav
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-STREAM = "/gateways/twilio/stream"
+STREAM = "/gateways/twilio"
 WORST = 0.35
 """Word errors allowed in what the recognizer hears of the agent on an 8 kHz line; it is a small one."""
 

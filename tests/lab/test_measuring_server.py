@@ -78,7 +78,7 @@ async def test_a_record_is_given_once_it_is_closed():
         {"/api/calls": [listing(None), listing("completed")], "/api/calls/c-1": [httpx.Response(200, json=call)]}
     )
     assert await server.closed_call("CA1") == call
-    assert server.twilio == "ws://127.0.0.1:1/gateways/twilio/stream"
+    assert server.twilio == "ws://127.0.0.1:1/gateways/twilio"
 
 
 async def test_a_record_that_stays_open_is_an_error(monkeypatch):

@@ -89,8 +89,8 @@ class TestBatches:
 @pytest.mark.parametrize(
     ("url", "address", "api"),
     [
-        ("ws://127.0.0.1:8080", "ws://127.0.0.1:8080/gateways/twilio/stream", "http://127.0.0.1:8080"),
-        ("https://calls.example.com/", "wss://calls.example.com/gateways/twilio/stream", "https://calls.example.com"),
+        ("ws://127.0.0.1:8080", "ws://127.0.0.1:8080/gateways/twilio", "http://127.0.0.1:8080"),
+        ("https://calls.example.com/", "wss://calls.example.com/gateways/twilio", "https://calls.example.com"),
         ("ws://127.0.0.1:9/own/path?x=1", "ws://127.0.0.1:9/own/path?x=1", "http://127.0.0.1:9"),
     ],
 )

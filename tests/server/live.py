@@ -79,7 +79,7 @@ class Live:
         return self.socket("/gateways/plain", **options)
 
     def twilio(self, **options: Any) -> connect:
-        return self.socket("/gateways/twilio/stream", **options)
+        return self.socket("/gateways/twilio", **options)
 
     async def counter(self, name: str, **labels: str) -> float:
         """The value of one line of /metrics; 0 where it is not there."""
@@ -117,7 +117,7 @@ class Live:
 async def live(folder: Path, insecure: bool = True, **sections: Mapping[str, Any]) -> AsyncIterator[Live]:
     """Serve with `sections` of settings; patch `agent.server.load` first."""
     given: dict[str, Any] = {name: dict(section) for name, section in sections.items()}
-    given["server"] = {"port": 0, **given.get("server", {})}
+    given["server"] = {"port": 0, "return_s": 0.3, **given.get("server", {})}
     given["records"] = {
         "database_url": f"sqlite+aiosqlite:///{folder / 'records.db'}",
         "recordings": folder / "recordings",

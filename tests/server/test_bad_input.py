@@ -209,7 +209,7 @@ async def test_a_socket_that_dies_in_mid_word_leaves_a_record_and_the_others_alo
             cut(caller)
         await other.answered("still here")
     kept = (await up.record("dead"))["call"]
-    assert (kept["outcome"], kept["reason"]) == ("caller_left", "socket_closed_1006")
+    assert (kept["outcome"], kept["reason"]) == ("caller_left", "line_lost")
     assert kept["recording"]
 
 
@@ -255,7 +255,7 @@ async def test_a_hundred_sockets_that_send_nothing_are_closed_and_running_calls_
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"GET /live HT", b"POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na="]
+    "sent", [b"", b"GET /live HT", b"POST /gateways/twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na="]
 )
 async def test_connections_that_never_finish_a_request_are_dropped(serve, caplog, sent):
     up = await serve(server={"handshake_s": 0.4})

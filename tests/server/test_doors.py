@@ -69,8 +69,8 @@ async def test_a_plain_socket_wants_the_token_key(guarded, caplog):
     up = await guarded()
     assert await refusal(up.plain()) == 401
     assert await refusal(up.plain(additional_headers={"Authorization": "Bearer wrong"})) == 401
-    assert await up.refused("unauthorized") == 2
-    assert len(coded(caplog.records, "unauthorized")) == 2
+    assert (await up.refused("unsigned"), await up.refused("bad_credentials")) == (1, 1)
+    assert len(coded(caplog.records, "unsigned")) == 1
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     async with healthy(up, additional_headers=BEARER) as caller:
         await caller.answered("hello")
@@ -95,11 +95,58 @@ async def test_a_path_token_admits_once_and_names_the_call(guarded, caplog):
     assert not any(issued["token"] in record.getMessage() for record in ours)
 
 
-async def test_a_path_token_for_one_gateway_cannot_be_tried_twice_at_another(guarded):
+async def test_a_path_token_is_good_for_one_gateway_only_and_is_used_up_by_another(guarded):
     up = await guarded()
     token = (await up.http.post("/api/tokens", headers=BEARER)).json()["token"]
-    async with up.socket(f"/gateways/twilio/stream/{token}"):
-        assert await refusal(up.socket(f"/gateways/plain/{token}")) == 401
+    assert await refusal(up.socket(f"/gateways/twilio/{token}")) == 401
+    assert await up.refused("mismatch") == 1
+    assert await refusal(up.socket(f"/gateways/plain/{token}")) == 401
+
+
+async def test_a_path_token_bound_to_a_call_admits_no_other(guarded):
+    up = await guarded()
+    for named, admitted in (("CA2", False), ("CA1", True)):
+        asked = {"gateway": "twilio", "call_id": "CA1"}
+        issued = (await up.http.post("/api/tokens", params=asked, headers=BEARER)).json()
+        assert issued["url"] == f"wss://voice.example.com/agent{issued['path']}"
+        async with up.socket(issued["path"]) as caller:
+            await caller.send(twilio_start(named))
+            if admitted:
+                await caller.send(media())
+                assert json.loads(await caller.recv())["event"] in ("media", "mark")
+                assert list(up.calls.sessions) == [issued["call_id"]]
+            else:
+                await closed(caller)
+                assert caller.close_code == 1008
+    assert await up.refused("mismatch") == 1
+
+
+async def test_tokens_are_for_known_gateways_and_can_be_had_as_text(guarded):
+    up = await guarded()
+    asked = {"gateway": "asterisk", "call_id": "1795300913.2", "form": "text"}
+    token = (await up.http.post("/api/tokens", params=asked, headers=BEARER)).text
+    assert token.count(".") == 1
+    for wrong in ({"gateway": "none"}, {"call_id": "x" * 300}, {"gateway": "audiosocket", "call_id": "no-uuid"}):
+        assert (await up.http.post("/api/tokens", params=wrong, headers=BEARER)).status_code == 422
+
+
+async def test_connections_of_one_key_are_limited(guarded):
+    up = await guarded(server={"new_calls_per_minute": 2, "max_calls_per_key": 1})
+    async with healthy(up, additional_headers=BEARER):
+        assert await refusal(up.plain(additional_headers=BEARER)) == 429
+        assert await up.refused("too_many_calls") == 1
+    await up.empty()
+    async with healthy(up, additional_headers=BEARER):
+        pass
+    await up.empty()
+    assert await refusal(up.plain(additional_headers=BEARER)) == 429
+    assert await up.refused("rate_limited") == 1
+
+
+async def test_a_gateway_that_does_not_exist_is_not_there(guarded):
+    up = await guarded()
+    assert await refusal(up.socket("/gateways/nobody", additional_headers=BEARER)) == 404
+    assert await refusal(up.socket("/gateways/nobody/token")) == 404
 
 
 @pytest.mark.parametrize(
@@ -111,7 +158,7 @@ async def test_a_path_token_for_one_gateway_cannot_be_tried_twice_at_another(gua
         ("foreign", "token_bad_signature"),
     ],
 )
-@pytest.mark.parametrize("gateway", ["/gateways/plain/", "/gateways/twilio/stream/"])
+@pytest.mark.parametrize("gateway", ["/gateways/plain/", "/gateways/twilio/"])
 async def test_wrong_path_tokens_are_refused(guarded, caplog, gateway, token, code):
     class Yesterday:
         def wall(self):
@@ -122,13 +169,13 @@ async def test_wrong_path_tokens_are_refused(guarded, caplog, gateway, token, co
             return datetime.now(UTC)
 
     if token == "expired":
-        token = PathTokens(TOKEN_KEY, Yesterday()).issue("c-1")
+        token = PathTokens(TOKEN_KEY, Yesterday()).issue("c-1\nplain\n")
     elif token == "foreign":
         token = PathTokens("another-key-of-another-server", Now()).issue("c-1")
     up = await guarded()
     assert await refusal(up.socket(gateway + token)) == 401
     assert coded(caplog.records, code)
-    assert await up.refused("unauthorized") == 1
+    assert await up.refused(code) == 1
 
 
 def sign(url: str, form: dict[str, str] | None = None) -> dict[str, str]:
@@ -137,12 +184,14 @@ def sign(url: str, form: dict[str, str] | None = None) -> dict[str, str]:
 
 async def test_a_signed_twilio_call_is_connected_to_a_stream_it_may_open(guarded):
     up = await guarded()
-    answer = await up.http.post("/twilio/voice", data=FORM, headers=sign(f"{PUBLIC}/twilio/voice", FORM))
+    answer = await up.http.post(
+        "/gateways/twilio/voice", data=FORM, headers=sign(f"{PUBLIC}/gateways/twilio/voice", FORM)
+    )
     assert answer.status_code == 200
     stream = ElementTree.fromstring(answer.text).find("Connect/Stream")
     assert {p.get("name"): p.get("value") for p in stream} == {"caller": FORM["From"], "called": FORM["To"]}
     public = stream.get("url")
-    assert public.startswith("wss://voice.example.com/agent/gateways/twilio/stream/")
+    assert public.startswith("wss://voice.example.com/agent/gateways/twilio/")
     path = public.removeprefix("wss://voice.example.com/agent")
     async with up.socket(path) as caller:
         await caller.send(twilio_start("CA1", customParameters={"caller": FORM["From"]}))
@@ -154,7 +203,7 @@ async def test_a_signed_twilio_call_is_connected_to_a_stream_it_may_open(guarded
 @pytest.mark.parametrize("headers", [{}, {"X-Twilio-Signature": "AAAA"}, BEARER])
 async def test_an_unsigned_request_for_twiml_is_refused(guarded, caplog, headers):
     up = await guarded()
-    answer = await up.http.post("/twilio/voice", data=FORM, headers=headers)
+    answer = await up.http.post("/gateways/twilio/voice", data=FORM, headers=headers)
     assert answer.status_code == 403
     assert "server.public_url" in answer.text
     assert coded(caplog.records, "bad_signature")
@@ -164,7 +213,9 @@ async def test_an_unsigned_request_for_twiml_is_refused(guarded, caplog, headers
 async def test_a_signature_does_not_cover_another_form(guarded):
     up = await guarded()
     other = {**FORM, "From": "+15555550199"}
-    answer = await up.http.post("/twilio/voice", data=other, headers=sign(f"{PUBLIC}/twilio/voice", FORM))
+    answer = await up.http.post(
+        "/gateways/twilio/voice", data=other, headers=sign(f"{PUBLIC}/gateways/twilio/voice", FORM)
+    )
     assert answer.status_code == 403
 
 
@@ -173,7 +224,7 @@ async def test_a_twilio_socket_wants_a_signature(guarded):
     assert await refusal(up.twilio()) == 401
     assert await refusal(up.twilio(additional_headers={"X-Twilio-Signature": "AAAA"})) == 401
     assert await refusal(up.twilio(additional_headers=BEARER)) == 401
-    signed = sign("wss://voice.example.com/agent/gateways/twilio/stream")
+    signed = sign("wss://voice.example.com/agent/gateways/twilio")
     async with up.twilio(additional_headers=signed) as caller:
         await caller.send(twilio_start("CA1"))
         assert json.loads(await caller.recv())["event"] in ("media", "mark")
@@ -184,15 +235,15 @@ async def chunks(count: int):
         yield b"a=" + b"x" * 4000 + b"&"
 
 
-@pytest.mark.parametrize("content", [b"a=" + b"x" * 20_000, "&".join(f"f{n}=1" for n in range(300)).encode()])
+@pytest.mark.parametrize("content", [b"a=" + b"x" * 70_000, "&".join(f"f{n}=1" for n in range(300)).encode()])
 async def test_a_form_that_is_too_big_is_refused(guarded, content):
     up = await guarded()
-    assert (await up.http.post("/twilio/voice", content=content)).status_code == 413
+    assert (await up.http.post("/gateways/twilio/voice", content=content)).status_code == 413
 
 
 async def test_a_form_that_does_not_tell_its_size_is_bounded_too(guarded):
     up = await guarded()
-    assert (await up.http.post("/twilio/voice", content=chunks(100))).status_code == 413
+    assert (await up.http.post("/gateways/twilio/voice", content=chunks(100))).status_code == 413
 
 
 async def test_a_full_server_refuses_the_next_call_and_keeps_the_others(guarded, caplog):
@@ -205,7 +256,9 @@ async def test_a_full_server_refuses_the_next_call_and_keeps_the_others(guarded,
                 pass
         assert caught.value.response.status_code == 503
         assert caught.value.response.headers["Retry-After"] == "5"
-        answer = await up.http.post("/twilio/voice", data=FORM, headers=sign(f"{PUBLIC}/twilio/voice", FORM))
+        answer = await up.http.post(
+            "/gateways/twilio/voice", data=FORM, headers=sign(f"{PUBLIC}/gateways/twilio/voice", FORM)
+        )
         assert ElementTree.fromstring(answer.text).find("Reject").get("reason") == "busy"
         await caller.answered("still here")
         await caller.stop()
@@ -277,15 +330,15 @@ async def test_the_api_explains_wrong_questions(serve):
 
 
 async def test_a_gateway_that_is_switched_off_is_not_there(serve):
-    up = await serve(twilio={"enabled": False}, plain={"enabled": False})
-    assert await refusal(up.twilio()) == 403
-    assert await refusal(up.plain()) == 403
-    assert (await up.http.post("/twilio/voice", data=FORM)).status_code == 404
+    up = await serve(gateways={"twilio": {"enabled": False}, "plain": {"enabled": False}})
+    assert await refusal(up.twilio()) == 404
+    assert await refusal(up.plain()) == 404
+    assert (await up.http.post("/gateways/twilio/voice", data=FORM)).status_code == 404
 
 
 async def test_without_a_public_address_twilio_is_told_what_is_missing(serve):
     up = await serve()
-    answer = await up.http.post("/twilio/voice", data=FORM)
+    answer = await up.http.post("/gateways/twilio/voice", data=FORM)
     assert answer.status_code == 409
     assert "server.public_url" in answer.text
 

@@ -14,7 +14,7 @@ from agent.handoff.transfers import Transfers
 from agent.metrics import Metrics
 from agent.server import CallServer, create_app
 
-URL = "https://voice.harbor-pine.example/twilio/after"
+URL = "https://voice.harbor-pine.example/gateways/twilio/after"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def ask(app: Any, form: dict[str, str], signed: bool = True) -> httpx.Resp
     signature = twilio_signature("secret-of-the-account", URL, form) if signed else "bm90IHNpZ25lZA=="
     transport = httpx.ASGITransport(app, client=("203.0.113.5", 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://inside") as http:
-        return await http.post("/twilio/after", data=form, headers={"X-Twilio-Signature": signature})
+        return await http.post("/gateways/twilio/after", data=form, headers={"X-Twilio-Signature": signature})
 
 
 async def test_a_call_that_was_handed_over_is_connected(app: Any, transfers: Transfers) -> None:

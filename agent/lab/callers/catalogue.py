@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from agent.lab.line import LineProtocol
+from agent.lab.line import Dial, LineProtocol
 
 _MODULES = (
     "plain",
@@ -38,7 +38,7 @@ class GatewayCaller:
 
     name: as in `agent.gateways.catalogue`. new: the gateway's half of one call. query: of the URL. subprotocols:
     offered in the handshake. headers: sent with it besides those of authorisation. speaks: the gateway speaks itself,
-    so no audio comes from the server.
+    so no audio comes from the server. dial: opens another socket than a websocket, from an address.
     """
 
     name: str
@@ -47,6 +47,7 @@ class GatewayCaller:
     subprotocols: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     speaks: bool = False
+    dial: Callable[[str], Dial] | None = None
 
 
 def gateway_callers() -> dict[str, GatewayCaller]:

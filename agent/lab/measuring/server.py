@@ -41,7 +41,7 @@ class MeasuredServer:
     @property
     def twilio(self) -> str:
         """Address of the Twilio stream."""
-        return self.url.replace("http", "ws", 1) + "/gateways/twilio/stream"
+        return self.url.replace("http", "ws", 1) + "/gateways/twilio"
 
     async def closed_call(self, gateway_call_id: str) -> Mapping[str, Any]:
         """The record of a call, by the carrier's id, once the server has closed it.
