@@ -150,7 +150,7 @@ class AsteriskProtocol:
     def _play(self, audio: bytes) -> Sequence[str | bytes]:
         step = MAX_MEDIA // self._frame_bytes * self._frame_bytes
         pieces = [audio[at : at + step] for at in range(0, len(audio), step)]
-        return [message for piece in pieces for message in self._in_order(piece)]
+        return tuple(message for piece in pieces for message in self._in_order(piece))
 
     def _in_order(self, message: str | bytes) -> Sequence[str | bytes]:
         """The message, or nothing while it has to wait or where it does not fit any more."""
