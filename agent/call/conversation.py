@@ -83,8 +83,9 @@ class Conversation:
         self._end = end
         self._wake = wake
         self._turns = settings.floor
+        self._patient = settings.floor.model_copy(update={"reprompt_ms": TYPED_REPROMPT_MS})
         if not can.audio_in and not can.text_in:
-            self._turns = settings.floor.model_copy(update={"reprompt_ms": TYPED_REPROMPT_MS})
+            self._turns = self._patient
         self._floor = floor.FloorState(idle_ms=self._clock.now_ms())
         self._dialogue = services.new_dialogue(call.call_id, call.caller)
         self.listening = Listening(can.encoding, settings.vad.threshold, settings.vad.release)
@@ -111,6 +112,7 @@ class Conversation:
         self._faults = 0
         self._result = HandoffResult("unavailable")
         self._call = call
+        self._settings = settings
         self._held_ms: float | None = None
         self._held_playing = False
 
@@ -193,6 +195,13 @@ class Conversation:
         """The client plays the audio itself and stopped after `heard_ms` of the reply."""
         self.playout.truncated(heard_ms)
         self._step(floor.Key())
+
+    def media_paused(self, on: bool) -> None:
+        """The gateway sends no audio for a while, or sends it again: nobody who cannot be heard is prompted."""
+        self._turns = self._patient if on else self._settings.floor
+        if self.phase is floor.Phase.LISTENING:
+            self._step(floor.Key())
+        self._wake()
 
     def caller_speaks(self) -> None:
         """The gateway hears itself, and the caller begins to speak: no time for a prompt."""

@@ -361,6 +361,7 @@ class Session:
                 conversation.truncated(heard_ms)
             case MediaPaused(on):
                 self._paused, self._media_ms = on, self._clock.now_ms()
+                conversation.media_paused(on)
             case ToolResult(call_id):
                 self._notes.fault("unknown_tool_call", f"no tool call {call_id[:40]!r} waits for a result")
 

@@ -13,6 +13,7 @@ from callfakes import PHONE, FakeCall, InlinePool
 from virtual_time import run_virtual
 
 from agent.call.assistant import KnowledgeAssistant, Question, Suggestion
+from agent.call.gatewayed import LEAVE_S, PART_S
 from agent.call.monitoring import FINISH_S, MonitorSession
 from agent.call.session import Admission, Ended
 from agent.call.transcribing import MOST_BEHIND, WHOLE
@@ -30,6 +31,8 @@ from agent.gateways.base import (
     Command,
     Dtmf,
     Fault,
+    HangingUp,
+    Hangup,
     Mark,
     MediaPaused,
     Play,
@@ -110,9 +113,11 @@ class MonitoredCall(FakeCall):
         settings: Settings | None = None,
         delays_ms: Mapping[Priority, float] | None = None,
         admission: Admission | None = None,
+        hangup: HangingUp = "close",
         **services: Any,
     ) -> None:
-        super().__init__(Capabilities(PHONE, monitor=True, audio_out=False, captions=True), settings)
+        can = Capabilities(PHONE, monitor=True, audio_out=False, captions=True, hangup=hangup)
+        super().__init__(can, settings)
         self.pool = RefusingPool(delays_ms)
         self.assistant = FakeAssistant()
         self.services = replace(
@@ -579,6 +584,83 @@ def test_answers_of_the_protocol_go_out_even_at_the_end() -> None:
         call.phone.give(Answer("closed"))
         await call.ended()
         assert call.answers[0] == "opened"
+
+    run_virtual(main())
+
+
+def test_a_gateway_that_ends_calls_itself_is_asked_to_and_waited_for() -> None:
+    async def main() -> None:
+        call = MonitoredCall(hangup="message")
+        await call.begin()
+        await call.talk(caller="and then")
+        call.monitor.stop("server_stopping")
+        await asyncio.sleep(0.5)
+        assert call.sent[-1] == Hangup("server_stopping")
+        assert isinstance(call.sent[-2], ShowTranscript)
+        assert call.phone.closed is None
+        call.phone.give(Answer("closed"))
+        call.phone.give(CallEnded("disconnect"))
+        await asyncio.sleep(0.5)
+        assert call.answers == ["closed"]
+        assert call.phone.closed is None
+        call.phone.drop()
+        await asyncio.sleep(0.1)
+        assert (await call.ended()).reason == "server_stopping"
+        assert call.phone.closed == (1001, "server_stopping")
+
+    run_virtual(main())
+
+
+def test_a_gateway_that_does_not_end_the_call_is_left_in_the_end() -> None:
+    async def main() -> None:
+        call = MonitoredCall(hangup="message")
+        await call.begin()
+        await call.talk(caller="and then")
+        call.monitor.stop("server_stopping")
+        before = asyncio.get_running_loop().time()
+        await call.ended()
+        assert asyncio.get_running_loop().time() - before == pytest.approx(PART_S + LEAVE_S, abs=0.1)
+
+    run_virtual(main())
+
+
+def test_a_gateway_that_ends_the_call_may_close_first() -> None:
+    async def main() -> None:
+        call = MonitoredCall(hangup="message")
+        await call.begin()
+        await call.talk(caller="and then")
+        call.phone.give(CallEnded("end"))
+        await asyncio.sleep(0.5)
+        assert call.phone.closed is None
+        call.phone.drop()
+        ended = await call.ended()
+        assert (ended.outcome, ended.reason) == ("completed", "end")
+        assert not [command for command in call.sent if isinstance(command, Hangup)]
+
+    run_virtual(main())
+
+
+def test_a_flooded_call_still_ends_at_once() -> None:
+    async def main() -> None:
+        call = MonitoredCall(hangup="message")
+        await call.begin()
+        for _ in range(1000):
+            call.phone.give(Dtmf("1"))
+        before = asyncio.get_running_loop().time()
+        assert (await call.ended()).reason == "message_flood"
+        assert asyncio.get_running_loop().time() - before < 1.0
+
+    run_virtual(main())
+
+
+def test_audio_that_waits_when_the_call_ends_is_still_judged() -> None:
+    async def main() -> None:
+        call = MonitoredCall(delays_ms={Priority.VOICE_ACTIVITY: 3000}, hangup="message")
+        await call.begin()
+        await call.talk(caller="spoken at the end", ms=3000)
+        call.monitor.stop("server_stopping")
+        await call.ended()
+        assert call.turn(0, "caller").text == "spoken at the end"
 
     run_virtual(main())
 

@@ -39,7 +39,9 @@ class Stage:
         self.clock = LoopClock()
         self.parts = []
         self.wakes = 0
-        self.speaker = Speaker(self.voice, self.playout, PHONE.rate, self.clock, self._wake, self._part, "mute" if mute else "voice")
+        self.speaker = Speaker(
+            self.voice, self.playout, PHONE.rate, self.clock, self._wake, self._part, "mute" if mute else "voice"
+        )
         self.reply = Reply(1, 1, 0.0, answers_caller=True)
         self.playout.begin(1)
 
