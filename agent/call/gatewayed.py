@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
@@ -21,12 +22,18 @@ from agent.gateways.base import (
     Event,
     Fault,
     GatewayProtocol,
+    Hangup,
     MediaPaused,
     Opens,
     Probed,
     Refuse,
 )
 from agent.records.contracts import CallFinished, CallOpened
+
+PART_S = 5.0
+"""How long a gateway that ends calls itself may take, once asked to, before its socket is closed on it."""
+LEAVE_S = 1.0
+"""How long one that said that the call is over may take to close its socket first."""
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +63,10 @@ class Gatewayed(ABC):
         self._transport = transport
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inward: list[asyncio.Task[Any]] = []
+        self._reading: asyncio.Task[None] | None = None
         self._over: asyncio.Future[Ended] | None = None
         self._wake = asyncio.Event()
+        self._ended_there, self._gone_there = asyncio.Event(), asyncio.Event()
         self._announced = False
         self._probe: str | None = None
         self.media = MediaWatch(self._limits.first_media_s, self._limits.media_gap_s, self.clock.now_ms())
@@ -95,7 +104,7 @@ class Gatewayed(ABC):
         """Take the call; returns when everything it started has ended and its record is closed."""
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
-        self.inward(self._read(), "read")
+        self._reading = self.spawn(self._read(), "read")
         self.spawn(self.outbox.run(), "write")
         watch = loop.call_later(self._limits.handshake_s, self._no_start)
         ended = Ended("failed", "server_stopped", GOING_AWAY)
@@ -111,7 +120,8 @@ class Gatewayed(ABC):
         self.end("failed", reason, GOING_AWAY)
 
     @property
-    def _done(self) -> bool:
+    def done(self) -> bool:
+        """Whether the call is over; what it started may still be ending."""
         return self._over is not None and self._over.done()
 
     def end(self, outcome: str, reason: str, code: int) -> None:
@@ -149,7 +159,7 @@ class Gatewayed(ABC):
                 log.exception("the end of the call was not wound up")
                 self.notes.fault("call_task_failed", repr(error))
         if ended.reason != "slow_consumer":
-            await self.outbox.drained()
+            await self._part(ended.reason)
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:
@@ -174,6 +184,23 @@ class Gatewayed(ABC):
         seconds = finished.duration_ms / 1000.0
         log.info("call ended: %s (%s) after %.1f s", ended.outcome, ended.reason, seconds, extra=dict(files))
 
+    async def _part(self, reason: str) -> None:
+        """Let everything out; a gateway that wants to be the one who ends and closes is asked to, and waited for."""
+        waits: list[tuple[asyncio.Event, float]] = []
+        if self.protocol.capabilities.hangup == "message" and not self._gone_there.is_set():
+            if self.notes.record is not None and not self._ended_there.is_set():
+                self.outbox.put(Hangup(reason))
+                waits.append((self._ended_there, PART_S))
+            waits.append((self._gone_there, LEAVE_S))
+        await self.outbox.drained()
+        for there, wait_s in waits:
+            if self._reading is None or self._reading.done():
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await there.wait()
+            await self.outbox.drained()
+
     def _no_start(self) -> None:
         if not self._announced:
             limit = self._limits.handshake_s
@@ -195,9 +222,11 @@ class Gatewayed(ABC):
                     self.end("failed", "message_flood", POLICY)
                     return
                 for event in self.protocol.receive(message):
-                    if not self._done or isinstance(event, Answer):
+                    if not self.done or isinstance(event, Answer | CallEnded):
                         await self._handle(event)
         except Disconnected as gone:
+            self._ended_there.set()
+            self._gone_there.set()
             if gone.code == TOO_BIG:
                 self.notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
                 self._broken("message_too_big", TOO_BIG)
@@ -216,6 +245,7 @@ class Gatewayed(ABC):
                 log.info("a probe was answered: %s", kind)
                 self.inward(self._probed(kind), "probe")
             case CallEnded(reason):
+                self._ended_there.set()
                 self._gone(reason)
             case CallStarted():
                 await self._start(event)

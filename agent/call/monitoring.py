@@ -6,6 +6,7 @@ Nothing is played and nobody is greeted. Words and suggestions go back to the ga
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from functools import partial
 
@@ -86,7 +87,10 @@ class MonitorSession(Gatewayed):
     async def wind_up(self) -> None:
         """See `Gatewayed`: the last words are waited for."""
         if not self._deaf and self._frames:
-            await self._judge_waiting()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_S):
+                    await self._judge_waiting()
+        self._judged.set()
         self._finish_turns()
         await self._transcriber.finish(FINISH_S)
 
@@ -112,7 +116,7 @@ class MonitorSession(Gatewayed):
             return
         self._frames += [(ear, frame) for frame in frames]
         self._framed.set()
-        while len(self._frames) >= len(self._ears) * MOST_WAITING:
+        while len(self._frames) >= len(self._ears) * MOST_WAITING and not self.done:
             self._judged.clear()
             await self._judged.wait()
 
@@ -127,7 +131,7 @@ class MonitorSession(Gatewayed):
                 self._transcriber.early(ear, self.clock.now_ms())
 
     async def _judge_waiting(self) -> None:
-        frames, self._frames = self._frames, []
+        frames = list(self._frames)
         work = partial(self.services.vad.probabilities, [(ear.vad_state, frame) for ear, frame in frames])
         try:
             chances = await self.services.pool.run(Priority.VOICE_ACTIVITY, work)
@@ -135,6 +139,7 @@ class MonitorSession(Gatewayed):
         except Exception as error:
             chances = [0.0] * len(frames)
             self._misheard(error)
+        del self._frames[: len(frames)]
         for chance, (ear, _) in zip(chances, frames, strict=True):
             turn = ear.judge(chance)
             if turn is not None:
