@@ -106,7 +106,7 @@ class StreamProtocol:
     vendor itself sends neither. After a clear most vendors return every pending mark at once, so a `MarkReached` for a
     mark sent before a `Clear` does not prove that its audio was heard: whoever keeps the heard ledger decides that.
 
-    sequence_gaps: how often a sequence number was not the one after the last.
+    sequence_gaps: how often a sequence number was not the one after the last, where they come in order.
     lost_ms: audio missing upstream, in ms, by jumps of the media timestamp of at least a frame.
     """
 
@@ -176,7 +176,7 @@ class StreamProtocol:
         message = parse_object(raw)
         event = message.get("event")
         if self._phase == "started" and message.get(self._dialect.stream, self._stream) == self._stream:
-            self._follow(number_field(message, self._dialect.sequence))
+            self._count(number_field(message, self._dialect.sequence))
         if not isinstance(event, str):
             raise bad_field("event", event, "the name of an event")
         if event == "connected" or event == self._dialect.cleared:
@@ -197,10 +197,9 @@ class StreamProtocol:
             start = object_field(message, "start")
             stream = text_field(start if dialect.stream in start else message, dialect.stream)
             call = text_field(start, dialect.call)
-            account = optional_text_field(start, dialect.account) if dialect.account else None
+            account = _said(start, dialect.account)
             parameters = self._parameters(message, start)
-            caller = optional_text_field(start, dialect.caller) if dialect.caller else None
-            called = optional_text_field(start, dialect.called) if dialect.called else None
+            caller, called = _said(start, dialect.caller), _said(start, dialect.called)
             media_format = object_field(start, dialect.media_format)
             sequence = number_field(message, dialect.sequence)
         except MessageError as error:
@@ -312,10 +311,10 @@ class StreamProtocol:
             self.lost_ms += missing
         self._next_timestamp = heard.timestamp_ms + length_ms
 
-    def _follow(self, number: int | None) -> None:
+    def _count(self, number: int | None) -> None:
         if number is None:
             return
-        if self._sequence is not None and number != self._sequence + 1:
+        if self._sequence is not None and number != self._sequence + 1 and self._chunks is None:
             self.sequence_gaps += 1
         self._sequence = number
 
@@ -334,6 +333,11 @@ def number_field(message: Mapping[str, Any], name: str) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return value
     raise bad_field(name, value, "a whole number of at most 18 digits")
+
+
+def _said(start: Mapping[str, Any], name: str | None) -> str | None:
+    """An optional text that may be empty, as an anonymous caller's number is."""
+    return None if name is None or start.get(name) == "" else optional_text_field(start, name)
 
 
 def _unsupported(name: str, value: object, choices: Mapping[str, Any] | Sequence[int]) -> MessageError:

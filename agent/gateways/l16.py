@@ -10,6 +10,7 @@ Order = Literal["little", "big"]
 
 _ENOUGH = 40  # steps between samples that differ, before anything is concluded
 _CLEAR = 4.0  # times as rough: read in the wrong order a voice is noise, some 100 times as rough
+_AT_LAST = 40_000  # steps after which the smoother order is taken, clear or not
 
 
 class ByteOrder:
@@ -43,9 +44,10 @@ class ByteOrder:
         self._rough["big"] += float(np.abs(np.diff(big)).sum())
         if self._steps < _ENOUGH:
             return
-        if self._rough["little"] * _CLEAR < self._rough["big"]:
+        clear = _CLEAR if self._steps < _AT_LAST else 1.0
+        if self._rough["little"] * clear < self._rough["big"]:
             self.known = "little"
-        elif self._rough["big"] * _CLEAR < self._rough["little"]:
+        elif self._rough["big"] * clear < self._rough["little"] or clear == 1.0:
             self.known = "big"
 
 
