@@ -66,6 +66,7 @@ class MonitorSession(Gatewayed):
         self._ears = {
             side: Ear(side, encoding, services.settings, services.new_vad_state(), numbers, now) for side in sides
         }
+        self._transcriber.expect(started.parameters.get("language", ""))
         self.notes.state(self.phase)
         self.inward(self._judge(), "judge")
         self.spawn(self._transcriber.run(), "transcribe")

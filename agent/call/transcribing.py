@@ -97,6 +97,11 @@ class Transcriber:
         """Whole turns that are not settled yet."""
         return len(self._waiting) + (self._current is not None)
 
+    def expect(self, language: str) -> None:
+        """What the gateway says is spoken; it counts where callers may speak it."""
+        if base(language) in self._services.languages:
+            self._languages = {"caller": base(language), "agent": base(language)}
+
     def over(self, turn: Turn) -> None:
         """A turn is over: its words are wanted."""
         if len(self._waiting) >= MOST_BEHIND:

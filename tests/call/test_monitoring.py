@@ -771,15 +771,34 @@ def test_what_is_not_understood_is_still_written() -> None:
     run_virtual(main())
 
 
+class Polyglot:
+    """Hears Chinese whatever is said."""
+
+    def __init__(self) -> None:
+        self.hints: list[RecognitionHints] = []
+
+    def recognize(self, samples: Samples, hints: RecognitionHints = RecognitionHints()) -> Recognition:  # noqa: B008
+        self.hints.append(hints)
+        return Recognition("我想要退货 谢谢你们", language="zh")
+
+
+@pytest.mark.parametrize(("told", "first"), [("zh-CN", "zh"), ("fr", "en"), ("", "en")])
+def test_the_gateway_may_say_what_is_spoken(told: str, first: str) -> None:
+    async def main() -> None:
+        recognizer = Polyglot()
+        call = MonitoredCall(recognizer=recognizer, languages=("en", "zh"))
+        await call.start(announce=False)
+        call.sent = call.gateway.sent = []
+        call.phone.give(CallStarted("conv-1", "s-1", parameters={"language": told}))
+        await call.talk(agent="x")
+        await call.talk(ms=900)
+        await call.hang_up()
+        assert [hints.language for hints in recognizer.hints] == [first]
+
+    run_virtual(main())
+
+
 def test_each_speaker_keeps_a_language_of_their_own() -> None:
-    class Polyglot:
-        def __init__(self) -> None:
-            self.hints: list[RecognitionHints] = []
-
-        def recognize(self, samples: Samples, hints: RecognitionHints = RecognitionHints()) -> Recognition:  # noqa: B008
-            self.hints.append(hints)
-            return Recognition("我想要退货 谢谢你们", language="zh")
-
     async def main() -> None:
         recognizer = Polyglot()
         call = MonitoredCall(recognizer=recognizer, languages=("en", "zh"))
