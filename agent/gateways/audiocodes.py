@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -80,6 +81,7 @@ _CAPABILITIES = Capabilities(
     hangup="message",
     captions=True,
 )
+_REASON = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _REASONS = {"busy": "Busy", "draining": "Service unavailable", "unauthorized": "Unauthorized"}
 _STARTED, _STOPPED = (compact({"type": f"userStream.{state}"}) for state in ("started", "stopped"))
 _VALIDATED = compact({"type": "connection.validated", "success": True})
@@ -241,9 +243,9 @@ class AudioCodesProtocol:
             case "activities":
                 return self._activities(message)
             case _:
-                reason = optional_text_field(message, "reasonCode") or "session.end"
+                reason = optional_text_field(message, "reasonCode") or ""
                 self._phase = "stopped"
-                return (CallEnded(reason),)
+                return (CallEnded(reason if _REASON.fullmatch(reason) else "session_end"),)
 
     def _activities(self, message: Mapping[str, Any]) -> Sequence[Event]:
         activities = message.get("activities")

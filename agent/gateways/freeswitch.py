@@ -224,6 +224,8 @@ class ForkProtocol:
             return (Dtmf(digit_field(message, "dtmf" if "dtmf" in message else "digit")),)
         if message.get("type") == "mark":
             return self._mark(object_field(message, "data"))
+        if message.get("type") == "playDone":
+            return ()
         kind = message.get("type", message.get("event"))
         raise MessageError("unknown_event", f"message {shown(kind)} is not known; it is ignored", weight="harmless")
 

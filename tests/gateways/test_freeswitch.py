@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from gatewayfuzz import anything, near_miss, takes_anything
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.gateways.base import (
+    AudioIn,
+    CallStarted,
+    Clear,
+    Command,
+    Fault,
+    Hangup,
+    Mark,
+    MarkReached,
+    Play,
+    SendDtmf,
+    ShowState,
+    ShowTranscript,
+    Transfer,
+)
+from agent.gateways.freeswitch import GATEWAYS, MAX_MARKS, MAX_METADATA, ForkProtocol, Names, StreamProtocol
+from agent.gateways.gateway import Opening
+from agent.lab.callers.catalogue import Who
+from agent.lab.callers.freeswitch import ForkCaller, StreamCaller
+from agent.lab.line import Cleared, Heard, Left, Marked, Wrong
+
+OPENING = Opening("call-1")
+FRAME = np.arange(1, 641, dtype="<i2").tobytes()
+
+
+def fork(metadata: str = "{}", **query: str) -> ForkProtocol:
+    protocol = ForkProtocol(Opening("call-1", query=query))
+    [started] = protocol.receive(metadata)
+    assert isinstance(started, CallStarted)
+    return protocol
+
+
+def stream(**query: str) -> StreamProtocol:
+    protocol = StreamProtocol(Opening("call-1", query=query))
+    [started] = protocol.receive("{}")
+    assert isinstance(started, CallStarted)
+    return protocol
+
+
+def sent(protocol: ForkProtocol, *commands: Command) -> list[Any]:
+    messages = [message for command in commands for message in protocol.send(command)]
+    return [message if isinstance(message, bytes) else json.loads(message) for message in messages]
+
+
+@pytest.mark.parametrize("name", ["freeswitch_fork_call", "freeswitch_fork_dropped"])
+def test_recorded_conversations_of_mod_audio_fork(name: str, golden: Any) -> None:
+    golden(name, ForkProtocol(OPENING))
+
+
+def test_recorded_conversation_of_mod_audio_stream(golden: Any) -> None:
+    golden("freeswitch_stream_call", StreamProtocol(OPENING))
+
+
+def test_the_url_says_rate_and_mix_where_the_metadata_does_not() -> None:
+    protocol = fork("who: caller", rate="16000", mix="stereo")
+    assert protocol.capabilities.encoding.rate == 16000
+    [event] = protocol.receive(np.array([1, -7, 2, -8], dtype="<i2").tobytes())
+    assert event == AudioIn(np.array([1, 2], dtype="<i2").tobytes())
+    [fault] = protocol.receive(b"\0\0")
+    assert isinstance(fault, Fault)
+    assert fault.code == "odd_audio"
+    assert fork('{"sampleRate":8000}', rate="16000").capabilities.encoding.rate == 8000
+
+
+def test_a_call_without_metadata_starts_with_its_audio() -> None:
+    started, audio = ForkProtocol(OPENING).receive(FRAME)
+    assert started == CallStarted("call-1", "call-1")
+    assert audio == AudioIn(FRAME)
+
+
+def test_other_names_can_be_given() -> None:
+    protocol = ForkProtocol(OPENING, "other", names=Names(("id",), ("a",), ("b",)))
+    [event] = protocol.receive('{"id":"c-9","a":"+15550100","b":"","caller":"x"}')
+    assert isinstance(event, CallStarted)
+    assert (event.gateway_call_id, event.caller, event.called) == ("c-9", "+15550100", None)
+    assert protocol.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "query", "code", "close"),
+    [
+        ('{"sampleRate":11025}', {}, "unsupported_media", 1003),
+        ('{"sampleRate":"wide"}', {}, "unsupported_media", 1003),
+        ('{"mixType":"quad"}', {}, "unsupported_media", 1003),
+        ("{}", {"rate": "44100"}, "unsupported_media", 1003),
+        ("{}", {"mix": "both"}, "unsupported_media", 1003),
+        ('{"caller":"a\\u0000b"}', {}, "bad_field", 1007),
+        (json.dumps({"uuid": "x" * 300}), {}, "bad_field", 1007),
+        ("x" * (MAX_METADATA + 1), {}, "bad_field", 1007),
+    ],
+)
+def test_metadata_that_cannot_be_used_ends_the_call(
+    metadata: str, query: dict[str, str], code: str, close: int
+) -> None:
+    protocol = ForkProtocol(Opening("call-1", query=query))
+    [fault] = protocol.receive(metadata)
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.close) == (code, close)
+    assert protocol.receive("{}") == ()
+    assert protocol.send(Play(FRAME)) == ()
+
+
+def test_first_audio_of_half_a_sample_ends_the_call() -> None:
+    [fault] = ForkProtocol(OPENING).receive(b"\0")
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.close) == ("odd_audio", 1007)
+
+
+@pytest.mark.parametrize(("rate", "frame_ms"), [(8000, 80), (16000, 40), (24000, 40), (48000, 40)])
+def test_pieces_are_long_enough_to_be_played_at_once(rate: int, frame_ms: int) -> None:
+    capabilities = fork(rate=str(rate)).capabilities
+    assert capabilities.frame_ms == frame_ms
+    assert capabilities.encoding.rate * capabilities.frame_ms >= 640 * 1000
+
+
+def test_every_command_of_mod_audio_fork() -> None:
+    commands: list[Command] = [
+        Play(FRAME),
+        Mark("g1.0.1"),
+        Clear(),
+        ShowTranscript("caller", "Hello.", True, 1),
+        Transfer("+15550111", {"handoff_id": "h1", "target": "elsewhere"}),
+        Hangup("completed", {"summary": "All done."}),
+        Play(b""),
+        SendDtmf("1"),
+        ShowState("x"),
+    ]
+    assert sent(fork(), *commands) == [
+        FRAME,
+        {"type": "mark", "data": {"name": "g1.0.1"}},
+        {"type": "killAudio"},
+        {"type": "transcription", "data": {"speaker": "caller", "text": "Hello.", "final": True, "turn": 1}},
+        {"type": "transfer", "data": {"handoff_id": "h1", "target": "+15550111"}},
+        {"type": "disconnect", "data": {"summary": "All done.", "reason": "completed"}},
+    ]
+
+
+def test_samples_that_the_module_would_take_for_marks_become_silence() -> None:
+    [audio] = fork().send(Play(np.array([-1, 5, -1, -2], dtype="<i2").tobytes()))
+    assert audio == np.array([0, 5, 0, -2], dtype="<i2").tobytes()
+
+
+def test_marks_that_were_cleared_are_made_up_for_before_the_next_audio() -> None:
+    protocol = fork()
+    sent(protocol, Play(FRAME), Mark("a"), Play(FRAME), Mark("b"), Clear())  # a is placed, b waits for audio
+    for name in ("a", "b"):
+        assert protocol.receive(json.dumps({"type": "mark", "data": {"name": name, "event": "cleared"}})) == ()
+    assert sent(protocol, Play(FRAME), Play(FRAME)) == [b"\xff\xff" + FRAME, FRAME]
+
+
+def test_no_more_marks_are_sent_than_the_module_remembers() -> None:
+    protocol = fork()
+    assert len(sent(protocol, *[Mark(f"m{number}") for number in range(MAX_MARKS + 5)])) == MAX_MARKS
+    assert protocol.receive('{"type":"mark","data":{"name":"m0","event":"playout"}}') == (MarkReached("m0"),)
+    assert len(sent(protocol, Mark("one"), Mark("two"))) == 1
+
+
+def test_nothing_is_sent_before_the_start_or_after_the_end() -> None:
+    protocol = ForkProtocol(OPENING)
+    assert protocol.send(Play(FRAME)) == ()
+    protocol.receive("{}")
+    protocol.receive(b"")
+    assert protocol.send(Play(FRAME)) == ()
+
+
+def test_mod_audio_stream_gets_files() -> None:
+    protocol = stream(rate="16000")
+    assert (protocol.capabilities.frame_ms, protocol.capabilities.marks) == (600, "none")
+    assert sent(protocol, Play(FRAME), Mark("a"), Clear(), Play(b""), Transfer("+15550111", {"reason": "anger"})) == [
+        {
+            "type": "streamAudio",
+            "data": {"audioDataType": "raw", "sampleRate": 16000, "audioData": base64.b64encode(FRAME).decode()},
+        },
+        {"type": "transfer", "data": {"reason": "anger", "target": "+15550111"}},
+    ]
+
+
+def test_what_a_script_or_the_commercial_edition_adds_is_asked_for_in_the_url() -> None:
+    protocol = stream(playback="binary", clear="yes")
+    assert protocol.capabilities.clear
+    assert protocol.capabilities.frame_ms == 20
+    assert sent(protocol, Play(FRAME), Clear()) == [FRAME, {"type": "killAudio"}]
+
+
+def test_the_simulated_modules_accept_what_we_send() -> None:
+    protocol, caller = fork(), ForkCaller(Who())
+    loud = np.full(640, -1, dtype="<i2").tobytes()
+    kinds = [
+        type(event)
+        for command in (Mark("a"), Play(loud), Mark("b"), Play(loud), Clear(), Hangup("done"))
+        for message in protocol.send(command)
+        for event in caller.receive(message)
+    ]
+    assert kinds[:5] == [Marked, Heard, Marked, Heard, Cleared]
+    assert kinds[-1] is Left
+    for name in ("a", "b"):
+        for message in caller.cleared(name):
+            protocol.receive(message)
+    for command in (Play(loud), Mark("c")):
+        for message in protocol.send(command):
+            assert not [event for event in caller.receive(message) if isinstance(event, Wrong)]
+    [message] = caller.played("c")
+    assert protocol.receive(message) == (MarkReached("c"),)
+    [event] = StreamCaller(Who()).receive(stream().send(Play(FRAME))[0])
+    assert isinstance(event, Heard)
+    assert len(event.samples) == 640
+
+
+def test_the_simulated_modules_are_strict() -> None:
+    caller = ForkCaller(Who())
+    bad: list[str | bytes] = [b"", b"\0", "?", "[]", '{"type":"mark"}', '{"type":"mark","data":{"name":""}}']
+    bad.append('{"type":"dance"}')
+    for message in bad:
+        [event] = caller.receive(message)
+        assert isinstance(event, Wrong), message
+    caller.receive('{"type":"mark","data":{"name":"a"}}')
+    assert isinstance(caller.receive(b"\xff\xff\0\0")[1], Wrong)
+    for number in range(MAX_MARKS):
+        [event] = caller.receive(json.dumps({"type": "mark", "data": {"name": str(number)}}))
+    assert isinstance(event, Wrong)
+    other = StreamCaller(Who())
+    for message in (b"\0\0", '{"type":"mark","data":{"name":"a"}}', '{"type":"streamAudio"}'):
+        [event] = other.receive(message)
+        assert isinstance(event, Wrong)
+    for data in ({"audioDataType": "mp3"}, {"audioDataType": "raw", "sampleRate": 16000}):
+        [event] = other.receive(json.dumps({"type": "streamAudio", "data": {**data, "audioData": "AAA="}}))
+        assert isinstance(event, Wrong)
+    for audio in ("?", "AA==", ""):
+        raw = {"audioDataType": "raw", "sampleRate": 8000, "audioData": audio}
+        [event] = other.receive(json.dumps({"type": "streamAudio", "data": raw}))
+        assert isinstance(event, Wrong)
+
+
+def test_the_records_name_what_they_are() -> None:
+    assert [(gateway.name, gateway.subprotocols[:1]) for gateway in GATEWAYS] == [
+        ("freeswitch-fork", ("audio.drachtio.org",)),
+        ("freeswitch-stream", ()),
+    ]
+    assert {way.name for gateway in GATEWAYS for way in gateway.ways} == {"HTTP Basic", "bearer token"}
+
+
+messages = anything | near_miss(
+    "type",
+    ["mark", "playDone", "x"],
+    ["type", "event", "name", "data", "dtmf", "digit", "sampleRate", "mixType", "uuid"],
+    ["{}", b"", b"\0\0", {"event": "dtmf", "dtmf": "1"}, {"type": "mark", "data": {"name": "m", "event": "cleared"}}],
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(messages, max_size=10), st.booleans())
+def test_freeswitch_takes_anything(received: list[str | bytes], files: bool) -> None:
+    takes_anything(StreamProtocol(OPENING) if files else ForkProtocol(OPENING), received)
