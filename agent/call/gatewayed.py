@@ -13,7 +13,7 @@ from agent.call.limits import MediaWatch, MessageBudget
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
 from agent.call.services import CallServices
-from agent.call.session import PROBE_S, Admission, Ended
+from agent.call.session import PROBE_S, RESUMABLE, Admission, Ended
 from agent.call.transport import GOING_AWAY, INTERNAL, NORMAL, POLICY, TIMED_OUT, TOO_BIG, Disconnected, Transport
 from agent.gateways.base import (
     Answer,
@@ -93,8 +93,8 @@ class Gatewayed(ABC):
         """The call is over and nothing more is received: finish what must not be lost, in bounded time."""
 
     @abstractmethod
-    def left(self, reason: str) -> None:
-        """The gateway ended the call, or its socket is gone: say how by `end`."""
+    def left(self, reason: str, broken: bool) -> None:
+        """The gateway ended the call or closed its socket, or that is `broken`: say how it ended by `end`."""
 
     def counters(self) -> Mapping[str, int]:
         """More counters for the record."""
@@ -230,7 +230,7 @@ class Gatewayed(ABC):
             if gone.code == TOO_BIG:
                 self.notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
                 self._broken("message_too_big", TOO_BIG)
-            self._gone(f"socket_closed_{gone.code}")
+            self._gone(f"socket_closed_{gone.code}", gone.code in RESUMABLE)
 
     async def _handle(self, event: Event) -> None:
         match event:
@@ -265,13 +265,13 @@ class Gatewayed(ABC):
     def _broken(self, reason: str, code: int) -> None:
         self.end("failed" if self.notes.record is not None else "refused", reason, code)
 
-    def _gone(self, reason: str) -> None:
+    def _gone(self, reason: str, broken: bool = False) -> None:
         if self._probe is not None:
             self.end("refused", self._probe, NORMAL)
         elif self.notes.record is None:
             self.end("refused", reason, NORMAL)
         else:
-            self.left(reason)
+            self.left(reason, broken)
 
     async def _start(self, started: CallStarted) -> None:
         self._announced = True

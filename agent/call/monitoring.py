@@ -81,9 +81,9 @@ class MonitorSession(Gatewayed):
                 if on:
                     self._finish_turns()
 
-    def left(self, reason: str) -> None:
-        """See `Gatewayed`. That the gateway stops is how such a call ends."""
-        self.end("completed", reason, NORMAL)
+    def left(self, reason: str, broken: bool) -> None:
+        """See `Gatewayed`. That the gateway stops is how such a call ends; of one that broke the rest is missing."""
+        self.end("failed" if broken else "completed", reason, NORMAL)
 
     async def wind_up(self) -> None:
         """See `Gatewayed`: the last words are waited for."""

@@ -319,7 +319,7 @@ def test_the_last_words_are_recognized_though_the_gateway_is_gone() -> None:
         await call.talk(agent="goodbye then")
         call.phone.drop()
         ended = await call.ended()
-        assert (ended.outcome, ended.reason) == ("completed", "socket_closed_1006")
+        assert (ended.outcome, ended.reason) == ("failed", "socket_closed_1006")
         assert call.turn(0, "agent").text == "goodbye then"
 
     run_virtual(main())
