@@ -42,8 +42,8 @@ from agent.gateways.messages import (
     parse_object,
     shown,
     text_field,
-    text_map_field,
 )
+from agent.gateways.parameters import as_parameters
 from agent.gateways.relay_hook import RelayHook
 from agent.gateways.ways import Bearer, UrlSignature
 from audio.codec import Encoding
@@ -190,7 +190,7 @@ class ConversationRelayProtocol:
                 caller=optional_text_field(message, "from") if message.get("from") else None,
                 called=optional_text_field(message, "to") if message.get("to") else None,
                 account=optional_text_field(message, "accountSid") if message.get("accountSid") else None,
-                parameters=_parameters(message),
+                parameters=as_parameters(_given(message), "customParameters"),
             )
         except MessageError as error:
             raise MessageError(error.code, f"setup: {error.detail}", INVALID) from error
@@ -250,13 +250,8 @@ def _text(message: Mapping[str, Any], name: str, max_length: int) -> str:
     return text_field(message, name, max_length) if message.get(name) not in (None, "") else ""
 
 
-def _parameters(message: Mapping[str, Any]) -> dict[str, str]:
-    """Read `customParameters`; values that are no text are written as JSON, as a JSON command can set them."""
-    if message.get("customParameters") is None:
-        return {}
-    given = object_field(message, "customParameters")
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-    return text_map_field({"customParameters": texts}, "customParameters")
+def _given(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    return object_field(message, "customParameters") if message.get("customParameters") is not None else {}
 
 
 def _without_card(found: re.Match[str]) -> str:
