@@ -32,7 +32,7 @@ EXOTEL_CAPABILITIES = Capabilities(
     clear=True,
     dtmf_in=True,
     dtmf_out=False,
-    transfer="none",
+    transfer="close",
     hangup="close",
 )
 DIALECT = Dialect(
