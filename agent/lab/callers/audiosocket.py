@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.lab.callers.catalogue import GatewayCaller, Who
 from agent.lab.line import FromAgent, Heard, Left, Messages, Wrong
+from agent.lab.tcp_line import audiosocket_dial
 from audio.codec import Pcm16
 
 _KINDS = {8000: 0x10, 12000: 0x11, 16000: 0x12, 24000: 0x13, 32000: 0x14, 48000: 0x16}
@@ -75,4 +76,4 @@ def _frame(kind: int, payload: bytes) -> bytes:
     return bytes((kind,)) + len(payload).to_bytes(2, "big") + payload
 
 
-CALLERS = (GatewayCaller("audiosocket", AudioSocketCaller),)
+CALLERS = (GatewayCaller("audiosocket", AudioSocketCaller, dial=audiosocket_dial),)
