@@ -20,6 +20,7 @@ from agent.gateways.base import Answer, CallEnded, GatewayProtocol, Refuse
 from agent.gateways.catalogue import gateways
 from agent.gateways.gateway import Gateway, HookRequest, Opening, VoiceHook
 from agent.gateways.ways import Admitted, Asking, Refused
+from agent.sockets import SocketTransport
 
 if TYPE_CHECKING:
     from agent.server import CallServer
@@ -35,6 +36,8 @@ MOST_REFUSALS = 50
 MOST_SAID = 20
 """Messages that a refused gateway may send."""
 TOO_MANY = frozenset({"rate_limited", "too_many_calls"})
+JAMBONZ_APP = "ws.jambonz.org"
+"""Subprotocol of jambonz's application socket."""
 ALIASES = {"/v1/realtime": "openai"}
 """Addresses that clients of other products build by themselves."""
 
@@ -47,6 +50,10 @@ def add_gateways(app: FastAPI, server: CallServer) -> None:
     def found(name: str) -> Gateway | None:
         gateway = gateways().get(name)
         return gateway if gateway is not None and server.settings.gateway(name).enabled else None
+
+    @app.websocket("/gateways/jambonz-app")
+    async def jambonz_application(socket: WebSocket) -> None:
+        await _enter_application(server, socket, found("jambonz"))
 
     @app.websocket("/gateways/{name}")
     async def by_proof(socket: WebSocket, name: str) -> None:
@@ -124,6 +131,25 @@ async def _enter(server: CallServer, socket: WebSocket, gateway: Gateway | None,
         await refuse_by_message(server, socket, gateway, opening, "unauthorized")
     else:
         await socket.send_denial_response(Response(status_code=429 if verdict.code in TOO_MANY else 401))
+
+
+async def _enter_application(server: CallServer, socket: WebSocket, gateway: Gateway | None) -> None:
+    """jambonz's application socket: it controls a call whose sound has a connection of its own."""
+    if gateway is None:
+        await socket.send_denial_response(Response(status_code=404))
+        return
+    _, verdict = _checked(server, socket, gateway, None, headers_of(socket))
+    if isinstance(verdict, Refused):
+        server.refuse(verdict.code)
+        report(verdict, "jambonz-app", socket.client.host if socket.client is not None else "nowhere")
+        await socket.send_denial_response(Response(status_code=401))
+        return
+    if server.loaded is None:
+        await socket.send_denial_response(Response(status_code=503))
+        return
+    offered = socket.scope.get("subprotocols", ())
+    await socket.accept(JAMBONZ_APP if JAMBONZ_APP in offered else None)
+    await server.jambonz.run(SocketTransport(socket))
 
 
 def _checked(

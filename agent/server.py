@@ -8,6 +8,7 @@ import ipaddress
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -20,7 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from agent import audiosocket, logs
 from agent.call.monitoring import MonitorSession
 from agent.call.session import Admission, Session
-from agent.call.transport import GOING_AWAY, Disconnected, Transport
+from agent.call.transport import GOING_AWAY, Transport
 from agent.clock import Clock, RealClock
 from agent.config import Settings
 from agent.dialing import DialError, dial
@@ -29,52 +30,18 @@ from agent.entrances import add_gateways, chosen_subprotocol, refuse_by_message
 from agent.gateways.base import GatewayProtocol
 from agent.gateways.catalogue import gateways
 from agent.gateways.gateway import Gateway, Opening
+from agent.jambonz import JambonzApps
 from agent.loading import Loaded, load
 from agent.records.queries import CallNotFound, list_calls, list_handoffs, load_call
+from agent.sockets import SocketTransport
 from agent.watch import KEPT_S, Watch
 
-CLOSE_S = 2.0
-"""How long a peer may take to accept a close frame before its socket is dropped."""
 MOST_ANNOUNCED, ANNOUNCED_S = 10_000, 60.0
 """Calls of AudioSocket that were announced and have not come, and for how long they may."""
 MOST_CALL_ID = 200
 """Characters of a gateway's call id that a token is bound to."""
-NO_STATUS, ABNORMAL = 1005, 1006
-"""Close codes that only an end itself uses: no code was in the close frame, there was no close frame. RFC 6455."""
 
 log = logging.getLogger(__name__)
-
-
-class SocketTransport:
-    """A Starlette websocket as `agent.call.transport.Transport`."""
-
-    def __init__(self, socket: WebSocket) -> None:
-        self._socket = socket
-
-    async def receive(self) -> str | bytes:
-        message = await self._socket.receive()
-        if message["type"] == "websocket.disconnect":
-            code = int(message.get("code") or ABNORMAL)
-            # uvicorn says 1005, with no reason, of a connection that broke without a closing handshake as well.
-            raise Disconnected(ABNORMAL if code == NO_STATUS and "reason" not in message else code)
-        text = message.get("text")
-        return text if text is not None else message.get("bytes") or b""
-
-    async def send(self, message: str | bytes) -> None:
-        try:
-            if isinstance(message, str):
-                await self._socket.send_text(message)
-            else:
-                await self._socket.send_bytes(message)
-        except (RuntimeError, WebSocketDisconnect) as error:
-            raise Disconnected from error
-
-    async def close(self, code: int, reason: str) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._socket.close(code, reason[:120])
-        except (RuntimeError, WebSocketDisconnect, TimeoutError):
-            log.debug("the socket was closed already")
 
 
 class CallServer:
@@ -92,6 +59,9 @@ class CallServer:
         self._empty = asyncio.Event()
         self._empty.set()
         self._dialled: set[asyncio.Task[None]] = set()
+        self.jambonz = JambonzApps(
+            self._jambonz_media, lambda: self.ready, lambda sid: self._earlier("jambonz", sid) is not None
+        )
         self._announced: dict[str, tuple[Opening, float]] = {}
         self.refusing = 0
         """Connections that are being turned away by a message."""
@@ -109,7 +79,8 @@ class CallServer:
             rendered = await loaded.warm()
             log.info("voice is warm: %d phrases, %d rendered now", len(loaded.phrases), rendered)
             self.watch = Watch(loaded.services.metrics, loaded.pool)
-            self.loaded = loaded
+            carriers = {**loaded.services.carriers, "jambonz": self.jambonz}
+            self.loaded = replace(loaded, services=replace(loaded.services, carriers=carriers))
             watching = [asyncio.create_task(self.watch.run(), name="watch")]
             if loaded.services.alerts is not None:
                 watching.append(asyncio.create_task(loaded.services.alerts.run(), name="alerts"))
@@ -122,6 +93,7 @@ class CallServer:
             finally:
                 self.end_calls()
                 await self._empty.wait()
+                await self.jambonz.close()
                 self.loaded = None
                 for task in watching:
                     task.cancel()
@@ -142,6 +114,12 @@ class CallServer:
             yield
         finally:
             await listener.stop()
+
+    def _jambonz_media(self, call_sid: str) -> str:
+        """Where jambonz connects the sound of a call; once, where a token key is configured."""
+        path = "/gateways/jambonz"
+        token = self.issue(Token(new_call_id(), "jambonz", call_sid))
+        return self.public(f"{path}/{token}" if token else path, "wss") or path
 
     def _announced_call(self, uuid: str) -> Opening | None:
         """The call that was announced by this UUID; it comes in once."""

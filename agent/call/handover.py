@@ -96,12 +96,15 @@ class Handover:
         carrier = self._services.carriers.get(gateway)
         try:
             if how == "rest" and carrier is not None and result.transfer_to:
-                await carrier.transfer(self._call.gateway_call_id, result.transfer_to)
+                context = self.context(self._reason)
+                await carrier.transfer(self._call.gateway_call_id, result.transfer_to, context)
             elif how in ("rest", "close") and result.transfer_to:
                 if how == "rest" and gateway not in self._services.asking:
                     raise RuntimeError(f"set gateways.{gateway}.account and its key: {gateway} transfers by REST only")
                 self._services.transfers.put(self._call.gateway_call_id, result.transfer_to)
             elif how == "message":
+                if result.transfer_to and gateway in self._services.asking:
+                    self._services.transfers.put(self._call.gateway_call_id, result.transfer_to)
                 self._outbox.put(Transfer(result.transfer_to or "desk", self.context(self._reason)))
                 await self._outbox.drained()
             elif how == "none":

@@ -69,8 +69,8 @@ class TurnEndModel(Protocol):
 class Carrier(Protocol):
     """The gateway vendor's call control."""
 
-    async def transfer(self, call_sid: str, target: str) -> None:
-        """Send the caller elsewhere."""
+    async def transfer(self, call_sid: str, target: str, context: Mapping[str, str] | None = None) -> None:
+        """Send the caller elsewhere; `context` travels along where the vendor takes it."""
         ...
 
     async def hang_up(self, call_sid: str) -> bool:

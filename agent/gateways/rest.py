@@ -73,8 +73,8 @@ class RestCarrier:
         self._http = http
         self._clock = clock
 
-    async def transfer(self, call_id: str, target: str) -> None:
-        """Connect the caller to `target`; our media stream ends by that.
+    async def transfer(self, call_id: str, target: str, context: Mapping[str, str] | None = None) -> None:
+        """Connect the caller to `target`; our media stream ends by that. None of these vendors takes a `context`.
 
         Raises:
             CarrierError: the call had ended, or the carrier refused or could not be reached.

@@ -555,7 +555,7 @@ class _Carrier:
     def __init__(self, phone: Phone) -> None:
         self._phone = phone
 
-    async def transfer(self, call_sid: str, target: str) -> None:
+    async def transfer(self, call_sid: str, target: str, context: Any = None) -> None:
         self._phone.hang_up()
         await asyncio.sleep(0.3)
 

@@ -223,7 +223,7 @@ async def test_a_closing_handshake_without_a_stop_is_told_apart_from_a_crash(ser
 
 async def test_a_peer_that_reads_nothing_is_cut_off(serve, monkeypatch):
     monkeypatch.setattr("agent.serving.LINGER_S", 0.2)
-    monkeypatch.setattr("agent.server.CLOSE_S", 0.2)
+    monkeypatch.setattr("agent.sockets.CLOSE_S", 0.2)
     up = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", up.port, limit=1024)
     writer.write(
