@@ -331,6 +331,22 @@ async def test_who_takes_nothing_is_gone_and_no_more_than_the_high_water_waits(
     assert written < 400_000_000
 
 
+async def test_a_call_that_fails_is_logged_and_closed(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(protocol: GatewayProtocol, transport: Transport) -> None:
+        with pytest.raises(TypeError):
+            await transport.send("text")
+        raise RuntimeError("broken")
+
+    calls = Calls(fail)
+    async with listening(calls) as listener:
+        reader, writer = await connected(listener)
+        writer.write(NAMED + frame(0x10, SOUND))
+        assert await rest(reader) in (b"", FAREWELL)  # reset where what we sent was not read
+        writer.close()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["an AudioSocket call failed"]
+    caplog.clear()
+
+
 async def test_a_caller_of_the_lab_talks_and_listens_over_tcp() -> None:
     async def echo(protocol: GatewayProtocol, transport: Transport) -> None:
         try:
