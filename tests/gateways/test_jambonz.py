@@ -55,6 +55,8 @@ def test_recorded_conversations(name: str, golden: Any) -> None:
         ({"mixType": "quad"}, "unsupported_media", 1003),
         ({"callSid": "x" * 300}, "bad_field", 1007),
         ({"from": "a\0b"}, "bad_field", 1007),
+        ({"callSid": None}, "bad_field", 1007),
+        ({"callSid": 7}, "bad_field", 1007),
     ],
 )
 def test_call_information_that_cannot_be_used_ends_the_call(changes: dict[str, Any], code: str, close: int) -> None:
@@ -63,6 +65,13 @@ def test_call_information_that_cannot_be_used_ends_the_call(changes: dict[str, A
     assert isinstance(fault, Fault)
     assert (fault.code, fault.close) == (code, close)
     assert protocol.receive(FRAME) == ()
+
+
+@pytest.mark.parametrize("message", ["weather", "[]", "{}"])
+def test_a_socket_that_does_not_begin_with_call_information(message: str) -> None:
+    [fault] = JambonzProtocol(OPENING).receive(message)
+    assert isinstance(fault, Fault)
+    assert fault.close == 1007
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000])
