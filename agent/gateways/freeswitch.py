@@ -4,8 +4,8 @@ Both connect to us, send one text message of metadata and then the call's sound 
 we answer. mod_audio_fork plays binary audio itself and knows marks; the community edition of mod_audio_stream only
 writes what we send into files and tells a script of the operator's, which plays them.
 
-Which faults end the call is said in `agent.gateways.messages`; beyond those: metadata whose fields cannot be read end
-it with 1007, a sample rate or mix that is not supported with 1003.
+Which faults end the call is said in `agent.gateways.messages`; beyond those: metadata whose fields cannot be read, or
+none, end it with 1007, a sample rate or mix that is not supported with 1003.
 
 Sources: jambonz/freeswitch-modules @30f2189 (mod_audio_fork), amigniter/mod_audio_stream @ec2a781.
 """
@@ -91,8 +91,9 @@ class Names:
 class ForkProtocol:
     """One connection of mod_audio_fork with bidirectional audio in streaming mode.
 
-    The rate and the mix are those of the `uuid_audio_fork` command. The module does not say them itself: they come from
-    the metadata (`sampleRate`, `mixType`), else from the URL's query (`rate`, `mix`), else they are 8000 and mono. Of
+    The metadata names the call (see `Names`); where it is no JSON object, or there is none, the URL's query has to
+    (`uuid`). The rate and the mix are those of the `uuid_audio_fork` command, which the module does not say: they come
+    from the metadata (`sampleRate`, `mixType`), else from the query (`rate`, `mix`), else they are 8000 and mono. Of
     stereo the left channel, the caller, is taken.
 
     Three things of the module's that its users must know, and that are dealt with here. It plays nothing before 640
@@ -180,6 +181,9 @@ class ForkProtocol:
                 return ()
             self._phase = "stopped"
             return (CallEnded("shutdown"),)
+        if self._phase == "waiting" and "uuid" not in self._opening.query:
+            detail = "audio and no metadata; name the call by metadata, or by uuid in the URL's query"
+            raise MessageError("media_before_start", detail, INVALID)
         first = (self._start(None),) if self._phase == "waiting" else ()
         if len(raw) % (2 * self._channels):
             if first:
@@ -192,11 +196,12 @@ class ForkProtocol:
     def _start(self, raw: str | None) -> CallStarted:
         query = self._opening.query
         try:
-            metadata = _metadata(raw)
+            metadata = _metadata(raw, "uuid" in query)
+            call = self._named(metadata, self._names.call) or text_field(query, "uuid")
             rate = _chosen("sampleRate", metadata.get("sampleRate", query.get("rate", "8000")), map(str, RATES))
             mix = _chosen("mixType", metadata.get("mixType", query.get("mix", "mono")), MIXES)
             started = CallStarted(
-                gateway_call_id=self._named(metadata, self._names.call) or self._opening.call_id,
+                gateway_call_id=call,
                 stream_id=self._opening.call_id,
                 caller=self._named(metadata, self._names.caller),
                 called=self._named(metadata, self._names.called),
@@ -296,8 +301,8 @@ def _typed(kind: str, data: Mapping[str, object]) -> str:
     return compact({"type": kind, "data": data})
 
 
-def _metadata(raw: str | None) -> dict[str, str]:
-    """The metadata's fields as texts; text that is no JSON object is one field, `metadata`."""
+def _metadata(raw: str | None, free: bool) -> dict[str, str]:
+    """The metadata's fields as texts; where it is `free`, text that is no JSON object is one field, `metadata`."""
     if not raw:
         return {}
     if len(raw) > MAX_METADATA:
@@ -305,6 +310,8 @@ def _metadata(raw: str | None) -> dict[str, str]:
     try:
         fields = parse_object(raw)
     except MessageError:
+        if not free:
+            raise
         fields = {"metadata": raw}
     return as_parameters(fields, "metadata")
 

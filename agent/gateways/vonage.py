@@ -274,8 +274,12 @@ def connect_to(target: str, caller_id: str | None = None) -> dict[str, Any]:
         endpoint = {"type": "sip", "uri": target}
     else:
         raise ValueError(f"target is {target[:40]!r}; Vonage takes E.164 such as +15550100, or sip:USER@HOST")
-    shown_as = {"from": caller_id.removeprefix("+")} if caller_id else {}
-    return {"action": "connect", **shown_as, "endpoint": [endpoint]}
+    return {"action": "connect", **_caller(caller_id), "endpoint": [endpoint]}
+
+
+def _caller(number: str | None) -> dict[str, Any]:
+    """Whom a connect action shows as caller: one of the account's numbers, any where none is said."""
+    return {"from": number.removeprefix("+")} if number else {"randomFromNumber": True}
 
 
 def _segment(data: bytes) -> str:
@@ -333,7 +337,7 @@ class VonageHook:
             "headers": headers,
             "authorization": {"type": "vonage"},
         }
-        return json.dumps([{"action": "connect", "endpoint": [endpoint]}])
+        return json.dumps([{"action": "connect", **_caller(request.form.get("to")), "endpoint": [endpoint]}])
 
     def busy(self) -> str:
         """An NCCO without actions: Vonage hangs up; it has no busy tone for a call it asks about."""
@@ -354,6 +358,6 @@ GATEWAYS = (
         control=VonageControl,
         hook=VonageHook(),
         wire="binary L16 in exact 20 ms, text JSON",
-        verified="documents; not run",
+        verified="documents; official SDK types (vonage-voice 1.5.1, vonage-jwt 1.1.5); not run",
     ),
 )

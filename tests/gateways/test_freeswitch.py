@@ -32,10 +32,11 @@ from agent.lab.callers.freeswitch import ForkCaller, StreamCaller
 from agent.lab.line import Cleared, Heard, Left, Marked, Wrong
 
 OPENING = Opening("call-1")
+METADATA = '{"uuid":"u-1"}'
 FRAME = np.arange(1, 641, dtype="<i2").tobytes()
 
 
-def fork(metadata: str = "{}", **query: str) -> ForkProtocol:
+def fork(metadata: str = METADATA, **query: str) -> ForkProtocol:
     protocol = ForkProtocol(Opening("call-1", query=query))
     [started] = protocol.receive(metadata)
     assert isinstance(started, CallStarted)
@@ -44,7 +45,7 @@ def fork(metadata: str = "{}", **query: str) -> ForkProtocol:
 
 def stream(**query: str) -> StreamProtocol:
     protocol = StreamProtocol(Opening("call-1", query=query))
-    [started] = protocol.receive("{}")
+    [started] = protocol.receive(METADATA)
     assert isinstance(started, CallStarted)
     return protocol
 
@@ -60,24 +61,37 @@ def test_recorded_conversations_of_mod_audio_fork(name: str, golden: Any) -> Non
 
 
 def test_recorded_conversation_of_mod_audio_stream(golden: Any) -> None:
-    golden("freeswitch_stream_call", StreamProtocol(OPENING))
+    golden("freeswitch_stream_call", StreamProtocol(Opening("call-1", query={"uuid": "u-1"})))
 
 
 def test_the_url_says_rate_and_mix_where_the_metadata_does_not() -> None:
-    protocol = fork("who: caller", rate="16000", mix="stereo")
+    protocol = fork(rate="16000", mix="stereo")
     assert protocol.capabilities.encoding.rate == 16000
     [event] = protocol.receive(np.array([1, -7, 2, -8], dtype="<i2").tobytes())
     assert event == AudioIn(np.array([1, 2], dtype="<i2").tobytes())
     [fault] = protocol.receive(b"\0\0")
     assert isinstance(fault, Fault)
     assert fault.code == "odd_audio"
-    assert fork('{"sampleRate":8000}', rate="16000").capabilities.encoding.rate == 8000
+    assert fork('{"uuid":"u-1","sampleRate":8000}', rate="16000").capabilities.encoding.rate == 8000
 
 
-def test_a_call_without_metadata_starts_with_its_audio() -> None:
-    started, audio = ForkProtocol(OPENING).receive(FRAME)
-    assert started == CallStarted("call-1", "call-1")
+def test_the_url_names_a_call_whose_metadata_does_not() -> None:
+    opening = Opening("call-1", query={"uuid": "u-1"})
+    started, audio = ForkProtocol(opening).receive(FRAME)
+    assert started == CallStarted("u-1", "call-1")
     assert audio == AudioIn(FRAME)
+    assert ForkProtocol(opening).receive("of Bob") == (CallStarted("u-1", "call-1", parameters={"metadata": "of Bob"}),)
+    [event] = ForkProtocol(opening).receive('{"uuid":"u-2"}')
+    assert isinstance(event, CallStarted)
+    assert event.gateway_call_id == "u-2"
+
+
+def test_audio_of_a_call_without_a_name_ends_it() -> None:
+    protocol = ForkProtocol(OPENING)
+    [fault] = protocol.receive(FRAME)
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.close) == ("media_before_start", 1007)
+    assert protocol.receive(METADATA) == ()
 
 
 def test_other_names_can_be_given() -> None:
@@ -91,14 +105,19 @@ def test_other_names_can_be_given() -> None:
 @pytest.mark.parametrize(
     ("metadata", "query", "code", "close"),
     [
-        ('{"sampleRate":11025}', {}, "unsupported_media", 1003),
-        ('{"sampleRate":"wide"}', {}, "unsupported_media", 1003),
-        ('{"mixType":"quad"}', {}, "unsupported_media", 1003),
-        ("{}", {"rate": "44100"}, "unsupported_media", 1003),
-        ("{}", {"mix": "both"}, "unsupported_media", 1003),
-        ('{"caller":"a\\u0000b"}', {}, "bad_field", 1007),
+        ('{"uuid":"u-1","sampleRate":11025}', {}, "unsupported_media", 1003),
+        ('{"uuid":"u-1","sampleRate":"wide"}', {}, "unsupported_media", 1003),
+        ('{"uuid":"u-1","mixType":"quad"}', {}, "unsupported_media", 1003),
+        (METADATA, {"rate": "44100"}, "unsupported_media", 1003),
+        (METADATA, {"mix": "both"}, "unsupported_media", 1003),
+        ('{"uuid":"u-1","caller":"a\\u0000b"}', {}, "bad_field", 1007),
         (json.dumps({"uuid": "x" * 300}), {}, "bad_field", 1007),
-        ("x" * (MAX_METADATA + 1), {}, "bad_field", 1007),
+        ("x" * (MAX_METADATA + 1), {"uuid": "u-1"}, "bad_field", 1007),
+        ("{}", {}, "bad_field", 1007),
+        ("{}", {"uuid": ""}, "bad_field", 1007),
+        ("of Bob", {}, "not_json", 1007),
+        ("[]", {}, "not_an_object", 1007),
+        ("", {}, "bad_field", 1007),
     ],
 )
 def test_metadata_that_cannot_be_used_ends_the_call(
@@ -108,12 +127,12 @@ def test_metadata_that_cannot_be_used_ends_the_call(
     [fault] = protocol.receive(metadata)
     assert isinstance(fault, Fault)
     assert (fault.code, fault.close) == (code, close)
-    assert protocol.receive("{}") == ()
+    assert protocol.receive(METADATA) == ()
     assert protocol.send(Play(FRAME)) == ()
 
 
 def test_first_audio_of_half_a_sample_ends_the_call() -> None:
-    [fault] = ForkProtocol(OPENING).receive(b"\0")
+    [fault] = ForkProtocol(Opening("call-1", query={"uuid": "u-1"})).receive(b"\0")
     assert isinstance(fault, Fault)
     assert (fault.code, fault.close) == ("odd_audio", 1007)
 
@@ -170,7 +189,7 @@ def test_no_more_marks_are_sent_than_the_module_remembers() -> None:
 def test_nothing_is_sent_before_the_start_or_after_the_end() -> None:
     protocol = ForkProtocol(OPENING)
     assert protocol.send(Play(FRAME)) == ()
-    protocol.receive("{}")
+    protocol.receive(METADATA)
     protocol.receive(b"")
     assert protocol.send(Play(FRAME)) == ()
 
@@ -255,7 +274,13 @@ messages = anything | near_miss(
     "type",
     ["mark", "playDone", "x"],
     ["type", "event", "name", "data", "dtmf", "digit", "sampleRate", "mixType", "uuid"],
-    ["{}", b"", b"\0\0", {"event": "dtmf", "dtmf": "1"}, {"type": "mark", "data": {"name": "m", "event": "cleared"}}],
+    [
+        METADATA,
+        b"",
+        b"\0\0",
+        {"event": "dtmf", "dtmf": "1"},
+        {"type": "mark", "data": {"name": "m", "event": "cleared"}},
+    ],
 )
 
 

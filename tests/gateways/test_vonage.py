@@ -202,7 +202,11 @@ def test_rest_requests() -> None:
     sip = control().transfer("u-1", "sip:desk@pbx.example.com").json
     assert sip is not None
     assert sip["destination"]["ncco"] == [
-        {"action": "connect", "endpoint": [{"type": "sip", "uri": "sip:desk@pbx.example.com"}]}
+        {
+            "action": "connect",
+            "randomFromNumber": True,
+            "endpoint": [{"type": "sip", "uri": "sip:desk@pbx.example.com"}],
+        }
     ]
     for target in ("", "desk", "0123", "sip:desk"):
         with pytest.raises(ValueError, match=r"E\.164"):
@@ -267,6 +271,7 @@ def test_nccos() -> None:
     assert json.loads(ncco) == [
         {
             "action": "connect",
+            "from": "15550199",
             "endpoint": [
                 {
                     "type": "websocket",
