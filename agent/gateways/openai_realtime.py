@@ -152,9 +152,9 @@ class OpenAIRealtimeProtocol:
             case CallTool(call_id, name, arguments):
                 return self._replies.call(name, arguments, call_id)
             case Transfer(target, context):
-                return self._own_call(TRANSFER_TOOL, {**context, "target": target})
+                return self._own_call(TRANSFER_TOOL, {**context, "target": target}, "transferred")
             case Hangup(reason, context):
-                return self._own_call(HANGUP_TOOL, {**context, "reason": reason})
+                return self._own_call(HANGUP_TOOL, {**context, "reason": reason}, reason)
             case Refuse(code):
                 return self._refused(code)
             case _:
@@ -163,11 +163,11 @@ class OpenAIRealtimeProtocol:
     def _refused(self, code: str) -> Sequence[str]:
         return (self._events.error(MessageError(code, f"The call is not taken: {code}."), None),)
 
-    def _own_call(self, name: str, arguments: Mapping[str, object]) -> Sequence[str]:
+    def _own_call(self, name: str, arguments: Mapping[str, object], ended: str) -> Sequence[str]:
         if name not in self._settings.functions:
             return ()
         call_id = self._events.new("call")
-        self._ours[call_id] = name
+        self._ours[call_id] = ended
         return self._replies.call(name, arguments, call_id)
 
     def _handle(self, raw: str | bytes) -> Sequence[Event]:
@@ -294,10 +294,10 @@ class OpenAIRealtimeProtocol:
         if not isinstance(output, str):
             raise invalid("item.output", "a string")
         answers = _answers(self._caller.keep(given, call_id=call_id, output=output))
-        own = self._ours.pop(call_id, None)
-        if own is not None:
+        ended = self._ours.pop(call_id, None)
+        if ended is not None:
             self._stopped = True
-            return [*answers, CallEnded("transferred" if own == TRANSFER_TOOL else "hung_up")]
+            return [*answers, CallEnded(ended)]
         self._tool_answered = True
         return [*answers, ToolResult(call_id, output)] if self._started else answers
 
