@@ -44,8 +44,10 @@ from agent.gateways.messages import (
     text_field,
 )
 from agent.gateways.parameters import as_parameters
-from agent.gateways.relay_hook import RelayHook
-from agent.gateways.ways import Bearer, UrlSignature
+from agent.gateways.relay_hook import TELNYX_SESSION, TWILIO_SESSION, RelayHook
+from agent.gateways.telnyx import StreamToken, TexmlHook
+from agent.gateways.twilio import TwimlHook
+from agent.gateways.ways import UrlSignature
 from audio.codec import Encoding
 
 MAX_PROMPT = 4000
@@ -268,7 +270,7 @@ GATEWAYS = (
         new=lambda opening: ConversationRelayProtocol(TWILIO),
         capabilities=_CAPABILITIES,
         ways=(UrlSignature(),),
-        hook=RelayHook(),
+        hook=RelayHook(TwimlHook(), TWILIO_SESSION),
         wire="text JSON; words, no audio",
         verified="documents; recordings of real calls that others published; official types (twilio 9.13.0, TwiML)",
     ),
@@ -277,7 +279,8 @@ GATEWAYS = (
         title="Telnyx ConversationRelay",
         new=lambda opening: ConversationRelayProtocol(TELNYX),
         capabilities=_CAPABILITIES,
-        ways=(Bearer(parameter="token"),),
+        ways=(StreamToken(),),
+        hook=RelayHook(TexmlHook(), TELNYX_SESSION),
         wire="text JSON; words, no audio",
         verified="documents",
     ),

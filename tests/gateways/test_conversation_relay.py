@@ -5,11 +5,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gatewayfuzz import anything, near_miss, takes_anything
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,10 +35,10 @@ from agent.gateways.base import (
     TurnBegan,
 )
 from agent.gateways.conversation_relay import GATEWAYS, TELNYX, TWILIO, ConversationRelayProtocol, Dialect
-from agent.gateways.gateway import HookRequest, Opening
+from agent.gateways.gateway import HookRequest, Opening, VoiceHook
 from agent.gateways.heard import Spoken
 from agent.gateways.messages import EARLY_LIMIT
-from agent.gateways.relay_hook import RelayHook, connect_relay
+from agent.gateways.relay_hook import connect_relay
 from agent.gateways.twiml import TwimlError
 from agent.gateways.ways import Admitted, Asking, Keys, Nonces, Refused
 from agent.lab.callers.catalogue import Who
@@ -392,8 +394,15 @@ def test_twilio_signs_the_address() -> None:
 def test_telnyx_brings_a_token() -> None:
     [way] = GATEWAYS[1].ways
     assert isinstance(way.check(asking(None, token="token-1"), keys()), Admitted)
+    assert isinstance(way.check(asking(None, token="token-1"), keys("token-1 ed25519:AAAA")), Admitted)
     assert way.check(asking(None, token="token-2"), keys()) == Refused("bad_credentials")
     assert way.check(asking(None), keys()) is None
+
+
+def hook(index: int) -> VoiceHook:
+    found = GATEWAYS[index].hook
+    assert found is not None
+    return found
 
 
 def hook_request(key: str = "token-1") -> HookRequest:
@@ -417,32 +426,54 @@ def test_twilio_is_answered_as_its_own_library_would() -> None:
     for name, value in values.items():
         relay.parameter(name=name, value=value)
     response.append(connect)
-    ours = RelayHook().connect(hook_request(), URL, "https://calls.example.com/after?a=1&b=2", values)
+    ours = hook(0).connect(hook_request(), URL, "https://calls.example.com/after?a=1&b=2", values)
     assert ElementTree.canonicalize(ours) == ElementTree.canonicalize(str(response))
 
 
+def test_telnyx_is_answered_in_its_own_words() -> None:
+    made = hook(1).connect(hook_request(), URL, "https://calls.example.com/after", {"tier": "gold"})
+    session = f'<ConversationRelay url="{URL}" interruptible="any" dtmfDetection="true">'
+    assert ElementTree.canonicalize(made) == ElementTree.canonicalize(
+        f'<Response><Connect action="https://calls.example.com/after">{session}'
+        '<Parameter name="tier" value="gold"/></ConversationRelay></Connect></Response>'
+    )
+
+
 def test_the_hook_checks_twilios_signature() -> None:
-    hook = RelayHook()
-    assert hook.signed(hook_request(), "token-1", 0.0)
-    assert not hook.signed(hook_request("token-2"), "token-1", 0.0)
+    assert hook(0).signed(hook_request(), "token-1", 0.0)
+    assert not hook(0).signed(hook_request("token-2"), "token-1", 0.0)
     unsigned = HookRequest("https://calls.example.com", "POST", {}, {})
-    assert not hook.signed(unsigned, "token-1", 0.0)
-    assert (hook.call_id(hook_request()), hook.call_id(unsigned)) == ("CA1", None)
+    assert not hook(0).signed(unsigned, "token-1", 0.0)
+    assert (hook(0).call_id(hook_request()), hook(0).call_id(unsigned)) == ("CA1", None)
 
 
-def test_what_follows_the_session() -> None:
-    hook = RelayHook()
-    assert "<Number>+15550123</Number>" in hook.after("+15550123")
-    assert "<Hangup" in hook.after(None)
-    assert "<Reject" in hook.busy()
+def test_the_hook_checks_telnyx_signature() -> None:
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = "ed25519:" + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    headers = {
+        "telnyx-timestamp": "1700000000",
+        "telnyx-signature-ed25519": base64.b64encode(private.sign(b"1700000000|CallSid=v2%3Aabc")).decode(),
+    }
+    request = HookRequest("https://calls.example.com", "POST", headers, {"CallSid": "v2:abc"}, b"CallSid=v2%3Aabc")
+    assert hook(1).signed(request, public, 1_700_000_010.0)
+    assert not hook(1).signed(request, public, 1_700_001_000.0)
+    assert not hook(1).signed(replace(request, body=b"CallSid=v2%3Aabd"), public, 1_700_000_010.0)
+    assert hook(1).call_id(request) == "v2:abc"
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_what_follows_the_session(index: int) -> None:
+    assert "<Number>+15550123</Number>" in hook(index).after("+15550123")
+    assert "<Hangup" in hook(index).after(None)
+    assert "<Reject" in hook(index).busy()
     with pytest.raises(TwimlError):
-        hook.after("sip:desk@example.com")
+        hook(index).after("sip:desk@example.com")
 
 
 @pytest.mark.parametrize("url", ["https://calls.example.com", "wss://", "wss://[::1", "wss://calls.example.com/\0"])
 def test_addresses_that_twilio_refuses(url: str) -> None:
     with pytest.raises(TwimlError):
-        connect_relay(url)
+        connect_relay(url, {}, {}, "https://calls.example.com/after")
 
 
 def test_the_records() -> None:
