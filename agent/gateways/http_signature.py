@@ -152,11 +152,16 @@ class _Signature:
 
 
 def _component(name: str, asking: Asking) -> str:
-    derived: Mapping[str, str] = {"@request-target": asking.target, "@authority": asking.authority}
+    derived: Mapping[str, str] = {"@request-target": _target(asking), "@authority": asking.authority}
     value = derived.get(name) if name.startswith("@") else asking.headers.get(name)
     if not value:
         raise _Malformed
     return value.strip()
+
+
+def _target(asking: Asking) -> str:
+    """Path and query as the vendor sent them: those of the public address, which a proxy may have shortened."""
+    return asking.target if asking.url is None else "/" + asking.url.partition("://")[2].partition("/")[2]
 
 
 def _unquoted(text: str) -> str:

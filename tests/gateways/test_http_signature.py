@@ -208,6 +208,14 @@ def test_no_headers_raise_and_none_but_the_signed_ones_are_let_in(headers: dict[
     assert isinstance(verdict, Refused if changed else Admitted)
 
 
+def test_the_path_is_the_public_one() -> None:
+    asking = Asking(
+        "x", "/connector", HEADERS, target="/connector?x=1", url=f"wss://calls.example.com{TARGET}",
+        authority="calls.example.com",
+    )  # fmt: skip
+    assert WAY.check(asking, Keys(f"{API_KEY}:{SECRET}", CREATED, Nonces())) == Admitted("x:signature")
+
+
 def test_fewer_components_may_be_asked_for() -> None:
     way = HttpSignature(("@authority",))
     asking = Asking("x", "/", HEADERS, target=TARGET, authority="calls.example.com")
