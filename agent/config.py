@@ -335,6 +335,11 @@ class Secrets(Section):
     llm_key: SecretStr | None = None
     """CALLAGENT_LLM_KEY: the key of the language model's server, sent as a bearer token."""
 
+    @property
+    def any_gateway(self) -> bool:
+        """Whether anybody can come in at all."""
+        return self.token_key is not None or self.twilio_auth_token is not None or bool(self.keys)
+
     def key_of(self, gateway: str) -> str | None:
         """What connections of `gateway` are checked against."""
         found = self.keys.get(gateway)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -203,10 +204,11 @@ async def refuse_by_message(
     server.refusing += 1
     try:
         await socket.accept(chosen_subprotocol(gateway, socket))
-        async with asyncio.timeout(REFUSAL_S):
-            await _say_no(socket, gateway.new(opening), code)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REFUSAL_S):
+                await _say_no(socket, gateway.new(opening), code)
         await socket.close(POLICY, code)
-    except (RuntimeError, WebSocketDisconnect, TimeoutError):
+    except (RuntimeError, WebSocketDisconnect):
         log.debug("a refused gateway did not wait for the end of it")
     finally:
         server.refusing -= 1

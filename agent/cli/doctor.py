@@ -149,11 +149,16 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     for name, use in uses.items():
         given = getattr(secrets, name) is not None
         yield Finding(f"{PREFIX}{name.upper()}", "ok" if given else "note", "set" if given else use)
-    if secrets.twilio_auth_token is None and secrets.token_key is None:
+    for name in secrets.keys:
+        yield Finding(f"gateway {name}", "ok", f"its connections are checked against {PREFIX}KEY_...")
+    for name in secrets.rest:
+        if settings.gateway(name).account is None:
+            yield Finding(f"REST of {name}", "bad", f"its secret is set, and no account: set gateways.{name}.account")
+    if not secrets.any_gateway:
         yield Finding(
             "who may call", "note", "nobody yet: set a secret, or use `agent serve --insecure` on this machine"
         )
-    if secrets.twilio_auth_token is not None and settings.server.public_url is None:
-        yield Finding("public address", "bad", "Twilio's signature covers it; set server.public_url")
+    if (secrets.twilio_auth_token is not None or secrets.keys) and settings.server.public_url is None:
+        yield Finding("public address", "bad", "signatures of gateways cover it; set server.public_url")
     if not is_loopback(settings.server.host) and settings.server.tls_cert is None:
         yield Finding("TLS", "note", "none here; put a TLS proxy in front, or give --tls-cert and --tls-key")

@@ -16,6 +16,7 @@ from agent.cli import (
     domain,
     evaluate,
     explain,
+    gateways,
     knowledge,
     label,
     learn,
@@ -49,6 +50,7 @@ app.command()(simulate.simulate)
 app.command()(replay.replay)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.command("gateways")(gateways.gateways_command)
 app.add_typer(train.app, name="train", help="Fine-tune understanding, emotion and replies on data of your own.")
 app.command()(explain.explain)
 app.command()(label.label)

@@ -38,7 +38,7 @@ def serve(
     set_up_logs(settings.logs.level, settings.logs.format)
     try:
         listening = bind(settings, insecure)
-        if not insecure and settings.secrets.token_key is None and settings.secrets.twilio_auth_token is None:
+        if not insecure and not settings.secrets.any_gateway:
             typer.secho("no secrets are set: every call will be refused; see `agent doctor`", fg="yellow", err=True)
         run(settings, listening, insecure, lambda address: typer.echo(f"ready on {address}"))
     except (ServeError, FileError, ModelError, DatabaseError, SQLAlchemyError, OSError) as error:
