@@ -272,7 +272,8 @@ GATEWAYS = (
         ways=(UrlSignature(),),
         hook=RelayHook(TwimlHook(), TWILIO_SESSION),
         wire="text JSON; words, no audio",
-        verified="documents; recordings of real calls that others published; official types (twilio 9.13.0, TwiML)",
+        verified="documents; recordings of real calls that others published; official types (twilio 9.13.0 for TwiML "
+        "and signature, twilio-agent-connect 2.5.0 for messages)",
     ),
     Gateway(
         name=TELNYX.name,
