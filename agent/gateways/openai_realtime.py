@@ -196,10 +196,10 @@ class OpenAIRealtimeProtocol:
             case "conversation.item.create":
                 return self._create_item(message)
             case "conversation.item.retrieve":
-                item = self._item(message, "item_retrieve_invalid_item_id")
+                item = self._item(message, "retrieve", "retrieving")
                 return (self._written("conversation.item.retrieved", item=item),)
             case "conversation.item.delete":
-                item_id = self._item(message, "item_delete_invalid_item_id")["id"]
+                item_id = self._item(message, "delete", "deleting")["id"]
                 self._items.remove(item_id)
                 return (self._written("conversation.item.deleted", item_id=item_id),)
             case "conversation.item.truncate":
@@ -301,20 +301,22 @@ class OpenAIRealtimeProtocol:
         self._tool_answered = True
         return [*answers, ToolResult(call_id, output)] if self._started else answers
 
-    def _item(self, message: Mapping[str, Any], code: str) -> dict[str, Any]:
+    def _item(self, message: Mapping[str, Any], what: str, doing: str) -> dict[str, Any]:
         item_id = message.get("item_id")
         if item_id is None:
             raise missing("item_id")
         item = self._items.find(item_id) if isinstance(item_id, str) else None
         if item is None:
-            raise Rejected(code, f"There is no item {shown(item_id)} in this conversation.", "item_id")
+            # some clients go by these words
+            detail = f"Error {doing} item: the item with id {shown(item_id)} does not exist."
+            raise Rejected(f"item_{what}_invalid_item_id", detail, "item_id")
         return item
 
     def _truncate(self, message: Mapping[str, Any]) -> Sequence[Event]:
-        item = self._item(message, "item_truncate_invalid_item_id")
+        item = self._item(message, "truncate", "truncating")
         end, index = message.get("audio_end_ms"), message.get("content_index")
-        if item.get("role") != "assistant":
-            raise invalid("item_id", "the id of a message of the assistant")
+        if item.get("role") != "assistant" or item["content"][0]["type"] != "output_audio":
+            raise Rejected("unsupported_content_type", "Only model output audio messages can be truncated", "item_id")
         if index != 0 or isinstance(index, bool):
             raise invalid("content_index", "0")
         if not isinstance(end, int) or isinstance(end, bool) or not 0 <= end < 10**9:
