@@ -18,6 +18,10 @@ _MODULES = (
     "sinch",
     "bandwidth",
     "audiocodes",
+    "genesys",
+    "jambonz",
+    "openai_realtime",
+    "rtvi",
 )
 """Modules of this package; each has `GATEWAYS`, a tuple of `Gateway`."""
 

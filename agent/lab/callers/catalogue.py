@@ -19,6 +19,10 @@ _MODULES = (
     "sinch",
     "bandwidth",
     "audiocodes",
+    "genesys",
+    "jambonz",
+    "openai_realtime",
+    "rtvi",
 )
 """Modules of this package; each has `CALLERS`, a tuple of `GatewayCaller`."""
 
