@@ -444,6 +444,8 @@ def test_a_call_that_began_without_a_voice_gets_none() -> None:
     client.give("response.create")
     client.give("session.update", session={"type": "realtime", "output_modalities": ["audio"]})
     assert client.error["param"] == "session.output_modalities"
+    client.give("response.create", response={"output_modalities": ["audio"]})
+    assert client.error["param"] == "response.output_modalities"
 
 
 @pytest.mark.parametrize(
@@ -732,6 +734,30 @@ def test_events_of_the_official_types_are_understood() -> None:
     assert protocol.receive(dumped(cut))[0] == Truncated(50.0)
 
 
+def test_a_new_reply_ends_one_that_was_not_finished_and_stale_ends_are_ignored() -> None:
+    client = in_call()
+    client.tell(ShowReply(1, "began"), Play(FRAME))
+    client.kinds()
+    client.tell(ShowReply(2, "began"), ShowReply(1, "interrupted", 9.0), ShowReply(1, "done", 9.0))
+    assert client.kinds() == [*CLOSED, "response.created"]
+
+
+def test_a_second_silence_says_nothing_and_a_call_can_be_refused_late() -> None:
+    client = in_call()
+    assert client.tell(ShowSpeech(False, 20.0)) == []
+    assert client.tell(Refuse("mismatch"))[0]["error"]["code"] == "mismatch"
+
+
+def test_the_item_before_the_last_one_comes_back() -> None:
+    client = Client()
+    client.type("one")
+    first = client.sent[-1]["item"]["id"]
+    client.type("two")
+    client.give("conversation.item.delete", item_id=first)
+    client.type("three")
+    assert client.sent[-1]["previous_item_id"] not in (None, first)
+
+
 # Ways ----------------------------------------------------------------------------------------------------------------
 
 
@@ -815,6 +841,33 @@ def test_the_clients_half_is_strict() -> None:
     assert len(heard_by(caller, bad)) == len(bad)
     assert caller.key("1") == caller.played("m") == caller.cleared("m") == caller.closing() == []
     assert len(caller.text("hello")) == 2
+
+
+def test_the_clients_half_knows_the_order_of_events() -> None:
+    def event(kind: str, number: int, **fields: Any) -> str:
+        return json.dumps({"type": kind, "event_id": str(number), **fields})
+
+    where = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+    call = {"response_id": "r", "item_id": "i", "output_index": 0, "call_id": "c"}
+    caller = OpenAICaller()
+    assert isinstance(caller.receive(event("response.created", 1, response={"id": "r"}))[0], Told)
+    for bad in (
+        event("response.created", 2, response={"id": "s"}),
+        event("response.done", 3, response={"id": "s"}),
+        event("session.created", 3, session={}),
+        event("response.output_audio.delta", 4, delta="?", **where),
+        event("response.output_audio.delta", 5, delta="AA==", **where),
+        event("response.function_call_arguments.done", 6, name="f", arguments="{}", **call),
+        event("response.function_call_arguments.done", 7, name="end_call", arguments="{", **call),
+        event("error", 8, error={"code": "invalid_value", "message": "no"}),
+    ):
+        assert isinstance(caller.receive(bad)[0], Wrong), bad
+    ended = event("response.function_call_arguments.done", 9, name="end_call", arguments='{"reason":"bye"}', **call)
+    assert caller.receive(ended)[-1] == Left("hangup:bye")
+    assert caller.receive(event("error", 10, error={"code": "response_cancel_not_active"}))
+    assert caller.receive(event("response.done", 11, response={"id": "r"}))
+    assert len(caller.receive(event("input_audio_buffer.speech_started", 12, audio_start_ms=1, item_id="u"))) == 1
+    caller.lost()
 
 
 # Fuzzing -------------------------------------------------------------------------------------------------------------

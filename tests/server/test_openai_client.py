@@ -212,6 +212,14 @@ async def test_a_browser_puts_the_key_into_a_subprotocol(serve: Any) -> None:
         assert json.loads(await socket.recv())["type"] == "session.created"
 
 
+async def test_a_client_may_be_silent_before_its_first_turn(serve: Any) -> None:
+    up = await served(serve, server={"handshake_s": 0.2})
+    async with connected(up) as connection:
+        await asyncio.sleep(0.6)
+        await connection.session.update(session={"type": "realtime"})
+        await until(connection, "session.updated")
+
+
 async def test_errors_leave_the_session_open(serve: Any) -> None:
     up = await served(serve)
     async with connected(up) as connection:
