@@ -179,6 +179,86 @@ def test_marks_that_were_cleared_are_made_up_for_before_the_next_audio() -> None
     assert sent(protocol, Play(FRAME), Play(FRAME)) == [b"\xff\xff" + FRAME, FRAME]
 
 
+class Module:
+    """How mod_audio_fork buffers, marks and clears, step by step as its source does (lws_glue.cpp @30f2189)."""
+
+    def __init__(self) -> None:
+        self.waiting: list[int] = []
+        self.playing: list[int] = []
+        self.threshold = 1280
+        self.inventory: list[str] = []
+        self.in_use: list[str] = []
+        self.swallowing: list[str] = []
+        self.clear = False
+        self.heard: list[int] = []
+        self.told: list[tuple[str, str, int]] = []
+
+    def receive(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self.waiting += [-1] * len(self.inventory) + np.frombuffer(message, dtype="<i2").tolist()
+            self.in_use += self.inventory
+            self.inventory = []
+            if len(self.waiting) >= self.threshold:
+                self.threshold = 640
+                self.playing += self.waiting
+                self.waiting = []
+            return
+        data = json.loads(message)
+        if data["type"] == "mark" and len(self.in_use) + len(self.inventory) < 30:
+            self.inventory.append(data["data"]["name"])
+        self.clear = self.clear or data["type"] == "killAudio"
+
+    def frame(self, samples: int = 160) -> None:
+        if self.clear:
+            self.clear, self.playing = False, []
+            self.told += [(name, "cleared", len(self.heard)) for name in self.in_use + self.inventory]
+            self.swallowing += self.in_use
+            self.in_use, self.inventory = [], []
+            return
+        piece, self.playing = self.playing[:samples], self.playing[samples:]
+        if self.in_use or self.swallowing:
+            for sample in piece:
+                if sample != -1:
+                    self.heard.append(sample)
+                elif self.swallowing:
+                    self.swallowing.pop(0)
+                elif self.in_use:
+                    self.told.append((self.in_use.pop(0), "playout", len(self.heard)))
+        else:
+            self.heard += piece
+            if not piece and self.inventory:
+                self.told.append((self.inventory.pop(0), "playout", len(self.heard)))
+
+
+@pytest.mark.parametrize("made_up_for", [True, False])
+def test_marks_stay_true_after_a_clear(made_up_for: bool) -> None:
+    protocol, module = fork(), Module()
+    loud = np.tile(np.array([-1, 7, -2, 3], dtype="<i2"), 160).tobytes()
+
+    def play(*commands: Command) -> None:
+        for message in [message for command in commands for message in protocol.send(command)]:
+            plain = isinstance(message, str) or made_up_for
+            module.receive(message if plain else message.removeprefix(b"\xff\xff"))
+
+    def run(frames: int) -> list[tuple[str, str, int]]:
+        for _ in range(frames):
+            module.frame()
+        told, module.told = module.told, []
+        for name, event, _ in told:
+            protocol.receive(json.dumps({"type": "mark", "data": {"name": name, "event": event}}))
+        return told
+
+    play(Play(loud), Play(loud), Mark("a"), Play(loud), Mark("b"), Play(loud), Mark("c"))
+    assert run(9) == [("a", "playout", 1280)]
+    play(Clear())
+    assert run(1) == [("b", "cleared", 1439), ("c", "cleared", 1439)]
+    before = len(module.heard)
+    play(Play(loud), Play(loud), Mark("d"), Play(loud), Mark("e"))
+    told = [(name, event, at - before) for name, event, at in run(16)]
+    truth = [("d", "playout", 1280), ("e", "playout", 1920)]
+    assert (told == truth) is made_up_for
+
+
 def test_no_more_marks_are_sent_than_the_module_remembers() -> None:
     protocol = fork()
     assert len(sent(protocol, *[Mark(f"m{number}") for number in range(MAX_MARKS + 5)])) == MAX_MARKS
