@@ -92,7 +92,7 @@ _TYPED = Capabilities(
     audio_in=False,
     audio_out=False,
 )
-_OURS = ("token", "skip_tts", "capture_bot_audio", "capture_bot_images", "rate", "caller", "called")
+_OURS = ("token", "skip_tts", "capture_bot_audio", "capture_bot_images", "rate", "call_id", "caller", "called")
 _YES = ("true", "1", "yes")
 
 
@@ -236,7 +236,7 @@ class RtviProtocol:
             version = optional_text_field(data, "version", 32)
             about = object_field(data, "about") if data.get("about") is not None else {}
             started = CallStarted(
-                gateway_call_id=self._call_id,
+                gateway_call_id=optional_text_field(self._query, "call_id", 128) or self._call_id,
                 stream_id=self._call_id,
                 caller=optional_text_field(self._query, "caller", 64),
                 called=optional_text_field(self._query, "called", 64),
@@ -514,6 +514,7 @@ GATEWAYS = (
         new=RtviProtocol,
         capabilities=_CAPABILITIES,
         ways=(Bearer(parameter="token"),),
+        shares_key=True,
         wire="JSON text with base64 PCM16, or binary protobuf frames",
         verified="pipecat-ai 1.14.0: its message models, protobuf module and `pipecat eval` in text mode",
     ),

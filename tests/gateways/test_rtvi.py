@@ -109,6 +109,8 @@ def test_client_ready_begins_the_call_and_is_answered_with_its_id() -> None:
     protocol = opened(caller="+15550100", language="en", token="secret")
     call, answer = protocol.receive(READY)
     assert call == CallStarted("c-1", "c-1", caller="+15550100", parameters={"language": "en", "library": "tests"})
+    (named, _) = opened(call_id="web-7").receive(READY)
+    assert named == CallStarted("web-7", "c-1", parameters={"library": "tests"})
     assert isinstance(answer, Answer)
     ready = json.loads(answer.message)
     assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "r-1", "2.2.0")
