@@ -66,7 +66,7 @@ def add_gateways(app: FastAPI, server: CallServer) -> None:
 
     for path, name in ALIASES.items():
         app.add_api_websocket_route(path, _alias(server, found, name))
-    if server.settings.server.echo:
+    if server.settings.server.echo and server.insecure:
         app.add_api_websocket_route("/echo", echo)
 
     @app.api_route("/gateways/{name}/voice", methods=["GET", "POST"])
@@ -145,7 +145,8 @@ async def _enter_application(server: CallServer, socket: WebSocket, gateway: Gat
         report(verdict, "jambonz-app", socket.client.host if socket.client is not None else "nowhere")
         await socket.send_denial_response(Response(status_code=401))
         return
-    if server.loaded is None:
+    if server.loaded is None or (server.settings.server.public_url is None and not server.insecure):
+        log.error("jambonz needs server.public_url: it connects the sound there", extra={"code": "no_public_url"})
         await socket.send_denial_response(Response(status_code=503))
         return
     offered = socket.scope.get("subprotocols", ())

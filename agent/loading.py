@@ -191,7 +191,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             desk=desk,
             metrics=metrics,
             carriers=_carriers(settings, http, clock),
-            asking=frozenset(name for name, gateway in gateways().items() if gateway.hook is not None),
+            asking=frozenset(name for name, one in gateways().items() if one.hook is not None and one.asks_after),
             redact=redact,
             model_names={
                 "recognizer": f"{settings.recognizer.model}/{settings.recognizer.compute_type}",

@@ -307,6 +307,13 @@ def _counts(session: Session | MonitorSession) -> bool:
     return session.counts if isinstance(session, Session) else True
 
 
+def _user_and_password(key: str | None) -> tuple[str, str] | None:
+    if key is None:
+        return None
+    user, _, password = key.partition(":")
+    return user, password
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether `host` is an address of this machine only."""
     try:

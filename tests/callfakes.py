@@ -124,7 +124,8 @@ class FakeVoice:
 
 
 class FakeDialogue:
-    """Echoes the caller; 'bye' hangs up, 'person' hands off, 'long' gives a long answer, 'fail' raises."""
+    """Echoes the caller; 'bye' hangs up, 'person' hands off, 'long' gives a long answer, 'look up' has the client run a
+    tool, 'fail' raises."""
 
     context = UnderstandingContext()
 
@@ -157,6 +158,11 @@ class FakeDialogue:
             raise RuntimeError("an action broke")
         if "quiet" in turn.text:
             return
+        if "look up" in turn.text:
+            yield Say("One moment.")
+            result = await self.tools["look_up"]({"order_number": "42719"})
+            yield Say(f"It is {result['status']}.")
+            return
         if "person" in turn.text:
             yield Say("I will connect you.", must_hear=True)
             yield HandOff("asked", "asked_for_person")
@@ -176,6 +182,8 @@ class FakeDialogue:
             raise self.preview_error
         if self.preview_says is not None:
             yield self.preview_says
+            return
+        if "look up" in turn.text:
             return
         async for part in self._answer(turn):
             yield part
@@ -208,6 +216,9 @@ class FakeDialogue:
     @property
     def sensitive(self) -> bool:
         return False
+
+    def use_tools(self, tools: Mapping[str, Any]) -> None:
+        self.tools = dict(tools)
 
     async def over(self) -> None:
         self.ended = True

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from agent.call.playout import Playout
 from agent.call.preparing import Preparation
 from agent.call.replying import Manner, Reply, Speaker
 from agent.call.services import CallServices
+from agent.call.tools import ClientTools
 from agent.call.transport import INTERNAL, NORMAL
 from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, Say
 from agent.gateways.base import CallStarted, GatewayProtocol, Hangup, ShowReply, ShowSpeech, SpeakText
@@ -97,6 +98,7 @@ class Conversation:
         manner: Manner = "text" if can.text_out else "voice" if can.audio_out else "mute"
         self._speaker = Speaker(services.voice, self.playout, rate, self._clock, wake, self._on_part, manner)
         self.handover = Handover(services, protocol, outbox, notes, self._dialogue, call)
+        self.tools = ClientTools(outbox.put)
         self._number = 0
         self._reply: Reply | None = None
         self._stopping: list[Reply] = []
@@ -202,6 +204,10 @@ class Conversation:
         if self.phase is floor.Phase.LISTENING:
             self._step(floor.Key())
         self._wake()
+
+    def tools_offered(self, names: Sequence[str]) -> None:
+        """The client runs these tools itself, in place of the domain's actions of those names."""
+        self._dialogue.use_tools({name: partial(self.tools.run, name) for name in names})
 
     def caller_speaks(self) -> None:
         """The gateway hears itself, and the caller begins to speak: no time for a prompt."""

@@ -42,6 +42,7 @@ from agent.gateways.base import (
     TextHeard,
     TextIn,
     ToolResult,
+    ToolsOffered,
     Truncated,
     TurnBegan,
 )
@@ -362,8 +363,11 @@ class Session:
             case MediaPaused(on):
                 self._paused, self._media_ms = on, self._clock.now_ms()
                 conversation.media_paused(on)
-            case ToolResult(call_id):
-                self._notes.fault("unknown_tool_call", f"no tool call {call_id[:40]!r} waits for a result")
+            case ToolsOffered(names):
+                conversation.tools_offered(names)
+            case ToolResult(call_id, output):
+                if not conversation.tools.result(call_id, output):
+                    self._notes.fault("unknown_tool_call", f"no tool call {call_id[:40]!r} waits for a result")
 
     def _audio_lost(self, frames: int) -> None:
         self._notes.fault("audio_dropped", f"{frames} pieces of audio wait; the gateway reads too slowly")

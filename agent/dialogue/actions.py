@@ -97,10 +97,20 @@ class Actions:
         return ActionContext(call_id, key, self._clock, caller, customer, language, counted)
 
     def start(
-        self, name: str, arguments: Mapping[str, Any], context: ActionContext, hidden: Collection[str] = ()
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        context: ActionContext,
+        hidden: Collection[str] = (),
+        elsewhere: Runnable | None = None,
     ) -> asyncio.Task[Acted]:
-        """Run an action in a task owned here. `hidden` names arguments not to be shown, beside the sensitive ones."""
-        task = asyncio.create_task(self._run(name, arguments, context, hidden), name=f"action {name} {context.call_id}")
+        """Run an action in a task owned here. `hidden` names arguments not to be shown, beside the sensitive ones.
+
+        elsewhere: does the work in place of what the domain names.
+        """
+        runnable = elsewhere or self._runnables[name]
+        work = self._run(name, arguments, context, hidden, runnable)
+        task = asyncio.create_task(work, name=f"action {name} {context.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -129,7 +139,12 @@ class Actions:
             await self._database.close()
 
     async def _run(
-        self, name: str, arguments: Mapping[str, Any], context: ActionContext, hidden: Collection[str]
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        context: ActionContext,
+        hidden: Collection[str],
+        runnable: Runnable,
     ) -> Acted:
         began = self._clock.now_ms()
         spec, call_id = self.specs[name], context.call_id
@@ -142,7 +157,7 @@ class Actions:
             log.error("action %s was refused: %d are running (call %s)", name, MOST_RUNNING, call_id)
         else:
             try:
-                found = await self._within(name, spec, arguments, context, began + spec.timeout_s * 1000.0)
+                found = await self._within(name, spec, arguments, context, began + spec.timeout_s * 1000.0, runnable)
                 ok, result = found is not None, found if found is not None else {"error": "timeout"}
                 if not ok:
                     log.error("action %s gave no answer in %.1f s (call %s)", name, spec.timeout_s, call_id)
@@ -158,11 +173,16 @@ class Actions:
         return Acted(name, told, ok, result, context.key, False, self._clock.now_ms() - began)
 
     async def _within(
-        self, name: str, spec: ActionSpec, arguments: Mapping[str, Any], context: ActionContext, deadline_ms: float
+        self,
+        name: str,
+        spec: ActionSpec,
+        arguments: Mapping[str, Any],
+        context: ActionContext,
+        deadline_ms: float,
+        runnable: Runnable,
     ) -> dict[str, Any] | None:
         """The result of the first try that does not fail in a way that may pass; None when time is up."""
         label = f"action {name} (call {context.call_id})"
-        runnable = self._runnables[name]
 
         async def attempt(number: int) -> Mapping[str, Any]:
             return await runnable(arguments, context)
@@ -193,7 +213,8 @@ class Actions:
 class CallActions:
     """One call's actions: the same action with the same arguments and side effects runs once for the same customer.
 
-    `customer` is who the caller was proven to be, None before that; the dialogue sets it, and `language`.
+    `customer` is who the caller was proven to be, None before that; the dialogue sets it, and `language`. elsewhere:
+    actions, by name, whose work the call's client does.
     """
 
     def __init__(self, actions: Actions, call_id: str, caller: str | None = None, language: str = "en") -> None:
@@ -204,11 +225,13 @@ class CallActions:
         self._call_id = call_id
         self._attempts = actions.attempts.for_call(caller)
         self._tasks: dict[str, asyncio.Task[Acted]] = {}
+        self.elsewhere: dict[str, Runnable] = {}
 
     def fork(self) -> CallActions:
         """The same for a preview: it joins what runs here, but its customer and language are its own."""
         copy = CallActions(self._actions, self._call_id, self.caller, self.language)
         copy.customer, copy._attempts, copy._tasks = self.customer, self._attempts, self._tasks
+        copy.elsewhere = self.elsewhere
         return copy
 
     def key(self, name: str, arguments: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
@@ -219,6 +242,11 @@ class CallActions:
         secret = bool({*self.spec(name).sensitive, *hidden} & set(arguments))
         whole = [self._call_id, _identity(self.customer), name, dict(arguments)]
         return self._actions.digest(json.dumps(whole, sort_keys=True, default=str), secret=secret)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every action of the domain."""
+        return frozenset(self._actions.specs)
 
     def spec(self, name: str) -> ActionSpec:
         """The specification of `name`."""
@@ -242,7 +270,7 @@ class CallActions:
         if task is not None and not (task.done() and (task.cancelled() or not task.result().ok)):
             return task, True
         context = self._actions.context(self._call_id, key, self.caller, self.customer, self.language, self._attempts)
-        task = self._actions.start(name, arguments, context, hidden)
+        task = self._actions.start(name, arguments, context, hidden, self.elsewhere.get(name))
         if self.spec(name).side_effects:
             self._tasks[key] = task
             while len(self._tasks) > MOST_KEPT:

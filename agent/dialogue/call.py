@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.dialogue.acting import Acting
+from agent.dialogue.actioncontext import ActionContext, Runnable
 from agent.dialogue.actions import CallActions
 from agent.dialogue.assisting import Assisting, helped_by
 from agent.dialogue.assisting import facts_of as facts_of_help
@@ -23,6 +24,7 @@ from agent.dialogue.contracts import (
     HandoffOutcome,
     Part,
     Say,
+    Tool,
 )
 from agent.dialogue.emotion import TurnFacts, facts_of, feel, shape
 from agent.dialogue.knowledge import Found
@@ -237,6 +239,11 @@ class CallDialogue:
         reply.unheard = "" if complete else whole[min(len(text.strip()), len(whole)) :].strip()
         if text.strip():
             self._said("agent", text.strip())
+
+    def use_tools(self, tools: Mapping[str, Tool]) -> None:
+        for name, tool in tools.items():
+            if name in self._acting.actions.names:
+                self._acting.actions.elsewhere[name] = _done_by(tool)
 
     async def over(self) -> None:
         """The call is over. A task that a dropped line left open is kept for this caller's next call."""
@@ -609,3 +616,10 @@ class CallDialogue:
 def _extract(found: Found) -> list[Part]:
     """The answer found, as its section says it."""
     return [Say(sentence) for sentence in sentences(found.answer)]
+
+
+def _done_by(tool: Tool) -> Runnable:
+    async def run(arguments: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        return await tool(arguments)
+
+    return run

@@ -102,6 +102,10 @@ Part = Say | Expect | Because | Acted | HandOff | HangUp
 HandoffOutcome = Literal["accepted", "declined", "unavailable", "failed"]
 
 
+Tool = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""Takes an action's arguments, gives its result."""
+
+
 class Dialogue(Protocol):
     """One call's dialogue. Sentences stream: the first is spoken while later ones are still being made."""
 
@@ -113,6 +117,10 @@ class Dialogue(Protocol):
     @property
     def sensitive(self) -> bool:
         """Whether what the dialogue waits for is neither recorded nor shown (a PIN)."""
+        ...
+
+    def use_tools(self, tools: Mapping[str, Tool]) -> None:
+        """Let the call's client do the work of actions of these names; names of no action are ignored."""
         ...
 
     async def over(self) -> None:

@@ -93,6 +93,13 @@ class Truncated:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsOffered:
+    """The client runs tools of these names itself: actions of the domain that are named so are run there."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """What a `CallTool` gave, as text."""
 
@@ -144,6 +151,7 @@ Event = (
     | TurnBegan
     | MediaPaused
     | Truncated
+    | ToolsOffered
     | ToolResult
     | Answer
     | Probed

@@ -94,7 +94,8 @@ class Gateway:
     order; a path token is always tried first. subprotocols: names of `Sec-WebSocket-Protocol` that are accepted; where
     one is offered and known, it is chosen. refuses: `http` turns a connection away before the upgrade, `message`
     accepts it and sends the protocol's own refusal, since the vendor shows no HTTP error. control: REST of the vendor,
-    where it has one and we use it. hook: answers the vendor's script, where it asks us per call. shares_key: its
+    where it has one and we use it. hook: answers the vendor's script, where it asks us per call. asks_after: it
+    asks once more when our stream has ended. shares_key: its
     clients are programs of the operator's, which may use the token key where it has no key of its own. wire: what its
     messages are, for people. verified: against what this was checked.
     """
@@ -108,6 +109,7 @@ class Gateway:
     refuses: Literal["http", "message"] = "http"
     control: Callable[[Account], CallControl] | None = None
     hook: VoiceHook | None = None
+    asks_after: bool = True
     shares_key: bool = False
     wire: str = ""
     verified: str = ""

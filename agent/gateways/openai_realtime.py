@@ -32,6 +32,7 @@ from agent.gateways.base import (
     ShowTranscript,
     TextIn,
     ToolResult,
+    ToolsOffered,
     Transfer,
     Truncated,
 )
@@ -225,14 +226,15 @@ class OpenAIRealtimeProtocol:
             raise missing("session")
         if not isinstance(session, dict):
             raise invalid("session", "an object")
-        before = self._settings.input_format
+        before, functions = self._settings.input_format, self._settings.functions
         self._settings.update(session, text_forever=self._started and not self._capabilities.audio_out)
         self._replies.text_only = self._settings.text_only
         self._replies.bytes_per_ms = bytes_per_ms(self._settings.output_encoding)
         if self._settings.input_format != before:
             self._caller.clear()
         self._convert()
-        return (self._written("session.updated", session=self._settings.shown()),)
+        updated = self._written("session.updated", session=self._settings.shown())
+        return (updated, *self._offered()) if self._started and functions != self._settings.functions else (updated,)
 
     def _convert(self) -> None:
         """Convert between the client's formats and the call's, which is final once the call has started."""
@@ -273,7 +275,12 @@ class OpenAIRealtimeProtocol:
         # a client that mutes its microphone sends nothing at all
         numbers = {"caller": self._caller_number, "called": self._called_number}
         started = CallStarted(self._call_id, self._call_id, **numbers, parameters={"model": self._model})
-        return started, MediaPaused(True)
+        return (started, MediaPaused(True), *self._offered())
+
+    def _offered(self) -> Sequence[Event]:
+        """The client's tools that the agent may have it run; its own two are asked for where a call moves or ends."""
+        names = tuple(sorted(self._settings.functions - {TRANSFER_TOOL, HANGUP_TOOL}))
+        return (ToolsOffered(names),) if names else ()
 
     def _create_item(self, message: Mapping[str, Any]) -> Sequence[Event]:
         given, before = message.get("item"), message.get("previous_item_id")

@@ -89,6 +89,9 @@ def _barge_in(can: Capabilities) -> str:
 
 def _transfer(gateway: Gateway) -> str:
     how = _TRANSFERS[gateway.capabilities.transfer]
-    if gateway.capabilities.transfer == "rest" and gateway.hook is not None:
-        return f"{how}, or its script asks"
-    return how
+    if gateway.capabilities.transfer != "rest":
+        return how
+    asks = gateway.hook is not None and gateway.asks_after
+    if gateway.control is None:
+        return "its script asks" if asks else "a socket beside the media's"
+    return f"{how}, or its script asks" if asks else how

@@ -357,6 +357,7 @@ GATEWAYS = (
         ways=(SignedJwt(), Bearer()),
         control=VonageControl,
         hook=VonageHook(),
+        asks_after=False,
         wire="binary L16 in exact 20 ms, text JSON",
         verified="documents; official SDK types (vonage-voice 1.5.1, vonage-jwt 1.1.5); not run",
     ),

@@ -126,6 +126,22 @@ async def test_an_action_for_verified_callers_is_refused_without_running() -> No
     assert (await desk.run(call)).ok
 
 
+async def test_the_calls_client_may_do_the_work_under_the_same_rules() -> None:
+    desk = Desk(found, identity="verified", side_effects=True)
+    call = desk.call()
+    asked: list[Mapping[str, Any]] = []
+
+    async def elsewhere(arguments: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        asked.append(arguments)
+        return {"found": True, "by": "client"}
+
+    call.elsewhere["act"] = elsewhere
+    assert (await desk.run(call)).result == {"error": "not_verified"}
+    call.customer = {"id": "c-1"}
+    assert (await desk.run(call.fork())).result == {"found": True, "by": "client"}
+    assert (len(asked), desk.runs) == (1, 0)
+
+
 async def test_the_key_has_the_customer_in_it() -> None:
     desk = Desk(found, side_effects=True)
     call = desk.call()

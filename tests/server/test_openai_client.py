@@ -195,6 +195,29 @@ async def test_the_agent_hangs_up_by_the_function_the_client_declared(serve: Any
     assert await up.counter("callagent_calls_ended_total", **labels) == 1
 
 
+async def test_the_client_runs_the_tools_it_declared_in_place_of_the_domains_actions(serve: Any) -> None:
+    up = await served(serve)
+    async with connected(up) as connection:
+        tool = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
+        await connection.session.update(
+            session={"type": "realtime", "output_modalities": ["text"], "tools": [tool], "tool_choice": "auto"}
+        )
+        content = [{"type": "input_text", "text": "look up my order"}]
+        await connection.conversation.item.create(item={"type": "message", "role": "user", "content": content})
+        await connection.response.create()
+        asked = await until(connection, lambda event: event.type == "response.function_call_arguments.done")
+        assert (asked[-1].name, json.loads(asked[-1].arguments)) == ("look_up", {"order_number": "42719"})
+        await until(connection, "response.done")
+        output = {"type": "function_call_output", "call_id": asked[-1].call_id, "output": '{"status": "on its way"}'}
+        await connection.conversation.item.create(item=output)
+        await connection.response.create()
+        events = await until(connection, "response.done")
+    said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert said == "It is on its way."
+    await up.empty()
+    assert await up.faults("unknown_tool_call") == 0
+
+
 async def test_a_wrong_key_is_refused(serve: Any) -> None:
     up = await served(serve)
     with pytest.raises(InvalidStatus, match="401"):
