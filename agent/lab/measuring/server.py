@@ -78,12 +78,13 @@ async def measured_server(
     calls: int = 1,
     domain: str = "shop",
     began: datetime | None = None,
+    core: int | None = None,
 ) -> AsyncIterator[MeasuredServer]:
     """Start the server that `config` describes, with a demo domain and a new database, and end it with the block.
 
     Databases, recordings and the log lie in `folder`. No webhook is sent and no carrier called, whatever is configured.
     `changes` are further settings by section; `calls` at a time must be let in. `domain`: a name, or a folder. `began`:
-    the time of day at the server's start, now without it.
+    the time of day at the server's start, now without it. core: the only processor core it may use; Linux only.
 
     Raises:
         FileError: the configuration is wrong.
@@ -94,10 +95,16 @@ async def measured_server(
     settings = settings_to_measure(folder, config, changes or {}, calls, domain)
     await asyncio.to_thread(file.write_text, yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     pids: list[int] = []
+
+    def on_start(pid: int) -> None:
+        pids.append(pid)
+        if core is not None:
+            os.sched_setaffinity(pid, {core})
+
     from_ms = clock.now_ms()
     async with (
         local_server(
-            folder / "server.log", ("--config", str(file)), _environment(), on_start=pids.append, began=began
+            folder / "server.log", ("--config", str(file)), _environment(), on_start=on_start, began=began
         ) as url,
         httpx.AsyncClient(base_url=url, timeout=10.0) as http,
     ):
@@ -123,7 +130,7 @@ def settings_to_measure(
             "database_url": f"sqlite+aiosqlite:///{folder / 'records.db'}",
             "recordings": str(folder / "recordings"),
         },
-        "twilio": {"enabled": True},
+        "gateways": {"twilio": {"enabled": True}},
     }
     for part in (ours, changes):
         for section, values in part.items():
