@@ -40,6 +40,7 @@ from agent.gateways.base import (
     ShowTranscript,
     TextIn,
     ToolResult,
+    ToolsOffered,
     Transfer,
     Truncated,
 )
@@ -113,9 +114,20 @@ class Client:
 
 def in_call(**session: Any) -> Client:
     client = Client(**session)
-    assert [type(event) for event in client.append()] == [CallStarted, MediaPaused, AudioIn]
+    events = [event for event in client.append() if not isinstance(event, ToolsOffered)]
+    assert [type(event) for event in events] == [CallStarted, MediaPaused, AudioIn]
     client.kinds()
     return client
+
+
+def test_tools_are_offered_at_the_start_and_when_they_change() -> None:
+    tools = [{"type": "function", "name": name} for name in ("end_call", "balance", "pay")]
+    client = Client(tools=tools[:2])
+    assert ToolsOffered(("balance",)) in client.append()
+    changed = client.give("session.update", session={"type": "realtime", "tools": tools})
+    assert [event for event in changed if isinstance(event, ToolsOffered)] == [ToolsOffered(("balance", "pay"))]
+    again = client.give("session.update", session={"type": "realtime", "tools": tools})
+    assert not [event for event in again if isinstance(event, ToolsOffered)]
 
 
 def audio(**sides: str) -> dict[str, Any]:
