@@ -72,7 +72,7 @@ class FrameReader:
             FrameError: the peer broke the protocol; nothing can be read any more.
         """
         while True:
-            if self._left < 0 and not self._header():
+            if self._left < 0 and (self._at == len(self._data) or not self._header()):
                 return None
             if self._kind == CONTINUED and self._final and self.unread >= self._left and self._opcode < CLOSE:
                 return self._whole()

@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 from asyncio.transports import BaseTransport
+from collections import deque
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -189,6 +190,35 @@ def _configured(calls: CallServer) -> uvicorn.Config:
     return config
 
 
+class Inbox:
+    """Messages that wait for the application: what uvicorn uses of an `asyncio.Queue`, for one reader, and cheaper."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: deque[ASGIReceiveEvent] = deque()
+        self._reader: asyncio.Future[None] | None = None
+
+    def put_nowait(self, message: ASGIReceiveEvent) -> None:
+        self._queue.append(message)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> ASGIReceiveEvent:
+        while not self._queue:
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self._queue.popleft()
+
+    def qsize(self) -> int:
+        return len(self._queue)
+
+    def empty(self) -> bool:
+        return not self._queue
+
+
 class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
     """uvicorn's websocket with our own reading and writing of frames: bounded whatever the peer does, and cheaper.
 
@@ -200,6 +230,7 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.queue = Inbox(self.loop)  # type: ignore[assignment]
         self._frames = FrameReader(LARGEST)
         self._received = bytearray(READ)
         self._queued = 0  # bytes, roughly, in the queue
