@@ -19,6 +19,9 @@ from agent.clock import RealClock
 from agent.config import PREFIX, Settings
 from agent.dialogue.actions import open_actions
 from agent.dialogue.loader import load_domain
+from agent.gateways.catalogue import gateways
+from agent.gateways.dialplan import DialplanHook
+from agent.gateways.gateway import Account
 from agent.records.database import Database
 from agent.server import is_loopback
 from agent.serving import ServeError, bind
@@ -142,23 +145,73 @@ def _port(settings: Settings) -> Finding:
 def _secrets(settings: Settings) -> Iterator[Finding]:
     secrets = settings.secrets
     uses = {
-        "twilio_auth_token": "calls from Twilio are refused without it, and cannot be transferred by REST",
+        "twilio_auth_token": "calls from Twilio are refused without it, or CALLAGENT_KEY_TWILIO",
         "token_key": "`agent call`, the API and one-use stream tokens are refused without it",
         "webhook_key": "handoff webhooks are not sent without it",
     }
+    if "twilio" in secrets.keys:
+        del uses["twilio_auth_token"]
     for name, use in uses.items():
         given = getattr(secrets, name) is not None
         yield Finding(f"{PREFIX}{name.upper()}", "ok" if given else "note", "set" if given else use)
-    for name in secrets.keys:
-        yield Finding(f"gateway {name}", "ok", f"its connections are checked against {PREFIX}KEY_...")
-    for name in secrets.rest:
-        if settings.gateway(name).account is None:
-            yield Finding(f"REST of {name}", "bad", f"its secret is set, and no account: set gateways.{name}.account")
+    for name in gateways():
+        yield from _gateway(settings, name)
     if not secrets.any_gateway:
         yield Finding(
             "who may call", "note", "nobody yet: set a secret, or use `agent serve --insecure` on this machine"
         )
-    if (secrets.twilio_auth_token is not None or secrets.keys) and settings.server.public_url is None:
-        yield Finding("public address", "bad", "signatures of gateways cover it; set server.public_url")
+    if settings.server.public_url is None:
+        known = [name for name in gateways() if secrets.key_of(name) is not None and settings.gateway(name).enabled]
+        if signing := [name for name in known if _needs_address(name)]:
+            what = f"signatures and webhooks cover it ({', '.join(signing)}); set server.public_url"
+            yield Finding("public address", "bad", what)
     if not is_loopback(settings.server.host) and settings.server.tls_cert is None:
         yield Finding("TLS", "note", "none here; put a TLS proxy in front, or give --tls-cert and --tls-key")
+
+
+def _needs_address(name: str) -> bool:
+    """Whether this gateway is told our public address, or proves itself over it."""
+    return _asks(name) or name == "jambonz" or any("signature" in way.name for way in gateways()[name].ways)
+
+
+def _asks(name: str) -> bool:
+    """Whether it asks us per call what to do, and is answered with the address of a stream."""
+    hook = gateways()[name].hook
+    return hook is not None and not isinstance(hook, DialplanHook)
+
+
+def _gateway(settings: Settings, name: str) -> Iterator[Finding]:
+    """What is configured for one gateway; nothing for those that nothing is configured for."""
+    gateway, secrets, chosen = gateways()[name], settings.secrets, settings.gateway(name)
+    variable = name.upper().replace("-", "_")
+    key, rest = secrets.key_of(name), secrets.rest_of(name)
+    if not chosen.enabled:
+        if name in secrets.keys:
+            yield Finding(
+                f"gateway {name}", "note", f"{PREFIX}KEY_{variable} is set, and gateways.{name}.enabled is off"
+            )
+        return
+    if name in secrets.keys:
+        yield Finding(f"gateway {name}", "ok", f"its connections are checked against {PREFIX}KEY_{variable}")
+    if key is not None and secrets.token_key is None and (_asks(name) or name == "jambonz"):
+        what = f"set {PREFIX}TOKEN_KEY, so that each call gets an address of its own; docs/gateways/{name}.md says why"
+        yield Finding(f"streams of {name}", "note", what)
+    if name == "audiosocket" and settings.audiosocket.port and secrets.token_key is None:
+        yield Finding("audiosocket", "bad", f"calls are announced with {PREFIX}TOKEN_KEY, and it is not set")
+    if gateway.control is None:
+        if rest is not None:
+            yield Finding(
+                f"REST of {name}", "note", f"{PREFIX}REST_{variable} is set, and not used: it has no REST here"
+            )
+        return
+    if name in secrets.rest and chosen.account is None:
+        yield Finding(f"REST of {name}", "bad", f"its secret is set, and no account: set gateways.{name}.account")
+    elif rest is None and chosen.account is not None:
+        what = f"gateways.{name}.account is set, and {PREFIX}REST_{variable} is not: nothing is done by REST"
+        yield Finding(f"REST of {name}", "note", what)
+    elif rest is not None and chosen.account is not None:
+        try:
+            gateway.control(Account(chosen.account, rest, chosen.api_url, chosen.number))
+            yield Finding(f"REST of {name}", "ok", "account and secret are set; neither was tried")
+        except ValueError as error:
+            yield Finding(f"REST of {name}", "bad", str(error))

@@ -11,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.settings import settings_or_leave
+from agent.config import Settings
+from agent.entrances import ALIASES
 from agent.gateways import table
 from agent.gateways.catalogue import gateways
 
 _WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
-_SHOWN = ("gateway", "messages", "audio", "transfer", "proof, besides a path token")
+_SHOWN = ("gateway", "audio", "transfer", "proof, besides a path token")
 
 
 def gateways_command(
@@ -31,13 +33,26 @@ def gateways_command(
     shown = Table(*_SHOWN, "address", "key")
     chosen = [table.COLUMNS.index(column) for column in _SHOWN]
     for row in table.rows():
-        name = row[0]
-        key = settings.secrets.key_of(name) is not None
-        if gateways()[name].shares_key and settings.secrets.token_key is not None:
-            key = True
-        state = "off" if not settings.gateway(name).enabled else "set" if key else "not set"
-        shown.add_row(*(escape(row[at]) for at in chosen), f"/gateways/{name}", state)
+        shown.add_row(*(escape(row[at]) for at in chosen), escape(_address(settings, row[0])), _key(settings, row[0]))
     console = Console()
     console = console if console.is_terminal else Console(width=max(_WIDE, console.width))
     console.print(shown)
-    console.print("A one-use path token (POST /api/tokens) opens any of them too; docs/gateways.md has the rest.")
+    console.print("A key is CALLAGENT_KEY_<NAME>, with _ for -. A one-use path token (POST /api/tokens) opens any too.")
+    console.print("docs/gateways.md has the rest, and a page for each.")
+
+
+def _address(settings: Settings, name: str) -> str:
+    if name == "audiosocket":
+        chosen = settings.audiosocket
+        return f"TCP {chosen.host}:{chosen.port}" if chosen.port else "TCP; set audiosocket.port"
+    more = [path for path, gateway in ALIASES.items() if gateway == name]
+    return ", ".join([f"/gateways/{name}", *(["/gateways/jambonz-app"] if name == "jambonz" else []), *more])
+
+
+def _key(settings: Settings, name: str) -> str:
+    if not settings.gateway(name).enabled:
+        return "off"
+    # Calls of AudioSocket are announced with the token key.
+    shared = gateways()[name].shares_key or name == "audiosocket"
+    known = settings.secrets.key_of(name) is not None or (shared and settings.secrets.token_key is not None)
+    return "set" if known else "not set"

@@ -72,6 +72,63 @@ def test_doctor_says_what_is_bad_and_what_to_do(agent, configured):
     assert "server.public_url" in text
 
 
+def test_doctor_says_what_a_gateway_still_lacks(agent, configured):
+    result = agent(
+        "doctor",
+        "--config",
+        configured,
+        CALLAGENT_KEY_TWILIO="0123456789abcdef",
+        CALLAGENT_KEY_ASTERISK="asterisk:secret",
+        CALLAGENT_KEY_SINCH="secret",
+        CALLAGENT_REST_VONAGE="secret",
+        CALLAGENT_REST_SIGNALWIRE="secret",
+        CALLAGENT_REST_EXOTEL="secret",
+        CALLAGENT_GATEWAYS__SIGNALWIRE="{account: project}",
+        CALLAGENT_GATEWAYS__TELNYX="{account: any}",
+        CALLAGENT_GATEWAYS__SINCH="{enabled: false}",
+    )
+    assert result.exit_code == 1
+    text = words(result.stdout)
+    assert "gateway twilio ok its connections are checked against CALLAGENT_KEY_TWILIO" in text
+    assert "CALLAGENT_TWILIO_AUTH_TOKEN" not in text
+    assert "streams of twilio note set CALLAGENT_TOKEN_KEY" in text
+    assert "streams of asterisk" not in text
+    assert "gateway sinch note CALLAGENT_KEY_SINCH is set, and gateways.sinch.enabled is off" in text
+    assert "REST of vonage bad its secret is set, and no account" in text
+    assert "REST of signalwire bad gateways.signalwire.api_url is missing" in text
+    assert "REST of exotel note CALLAGENT_REST_EXOTEL is set, and not used" in text
+    assert "REST of telnyx note gateways.telnyx.account is set, and CALLAGENT_REST_TELNYX is not" in text
+    assert "public address bad signatures and webhooks cover it (twilio); set server.public_url" in text
+
+
+def test_gateways_that_sign_nothing_need_no_public_address(agent, configured):
+    result = agent("doctor", "--config", configured, CALLAGENT_KEY_ASTERISK="asterisk:secret")
+    assert result.exit_code == 0, result.output
+    assert "public address" not in words(result.stdout)
+
+
+def test_gateways_shows_addresses_and_which_keys_are_set(agent):
+    result = agent(
+        "gateways",
+        CALLAGENT_KEY_TELNYX="secret",
+        CALLAGENT_TOKEN_KEY="a-long-enough-secret",
+        CALLAGENT_GATEWAYS__SINCH="{enabled: false}",
+        CALLAGENT_AUDIOSOCKET__PORT="9092",
+    )
+    assert result.exit_code == 0, result.output
+    text = words(result.stdout)
+    assert "a-long-enough-secret" not in result.stdout
+    for shown in (
+        "/gateways/telnyx set",
+        "/gateways/plain set",
+        "/gateways/twilio not set",
+        "/gateways/sinch off",
+        "TCP 127.0.0.1:9092 set",
+        "/gateways/openai, /v1/realtime not set",
+    ):
+        assert shown in text
+
+
 def test_doctor_refuses_what_serve_refuses(agent):
     assert agent("doctor", CALLAGENT_SERVER__PORT="many").exit_code == 2
 
