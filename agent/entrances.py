@@ -26,8 +26,8 @@ from agent.sockets import SocketTransport
 if TYPE_CHECKING:
     from agent.server import CallServer
 
-MAX_FORM = 65_536
-"""Bytes of a webhook; Twilio's have about 1,000, Telnyx's 3,000."""
+MAX_FORM = 16_384
+"""Bytes of a webhook; Twilio's have about 1,000, Telnyx's 3,000. Whoever asks, they are read before the signature."""
 MAX_FIELDS = 200
 """Fields of a webhook; Twilio's have about 30."""
 REFUSAL_S = 5.0
@@ -39,7 +39,7 @@ MOST_SAID = 20
 TOO_MANY = frozenset({"rate_limited", "too_many_calls"})
 JAMBONZ_APP = "ws.jambonz.org"
 """Subprotocol of jambonz's application socket."""
-ALIASES = {"/v1/realtime": "openai"}
+ALIASES = {"/v1/realtime": "openai", "/ws": "rtvi"}
 """Addresses that clients of other products build by themselves."""
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,10 @@ def add_gateways(app: FastAPI, server: CallServer) -> None:
     if server.settings.server.echo and server.insecure:
         app.add_api_websocket_route("/echo", echo)
 
+    @app.websocket("/{path:path}")
+    async def elsewhere(socket: WebSocket, path: str) -> None:
+        await _unknown(server, socket)
+
     @app.api_route("/gateways/{name}/voice", methods=["GET", "POST"])
     async def voice(request: Request, name: str) -> Response:
         gateway, hook, asked = await _asked(server, found(name), request)
@@ -76,7 +80,10 @@ def add_gateways(app: FastAPI, server: CallServer) -> None:
             log.warning("%s was told that we are busy", gateway.title, extra={"code": server.refusal()})
             return Response(hook.busy(), media_type=hook.media_type)
         path = f"/gateways/{name}"
-        token = server.issue(Token(new_call_id(), name, hook.call_id(asked)))
+        try:
+            token = server.issue(Token(new_call_id(), name, hook.call_id(asked)))
+        except ValueError as error:
+            raise HTTPException(409, f"the call's id cannot be used: {error}") from error
         stream = server.public(f"{path}/{token}" if token else path, "wss")
         after = server.public(f"{path}/after", "https")
         if stream is None or after is None:
@@ -111,19 +118,19 @@ def _alias(server: CallServer, found: Callable[[str], Gateway | None], name: str
 
 async def _enter(server: CallServer, socket: WebSocket, gateway: Gateway | None, token: str | None) -> None:
     if gateway is None:
-        server.refuse("unknown_gateway")
-        await socket.send_denial_response(Response(status_code=404))
+        await _unknown(server, socket)
         return
     headers = headers_of(socket)
     call_id, verdict = _checked(server, socket, gateway, token, headers)
     opening = Opening(call_id, headers, dict(socket.query_params))
     if isinstance(verdict, Admission):
-        crowded = server.door.enter(verdict.key)
+        limited = f"{gateway.name}:token" if token is not None else verdict.key
+        crowded = server.door.enter(limited)
         if crowded is None:
             try:
                 await server.take(socket, gateway, opening, verdict)
             finally:
-                server.door.leave(verdict.key)
+                server.door.leave(limited)
             return
         verdict = crowded
     server.refuse(verdict.code)
@@ -137,21 +144,42 @@ async def _enter(server: CallServer, socket: WebSocket, gateway: Gateway | None,
 async def _enter_application(server: CallServer, socket: WebSocket, gateway: Gateway | None) -> None:
     """jambonz's application socket: it controls a call whose sound has a connection of its own."""
     if gateway is None:
-        await socket.send_denial_response(Response(status_code=404))
+        await _unknown(server, socket)
         return
     _, verdict = _checked(server, socket, gateway, None, headers_of(socket))
-    if isinstance(verdict, Refused):
-        server.refuse(verdict.code)
-        report(verdict, "jambonz-app", socket.client.host if socket.client is not None else "nowhere")
-        await socket.send_denial_response(Response(status_code=401))
-        return
+    if isinstance(verdict, Admission):
+        limited = f"{verdict.key}:app"
+        crowded = server.door.enter(limited)
+        if crowded is None:
+            try:
+                await _serve_application(server, socket)
+            finally:
+                server.door.leave(limited)
+            return
+        verdict = crowded
+    server.refuse(verdict.code)
+    report(verdict, "jambonz-app", socket.client.host if socket.client is not None else "nowhere")
+    await socket.send_denial_response(Response(status_code=429 if verdict.code in TOO_MANY else 401))
+
+
+async def _serve_application(server: CallServer, socket: WebSocket) -> None:
     if server.loaded is None or (server.settings.server.public_url is None and not server.insecure):
+        server.refuse("no_public_url")
         log.error("jambonz needs server.public_url: it connects the sound there", extra={"code": "no_public_url"})
         await socket.send_denial_response(Response(status_code=503))
         return
     offered = socket.scope.get("subprotocols", ())
-    await socket.accept(JAMBONZ_APP if JAMBONZ_APP in offered else None)
+    try:
+        await socket.accept(JAMBONZ_APP if JAMBONZ_APP in offered else None)
+    except (RuntimeError, WebSocketDisconnect):
+        log.info("jambonz was gone before the handshake was over", extra={"code": "gone"})
+        return
     await server.jambonz.run(SocketTransport(socket))
+
+
+async def _unknown(server: CallServer, socket: WebSocket) -> None:
+    server.refuse("unknown_gateway")
+    await socket.send_denial_response(Response(status_code=404))
 
 
 def _checked(
@@ -162,7 +190,9 @@ def _checked(
         redeemed = server.door.redeem(token, gateway.name)
         if isinstance(redeemed, Refused):
             return new_call_id(), redeemed
-        return redeemed.call_id, Admission(f"{gateway.name}:token", redeemed.bound)
+        # Good for no certain call, it proves nothing of a call that is there already, whatever the start names.
+        own = "" if redeemed.bound is not None else f":{redeemed.call_id}"
+        return redeemed.call_id, Admission(f"{gateway.name}:token{own}", redeemed.bound)
     query = socket.scope.get("query_string", b"").decode("latin-1")
     target = socket.scope.get("path", "") + (f"?{query}" if query else "")
     asking = Asking(
@@ -276,7 +306,10 @@ async def _body(request: Request) -> bytes:
 
 
 def _fields(request: Request, body: bytes) -> dict[str, str]:
-    """The fields of a form, however it is sent; of a JSON object those that are texts or numbers; and of the query."""
+    """The fields of a form; of a JSON object those that are texts or numbers; of a request without a body, the query's.
+
+    Never both: vendors sign the one or the other.
+    """
     text = body.decode("utf-8", "replace")
     try:
         if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
@@ -285,7 +318,7 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
             form = {name: str(item) for name, item in items if isinstance(item, str | int | float)}
             if len(form) > MAX_FIELDS:
                 raise ValueError
-            return dict(request.query_params) | form
+            return form
         form = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except (ValueError, RecursionError) as error:
         raise HTTPException(413, f"the form has more than {MAX_FIELDS} fields, or cannot be read") from error

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+MOST_REASONS = 100
+"""Reasons of a call's end that are told apart: clients may send their own. Ours are about 30."""
+
+
+class Endings(Counter):
+    """Calls ended; reasons beyond `MOST_REASONS` are counted as `other`."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._reasons: set[str] = set()
+
+    def labels(self, gateway: str, outcome: str, reason: str) -> Self:  # type: ignore[override]
+        if reason not in self._reasons:
+            if len(self._reasons) < MOST_REASONS:
+                self._reasons.add(reason)
+            else:
+                reason = "other"
+        return super().labels(gateway, outcome, reason)
 
 
 class Metrics:
@@ -16,7 +37,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         r = self.registry
         self.calls = Gauge("callagent_calls", "Calls in progress", ["gateway"], registry=r)
-        self.ended = Counter("callagent_calls_ended", "Calls ended", ["gateway", "outcome", "reason"], registry=r)
+        self.ended = Endings("callagent_calls_ended", "Calls ended", ["gateway", "outcome", "reason"], registry=r)
         self.refused = Counter("callagent_calls_refused", "Calls refused at the door", ["code"], registry=r)
         self.faults = Counter("callagent_faults", "Bad input and failing parts", ["code"], registry=r)
         self.turns = Counter("callagent_turns", "Caller turns answered", ["intent"], registry=r)

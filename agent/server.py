@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -25,7 +26,7 @@ from agent.call.transport import GOING_AWAY, Transport
 from agent.clock import Clock, RealClock
 from agent.config import Settings
 from agent.dialing import DialError, dial
-from agent.door import Door, Token, new_call_id
+from agent.door import Door, Token, new_call_id, report
 from agent.entrances import add_gateways, chosen_subprotocol, refuse_by_message
 from agent.gateways.base import GatewayProtocol
 from agent.gateways.catalogue import gateways
@@ -40,6 +41,9 @@ MOST_ANNOUNCED, ANNOUNCED_S = 10_000, 60.0
 """Calls of AudioSocket that were announced and have not come, and for how long they may."""
 MOST_CALL_ID = 200
 """Characters of a gateway's call id that a token is bound to."""
+
+_PROXIED = frozenset(("forwarded", "via", "x-real-ip"))
+"""Headers that only proxies add, besides X-Forwarded-..."""
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +63,13 @@ class CallServer:
         self._empty = asyncio.Event()
         self._empty.set()
         self._dialled: set[asyncio.Task[None]] = set()
+        self._keys: dict[str, str] = {}
+        shown = None if settings.secrets.token_key is not None else settings.secrets.key_of("jambonz")
         self.jambonz = JambonzApps(
-            self._jambonz_media, lambda: self.ready, lambda sid: self._earlier("jambonz", sid) is not None
+            self._jambonz_media,
+            lambda: self.ready,
+            lambda call_sid: self._earlier("jambonz", call_sid) is not None,
+            None if shown is None else _user_and_password(shown),
         )
         self._announced: dict[str, tuple[Opening, float]] = {}
         self.refusing = 0
@@ -108,7 +117,9 @@ class CallServer:
             return
         listening = audiosocket.AudioSocketSettings(chosen.host, chosen.port, self.settings.server.handshake_s)
         new = gateways()["audiosocket"].new
-        listener = audiosocket.AudioSocketListener(listening, new, self._announced_call, self._take_announced)
+        listener = audiosocket.AudioSocketListener(
+            listening, new, self._announced_call, self._take_announced, self.refuse
+        )
         await listener.start()
         try:
             yield
@@ -133,7 +144,19 @@ class CallServer:
         return opening
 
     async def _take_announced(self, protocol: GatewayProtocol, transport: Transport, call_id: str) -> None:
-        await self.run(protocol, transport, call_id, Admission("audiosocket:announced"))
+        admission = Admission("audiosocket:announced")
+        crowded = self.door.enter(admission.key)
+        if crowded is not None:
+            self.refuse(crowded.code)
+            report(crowded, "audiosocket", "an announced call")
+            return
+        try:
+            if self.ready:  # asked again: others came in while it said at which rate it speaks
+                await self.run(protocol, transport, call_id, admission)
+            else:
+                log.warning("an announced call was refused: %s", code := self.refusal(), extra={"code": code})
+        finally:
+            self.door.leave(admission.key)
 
     @property
     def ready(self) -> bool:
@@ -182,6 +205,7 @@ class CallServer:
         finally:
             self._waiting -= 1
         if self.draining:
+            self.refuse("draining")
             await socket.close(GOING_AWAY, "server_stopping")
             return
         await self.run(gateway.new(opening), SocketTransport(socket), opening.call_id, admission)
@@ -196,13 +220,16 @@ class CallServer:
         if protocol.capabilities.monitor:
             session = MonitorSession(services, protocol, transport, call_id, admission)
         else:
-            session = Session(services, protocol, transport, call_id, admission, self._earlier)
+            session = Session(
+                services, protocol, transport, call_id, admission, partial(self._earlier, key=admission.key)
+            )
         self.sessions[call_id] = session
+        self._keys[call_id] = admission.key
         self._empty.clear()
         try:
             await session.run()
         finally:
-            del self.sessions[call_id]
+            del self.sessions[call_id], self._keys[call_id]
             if not self.sessions:
                 self._empty.set()
 
@@ -214,18 +241,25 @@ class CallServer:
         """
         opening = Opening(new_call_id(), query=dict(parse_qsl(urlsplit(url).query)))
         subprotocol = next(iter(gateway.subprotocols), None)
-        transport = await dial(url, subprotocol, prefixes=self.settings.gateway(gateway.name).dial)
+        protocol = gateway.new(opening)
+        self._waiting += 1
+        try:
+            transport = await dial(url, subprotocol, prefixes=self.settings.gateway(gateway.name).dial)
+        finally:
+            self._waiting -= 1
         running = asyncio.create_task(
-            self.run(gateway.new(opening), transport, opening.call_id, Admission(f"{gateway.name}:dialled")),
+            self.run(protocol, transport, opening.call_id, Admission(f"{gateway.name}:dialled")),
             name=f"dialled-{opening.call_id}",
         )
         self._dialled.add(running)
         running.add_done_callback(self._dialled.discard)
         return opening.call_id
 
-    def _earlier(self, gateway: str, gateway_call_id: str) -> Session | None:
-        for session in self.sessions.values():
-            if isinstance(session, Session) and session.answers_to(gateway, gateway_call_id):
+    def _earlier(self, gateway: str, gateway_call_id: str, key: str | None = None) -> Session | None:
+        """The session of this call; one that came in by `key`, where that is given."""
+        for call_id, session in self.sessions.items():
+            same = key is None or self._keys[call_id] == key
+            if same and isinstance(session, Session) and session.answers_to(gateway, gateway_call_id):
                 return session
         return None
 
@@ -251,9 +285,11 @@ class CallServer:
         """
         if not self.insecure or asking.client is None or not is_loopback(asking.client.host):
             return False
-        if any(name in asking.headers for name in ("forwarded", "x-forwarded-for")):
+        if any(name in _PROXIED or name.startswith("x-forwarded-") for name in asking.headers):
             return False
         origin = asking.headers.get("origin")
+        if origin is None and asking.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return False  # a page's image or link: these come without an origin
         hosts = [asking.headers.get("host", "")] + ([] if origin is None else [origin.partition("://")[2]])
         return all(is_loopback(_host(host)) for host in hosts)
 
@@ -307,9 +343,7 @@ def _counts(session: Session | MonitorSession) -> bool:
     return session.counts if isinstance(session, Session) else True
 
 
-def _user_and_password(key: str | None) -> tuple[str, str] | None:
-    if key is None:
-        return None
+def _user_and_password(key: str) -> tuple[str, str]:
     user, _, password = key.partition(":")
     return user, password
 
@@ -424,7 +458,7 @@ def _add_api(app: FastAPI, server: CallServer) -> None:
     async def dial_out(request: Request, gateway: str, url: str) -> Any:
         database(request)
         chosen = gateways().get(gateway)
-        if chosen is None or not server.settings.gateway(gateway).dial:
+        if chosen is None or not server.settings.gateway(gateway).enabled or not server.settings.gateway(gateway).dial:
             raise HTTPException(422, f"gateway is {gateway[:40]!r}; set gateways.NAME.dial for those that are dialled")
         if not server.ready:
             raise HTTPException(503, server.refusal())

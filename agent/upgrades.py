@@ -16,6 +16,8 @@ MAX_HEAD = 16_384
 MAX_LINE = 8_000
 """Bytes of the request line or one header; the websocket library reads no longer ones."""
 MAX_HEADERS = 100
+MAX_PARAMETERS = 100
+"""Parameters of a query; reading thousands would cost more than refusing may."""
 VERSION = b"13"
 """Of the websocket protocol."""
 
@@ -120,7 +122,9 @@ def check(request: h11.Request, head: bytes) -> None:
 
 
 def _check_path(target: bytes) -> None:
-    path = target.partition(b"?")[0]
+    path, _, query = target.partition(b"?")
+    if query.count(b"&") >= MAX_PARAMETERS:
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "too_many_parameters")
     segments = unquote_to_bytes(path).split(b"/")
     # Decoded once more: %252e is a dot to whoever decodes twice on the way here.
     twice = unquote_to_bytes(unquote_to_bytes(path))

@@ -44,6 +44,7 @@ RING_S = 30
 MAX_HEADERS = 900
 """Characters of all SIP headers of a transfer together; what is longer may not fit into a UDP packet."""
 _MAX_VALUE = 250
+_MAX_SID = 128  # characters; jambonz' own have 36, and a path token binds no more than 200 bytes
 
 _BEGINNINGS = ("session:new", "session:redirect", "session:reconnect", "session:adulting")
 _QUESTIONS = ("queue:status", "dial:confirm", "verb:hook")
@@ -137,7 +138,9 @@ class JambonzApp:
         if kind not in _BEGINNINGS:
             raise MessageError("not_started", f"{shown(kind)} before session:new; it is dropped", weight="early")
         try:
-            call_sid, msgid = text_field(message, "call_sid"), text_field(message, "msgid")
+            call_sid, msgid = text_field(message, "call_sid", _MAX_SID), text_field(message, "msgid")
+            if not call_sid.isascii():
+                raise bad_field("call_sid", call_sid, "a call's sid")
             data = object_field(message, "data")
             started = CallStarted(
                 gateway_call_id=call_sid,

@@ -122,7 +122,12 @@ class TexmlHook:
     media_type: str = "application/xml"
 
     def signed(self, request: HookRequest, key: str, wall_s: float) -> bool:
-        """Whether `telnyx-signature-ed25519` is that of the account whose public key `key` holds, and not 5 min old."""
+        """Whether `telnyx-signature-ed25519` is that of the account whose public key `key` holds, and not 5 min old.
+
+        A query is not covered, so only POST is taken.
+        """
+        if request.method != "POST":
+            return False
         public = split_key(key)[1]
         said = request.headers.get("telnyx-timestamp", "")
         if public is None or not (said.isascii() and said.isdigit() and len(said) <= 12):

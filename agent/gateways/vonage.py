@@ -303,7 +303,9 @@ class VonageHook:
     media_type = "application/json"
 
     def signed(self, request: HookRequest, key: str, wall_s: float) -> bool:
-        """Whether the JWT is good, not expired, and of this body."""
+        """Whether the JWT is good, not expired, and of this body; a query is not covered, so only POST is taken."""
+        if request.method != "POST":
+            return False
         asking = Asking("vonage", "", request.headers)
         if not isinstance(SignedJwt().check(asking, Keys(key, wall_s, Nonces())), Admitted):
             return False

@@ -1,0 +1,200 @@
+"""Attempts to come in by the back: somebody else's call, disguises, odd requests; and what they cost and leave."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from live import TOKEN_KEY, TYPED_START, closed, cut, eventually
+from websockets.exceptions import InvalidStatus
+
+PUBLIC = "https://voice.example.com"
+BEARER = {"Authorization": f"Bearer {TOKEN_KEY}"}
+
+
+@pytest.fixture(autouse=True)
+def _logs(caplog):
+    caplog.set_level(logging.DEBUG)
+
+
+@pytest.fixture
+def guarded(serve):
+    """A server that nobody enters without a secret."""
+
+    async def start(keys=None, **sections):
+        server = {"public_url": PUBLIC, "return_s": 5.0, **sections.pop("server", {})}
+        return await serve(
+            insecure=False, secrets={"token_key": TOKEN_KEY, "keys": keys or {}}, server=server, **sections
+        )
+
+    return start
+
+
+async def refusal(connection) -> int:
+    with pytest.raises(InvalidStatus) as caught:
+        async with connection:
+            pass
+    return caught.value.response.status_code
+
+
+async def path(up, **asked: str) -> str:
+    return (await up.http.post("/api/tokens", params=asked, headers=BEARER)).json()["path"]
+
+
+def named(name: str) -> str:
+    return json.dumps({**TYPED_START, "call_id": name})
+
+
+async def test_who_has_a_token_of_no_certain_call_cannot_name_somebody_elses(guarded):
+    up = await guarded()
+    async with up.socket(await path(up)) as victim, up.socket(await path(up)) as attacker:
+        await victim.send(named("call-7"))
+        assert json.loads(await victim.recv())["type"] == "started"
+        await attacker.send(named("call-7"))
+        assert json.loads(await attacker.recv())["type"] == "started"
+        assert len(up.calls.sessions) == 2
+        await victim.send(json.dumps({"type": "text", "text": "still me"}))
+        async with asyncio.timeout(5):
+            while "You said still me." not in str(await victim.recv()):
+                pass
+
+
+async def test_a_token_of_that_call_goes_on_with_it(guarded):
+    up = await guarded()
+    async with up.socket(await path(up, call_id="call-7")) as first:
+        await first.send(named("call-7"))
+        assert json.loads(await first.recv())["type"] == "started"
+        cut(first)
+    async with up.socket(await path(up)) as attacker:
+        await attacker.send(named("call-7"))
+        assert json.loads(await attacker.recv())["type"] == "started"
+        assert len(up.calls.sessions) == 2
+        async with up.socket(await path(up, call_id="call-7")) as again:
+            await again.send(named("call-7"))
+            await eventually(lambda: len(up.calls.sessions) == 3)
+            await again.send(json.dumps({"type": "text", "text": "back"}))
+            async with asyncio.timeout(5):
+                while "You said back." not in str(await again.recv()):
+                    pass
+            await attacker.send(json.dumps({"type": "stop"}))
+            await closed(attacker)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Via": "1.1 proxy.example"},
+        {"X-Real-IP": "203.0.113.7"},
+        {"X-Forwarded-Host": "voice.example.com"},
+        {"X-Forwarded-Proto": "https"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_insecure_knows_proxies_and_web_pages_by_what_else_they_say(serve, header):
+    up = await serve()
+    assert (await up.http.get("/api/calls", headers=header)).status_code == 401
+    assert await refusal(up.plain(additional_headers=header)) == 401
+    assert (await up.http.get("/api/calls", headers={"Sec-Fetch-Site": "same-origin"})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[:::::]", "[1:2]:5", "a:99999", "", "%00", "1.2.3.4.5"])
+@pytest.mark.parametrize("where", ["/gateways/twilio/voice", "/gateways/twilio/after", "/gateways/twilio/voice/"])
+async def test_an_odd_host_is_no_error_of_ours(guarded, caplog, host, where):
+    up = await guarded({"twilio": "key"})
+    answer = await up.http.post(where, headers={"Host": host}, data={"CallSid": "CA1"})
+    assert answer.status_code < 500
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("call", ["C" * 300, "é" * 200, "\ud800", "a\nb", "\0"])
+async def test_a_call_id_that_no_token_takes_is_no_error_of_ours(guarded, caplog, call):
+    up = await guarded({"vonage": "key", "bandwidth": "user:password", "twilio": "key"})
+    body = json.dumps({"callId": call, "from": "+15550100"})
+    answer = await up.http.post(
+        "/gateways/bandwidth/voice",
+        content=body,
+        headers={"Content-Type": "application/json", "Authorization": "Basic dXNlcjpwYXNzd29yZA=="},
+    )
+    assert answer.status_code < 500
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_jambonz_call_with_an_endless_name_ends_its_socket_alone(guarded, caplog):
+    up = await guarded({"jambonz": "user:password"})
+    basic = {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}
+    async with up.socket("/gateways/jambonz-app", additional_headers=basic, subprotocols=["ws.jambonz.org"]) as app:
+        await app.send(json.dumps({"type": "session:new", "msgid": "m", "call_sid": "s" * 250, "data": {}}))
+        assert await closed(app) == 1007
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_application_sockets_of_jambonz_are_limited_and_counted(guarded):
+    up = await guarded({"jambonz": "user:password"}, server={"max_calls_per_key": 1})
+    asking = {
+        "additional_headers": {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="},
+        "subprotocols": ["ws.jambonz.org"],
+    }
+    async with up.socket("/gateways/jambonz-app", **asking):
+        assert await refusal(up.socket("/gateways/jambonz-app", **asking)) == 429
+        assert await up.refused("too_many_calls") == 1
+    assert await refusal(up.socket("/gateways/jambonz-app")) == 401
+    assert await up.refused("unsigned") == 1
+
+
+async def test_addresses_that_do_not_exist_are_counted(guarded, caplog):
+    up = await guarded()
+    for wrong in ("/", "/nothing", "/gateways", "/gateways/plain/a/b", "/gateways/jambonz-app/x", "/v1/realtime/x"):
+        assert await refusal(up.socket(wrong)) == 404
+    assert await up.refused("unknown_gateway") == 6
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_query_of_thousands_of_parameters_is_not_read(guarded):
+    up = await guarded()
+    assert await refusal(up.socket("/gateways/plain?" + "a&" * 3000, additional_headers=BEARER)) == 400
+    assert await up.refused("too_many_parameters") == 1
+
+
+async def test_audiosocket_refusals_are_counted(guarded, unused_tcp_port, caplog):
+    up = await guarded(audiosocket={"port": unused_tcp_port}, server={"handshake_s": 0.2})
+    for sent in (b"GET / HTTP/1.1\r\n\r\n", bytes((1, 0, 16)) + bytes(16), b"\x01"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+        writer.write(sent)
+        await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+    for code in ("no_uuid", "unsigned", "handshake_timeout"):
+        assert await up.refused(code) == 1
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_announced_calls_do_not_pass_the_limit_together(guarded, unused_tcp_port):
+    up = await guarded(audiosocket={"port": unused_tcp_port}, server={"max_calls": 1})
+    lines = []
+    for number in range(3):
+        uuid = f"00000000-0000-4000-8000-00000000000{number}"
+        asked = {"gateway": "audiosocket", "call_id": uuid}
+        assert (await up.http.post("/api/tokens", params=asked, headers=BEARER)).status_code == 200
+        lines.append(await asyncio.open_connection("127.0.0.1", unused_tcp_port))
+    for number, (_, writer) in enumerate(lines):
+        writer.write(bytes((1, 0, 16)) + bytes.fromhex(f"0000000000004000800000000000000{number}"))
+    await asyncio.sleep(0.1)
+    for _, writer in lines:
+        writer.write(bytes((16, 1, 64)) + bytes(320))
+    await asyncio.sleep(0.3)
+    assert len(up.calls.sessions) == 1
+    assert await up.refused("full") == 2
+    for _, writer in lines:
+        writer.close()
+
+
+async def test_reasons_that_clients_think_up_do_not_fill_the_metrics(guarded):
+    up = await guarded(server={"max_calls": 50})
+    for number in range(120):
+        async with up.plain(additional_headers=BEARER) as caller:
+            await caller.send(named(f"n-{number}"))
+            await caller.recv()
+            await caller.send(json.dumps({"type": "stop", "reason": f"reason_{number}"}))
+            await closed(caller)
+    lines = [line for line in (await up.http.get("/metrics")).text.splitlines() if "calls_ended_total{" in line]
+    assert len(lines) <= 110
