@@ -182,9 +182,9 @@ def _asks(name: str) -> bool:
 
 def _gateway(settings: Settings, name: str) -> Iterator[Finding]:
     """What is configured for one gateway; nothing for those that nothing is configured for."""
-    gateway, secrets, chosen = gateways()[name], settings.secrets, settings.gateway(name)
+    secrets, chosen = settings.secrets, settings.gateway(name)
     variable = name.upper().replace("-", "_")
-    key, rest = secrets.key_of(name), secrets.rest_of(name)
+    key = secrets.key_of(name)
     if not chosen.enabled:
         if name in secrets.keys:
             yield Finding(
@@ -198,20 +198,26 @@ def _gateway(settings: Settings, name: str) -> Iterator[Finding]:
         yield Finding(f"streams of {name}", "note", what)
     if name == "audiosocket" and settings.audiosocket.port and secrets.token_key is None:
         yield Finding("audiosocket", "bad", f"calls are announced with {PREFIX}TOKEN_KEY, and it is not set")
-    if gateway.control is None:
-        if rest is not None:
-            yield Finding(
-                f"REST of {name}", "note", f"{PREFIX}REST_{variable} is set, and not used: it has no REST here"
-            )
-        return
-    if name in secrets.rest and chosen.account is None:
-        yield Finding(f"REST of {name}", "bad", f"its secret is set, and no account: set gateways.{name}.account")
-    elif rest is None and chosen.account is not None:
-        what = f"gateways.{name}.account is set, and {PREFIX}REST_{variable} is not: nothing is done by REST"
-        yield Finding(f"REST of {name}", "note", what)
-    elif rest is not None and chosen.account is not None:
+    yield from _rest(settings, name)
+
+
+def _rest(settings: Settings, name: str) -> Iterator[Finding]:
+    """Whether the vendor's REST interface can be asked as it is configured."""
+    gateway, secrets, chosen = gateways()[name], settings.secrets, settings.gateway(name)
+    what, variable, rest = f"REST of {name}", f"{PREFIX}REST_{name.upper().replace('-', '_')}", secrets.rest_of(name)
+    used = gateway.control is not None and "rest" in (gateway.capabilities.transfer, gateway.capabilities.hangup)
+    if gateway.control is not None and rest is not None and chosen.account is not None:
         try:
             gateway.control(Account(chosen.account, rest, chosen.api_url, chosen.number))
-            yield Finding(f"REST of {name}", "ok", "account and secret are set; neither was tried")
         except ValueError as error:
-            yield Finding(f"REST of {name}", "bad", str(error))
+            yield Finding(what, "bad", str(error))
+            return
+        if used:
+            yield Finding(what, "ok", "account and secret are set; neither was tried")
+    if not used:
+        if name in secrets.rest:
+            yield Finding(what, "note", f"{variable} is set, and not used: this gateway needs no REST")
+    elif rest is None and chosen.account is not None:
+        yield Finding(what, "note", f"gateways.{name}.account is set, and {variable} is not: nothing is done by REST")
+    elif name in secrets.rest and chosen.account is None:
+        yield Finding(what, "bad", f"its secret is set, and no account: set gateways.{name}.account")
