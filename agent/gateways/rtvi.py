@@ -28,6 +28,7 @@ from agent.gateways.base import (
     Dtmf,
     Event,
     Hangup,
+    MediaPaused,
     Play,
     Refuse,
     ShowReply,
@@ -252,6 +253,8 @@ class RtviProtocol:
         able = {"audio_in": sound, "audio_out": sound, "video_in": False, "screen_in": False, "video_out": False}
         bot = {"version": VERSION, "about": {"library": "callagent"}, "capabilities": able | {"metrics": False}}
         answers: list[Event] = [started]
+        if not self._typed:
+            answers.append(MediaPaused(True))  # clients that mute their microphone send nothing
         if problem := _incompatible(version):
             answers.append(Answer(self._failed(identity, problem)))
         return (*answers, Answer(self._named("bot-ready", bot, identity)))

@@ -707,7 +707,7 @@ def test_what_is_not_json_or_not_text_is_answered_and_too_much_of_it_ends_the_ca
 
 
 def test_a_message_over_the_limit_closes() -> None:
-    [fault] = Client().protocol.receive("A" * ((1 << 20) + 1))
+    [fault] = Client().protocol.receive("A" * (262_144 + 1))
     assert isinstance(fault, Fault)
     assert fault.close == 1009
 
