@@ -42,6 +42,7 @@ class Desk:
         self._default_transfer = default_transfer
         self._clock = clock
         self._requests: OrderedDict[str, asyncio.Task[HandoffResult]] = OrderedDict()
+        self._entering: dict[str, asyncio.Event] = {}
         self.counters: Counter[str] = Counter()
         """accepted, declined, unavailable, failed, and failed_writes of the database."""
 
@@ -52,6 +53,7 @@ class Desk:
         """
         task = self._requests.get(request.handoff_id)
         if task is None:
+            self._entering[request.handoff_id] = asyncio.Event()
             task = asyncio.create_task(self._request(request), name=f"handoff-{request.handoff_id}")
             self._requests[request.handoff_id] = task
             self._forget_oldest()
@@ -59,6 +61,9 @@ class Desk:
 
     async def caller_left(self, handoff_id: str) -> None:
         """The caller hung up while waiting; too late an answer of the webhook changes nothing any more."""
+        entering = self._entering.get(handoff_id)
+        if entering is not None:
+            await entering.wait()
         await self._advance(handoff_id, [_S.CALLER_LEFT], only_from=WAITING)
 
     async def finished(self, handoff_id: str, outcome: str) -> None:
@@ -76,7 +81,10 @@ class Desk:
 
     async def _request(self, request: HandoffRequest) -> HandoffResult:
         try:
-            known = await self._enter(request)
+            try:
+                known = await self._enter(request)
+            finally:
+                self._entering.pop(request.handoff_id).set()
             if known is not None:
                 self._requests.pop(request.handoff_id, None)
                 return known

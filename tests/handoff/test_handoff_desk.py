@@ -121,6 +121,22 @@ async def test_caller_who_left_stays_gone(database: Database, clock: VirtualCloc
     assert states(await row(database)) == ["offered", "queued", "ringing", "caller_left"]
 
 
+async def test_a_caller_who_leaves_before_the_handoff_is_written_down_has_left_it_all_the_same(
+    database: Database, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiver(clock.wall(), Answer(delay_s=0.1)) as outside:
+        desk = Desk(database, Webhook(outside.url, KEY, clock, allow_private=True), None, clock)
+        waiting = asyncio.create_task(desk.request(request()))
+        await asyncio.sleep(0)
+        await desk.caller_left("h-1")
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await desk.aclose()
+    assert "caller_left" in states(await row(database))
+    assert not [record for record in caplog.records if "not in the database" in record.getMessage()]
+
+
 async def test_transfer_that_failed_becomes_a_call_back(database: Database, clock: VirtualClock) -> None:
     desk = Desk(database, None, "+12125550100", clock)
     await desk.request(request())
