@@ -26,7 +26,7 @@ from agent.sockets import SocketTransport
 if TYPE_CHECKING:
     from agent.server import CallServer
 
-MAX_FORM = 16_384
+MAX_FORM = 12_288
 """Bytes of a webhook; Twilio's have about 1,000, Telnyx's 3,000. Whoever asks, they are read before the signature."""
 MAX_FIELDS = 200
 """Fields of a webhook; Twilio's have about 30."""

@@ -304,16 +304,17 @@ class CallServer:
         are kept for it.
 
         Raises:
-            ValueError: that id is no UUID.
+            ValueError: that id is no UUID, or too many calls are announced.
         """
         if gateway != "audiosocket":
             return self.issue(Token(call_id, gateway, bound or None))
         now_s = self.wall_s()
         self._announced = {name: kept for name, kept in self._announced.items() if kept[1] >= now_s}
         uuid = str(UUID(bound))
-        if len(self._announced) < MOST_ANNOUNCED:
-            given = {name: number for name, number in numbers.items() if number}
-            self._announced[uuid] = Opening(call_id, query=given), now_s + ANNOUNCED_S
+        if len(self._announced) >= MOST_ANNOUNCED:
+            raise ValueError(f"{MOST_ANNOUNCED} calls are announced and have not come; try again in a minute")
+        given = {name: number for name, number in numbers.items() if number}
+        self._announced[uuid] = Opening(call_id, query=given), now_s + ANNOUNCED_S
         return uuid
 
     def public(self, path: str, scheme: str) -> str | None:

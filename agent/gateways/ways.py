@@ -13,7 +13,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from agent.gateways.auth import check_twilio_signature
 
@@ -160,7 +160,8 @@ class UrlSignature:
 
 @dataclass(frozen=True, slots=True)
 class SignedJwt:
-    """`Authorization: Bearer` with a JWT signed by HS256 (RFC 7519, RFC 7515), not expired, used once by its `jti`."""
+    """`Authorization: Bearer` with a JWT signed by HS256 (RFC 7519, RFC 7515), not expired, used once: by its `jti`, or
+    by its signature where it has none."""
 
     name: str = "signed JWT"
 
@@ -179,15 +180,20 @@ class SignedJwt:
         if not hmac.compare_digest(_decoded(signature), wanted):
             return Refused("bad_signature")
         issued, expires = claims.get("iat"), claims.get("exp")
-        if not isinstance(issued, int | float) or issued > keys.wall_s + LEEWAY_S:
+        if not _is_time(issued) or issued > keys.wall_s + LEEWAY_S or not (expires is None or _is_time(expires)):
             return Refused("malformed")
-        until = float(expires) if isinstance(expires, int | float) else float(issued) + 300.0
+        until = float(issued) + 300.0 if expires is None else float(expires)
         if keys.wall_s > until + LEEWAY_S:
             return Refused("expired")
-        nonce = claims.get("jti")
-        if isinstance(nonce, str) and not keys.seen.use(f"{asking.gateway}:{nonce}", until + LEEWAY_S, keys.wall_s):
+        named = claims.get("jti")
+        nonce = named if isinstance(named, str) else f"{wanted.hex()} of no jti"
+        if not keys.seen.use(f"{asking.gateway}:{nonce}", until + LEEWAY_S, keys.wall_s):
             return Refused("replayed")
         return Admitted(f"{asking.gateway}:jwt")
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and 0 <= value < 1e12
 
 
 def _same(given: str, key: str) -> bool:

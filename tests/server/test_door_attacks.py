@@ -1,12 +1,21 @@
 """Attempts to come in by the back: somebody else's call, disguises, odd requests; and what they cost and leave."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import logging
+from contextlib import AsyncExitStack
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from live import TOKEN_KEY, TYPED_START, closed, cut, eventually
 from websockets.exceptions import InvalidStatus
+
+from agent.gateways.catalogue import gateways
+from agent.gateways.gateway import HookRequest
+from agent.gateways.ways import Admitted, Asking, Keys, Nonces, Refused, SignedJwt
 
 PUBLIC = "https://voice.example.com"
 BEARER = {"Authorization": f"Bearer {TOKEN_KEY}"}
@@ -152,8 +161,12 @@ async def test_addresses_that_do_not_exist_are_counted(guarded, caplog):
 
 async def test_a_query_of_thousands_of_parameters_is_not_read(guarded):
     up = await guarded()
-    assert await refusal(up.socket("/gateways/plain?" + "a&" * 3000, additional_headers=BEARER)) == 400
-    assert await up.refused("too_many_parameters") == 1
+    for query, status, code in (
+        ("a&" * 2000, 400, "too_many_parameters"),
+        ("a=" + "%41" * 2000, 414, "query_too_long"),
+    ):
+        assert await refusal(up.socket(f"/gateways/plain?{query}", additional_headers=BEARER)) == status
+        assert await up.refused(code) == 1
 
 
 async def test_audiosocket_refusals_are_counted(guarded, unused_tcp_port, caplog):
@@ -198,3 +211,85 @@ async def test_reasons_that_clients_think_up_do_not_fill_the_metrics(guarded):
             await closed(caller)
     lines = [line for line in (await up.http.get("/metrics")).text.splitlines() if "calls_ended_total{" in line]
     assert len(lines) <= 110
+
+
+async def test_refusals_by_message_are_bounded_however_slow_the_other_side_is(guarded, monkeypatch):
+    monkeypatch.setattr("agent.entrances.REFUSAL_S", 0.6)
+    monkeypatch.setattr("agent.entrances.MOST_REFUSALS", 5)
+    up = await guarded({"genesys-connector": "key:c2VjcmV0"})
+    async with AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(up.socket("/gateways/genesys-connector")) for _ in range(5)]
+        assert await refusal(up.socket("/gateways/genesys-connector")) == 503
+        cut(slow.pop())
+        for one in slow:
+            assert await closed(one) == 1008
+    await eventually(lambda: up.calls.refusing == 0)
+    assert await up.refused("unsigned") == 6
+    assert up.calls.sessions == {}
+
+
+async def test_every_connection_that_came_in_is_counted_out(guarded):
+    up = await guarded({"jambonz": "user:password"}, server={"max_calls_per_key": 1, "return_s": 0})
+    basic = {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}
+    for _ in range(3):
+        async with up.plain(additional_headers=BEARER) as caller:
+            await caller.send(named("x"))
+            await caller.recv()
+            cut(caller)
+        await up.empty()
+        async with up.plain(additional_headers=BEARER) as caller:
+            await caller.send("\x00" * 200_000)
+            await closed(caller)
+        await up.empty()
+        async with up.socket("/gateways/jambonz-app", additional_headers=basic) as app:
+            await app.send("[]")
+            cut(app)
+        await eventually(lambda: not up.calls.door._open)
+    assert await up.refused("too_many_calls") == 0
+
+
+@pytest.mark.parametrize("name", ["vonage", "telnyx"])
+def test_a_signature_of_nothing_does_not_cover_a_query(name):
+    private = Ed25519PrivateKey.generate()
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    key = f"token ed25519:{public}" if name == "telnyx" else "key"
+    headers = {
+        "telnyx-timestamp": "1000",
+        "telnyx-signature-ed25519": base64.b64encode(private.sign(b"1000|")).decode(),
+        "authorization": f"Bearer {jwt('key', {'iat': 1000, 'jti': 'one'})}",
+    }
+    url = f"{PUBLIC}/gateways/{name}/voice?CallSid=v3:1&uuid=1"
+    hook = gateways()[name].hook
+    for method, taken in (("POST", True), ("GET", False)):
+        request = HookRequest(url, method, headers, {})
+        assert hook.signed(request, key, 1000.0) is taken
+
+
+def jwt(key: str, claims: dict[str, object]) -> str:
+    head, body = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "HS256"}, claims)
+    )
+    signature = hmac.new(key.encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
+    return f"{head}.{body}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"iat": 1000, "exp": 10**400}, "malformed"),
+        ({"iat": 1000, "exp": float("nan")}, "malformed"),
+        ({"iat": 1000, "exp": "soon"}, "malformed"),
+        ({"iat": float("-inf")}, "malformed"),
+        ({"iat": -(10**400)}, "malformed"),
+        ({"iat": 1000, "exp": float("inf")}, "malformed"),
+    ],
+)
+def test_a_token_whose_times_are_no_times_is_malformed(claims, code):
+    asking = Asking("vonage", "/", {"authorization": f"Bearer {jwt('key', claims)}"})
+    assert SignedJwt().check(asking, Keys("key", 1000.0, Nonces())) == Refused(code)
+
+
+def test_a_token_without_a_name_is_good_once_too():
+    asking, seen = Asking("vonage", "/", {"authorization": f"Bearer {jwt('key', {'iat': 1000})}"}), Nonces()
+    assert isinstance(SignedJwt().check(asking, Keys("key", 1000.0, seen)), Admitted)
+    assert SignedJwt().check(asking, Keys("key", 1001.0, seen)) == Refused("replayed")
