@@ -4,7 +4,7 @@ Which faults end the call is said in `agent.gateways.messages`; beyond those: a 
 read ends it with 1007, one with another media type than 16-bit PCM at 8, 16 or 24 kHz with 1003.
 
 Sources: developer.vonage.com/en/voice/voice-api/concepts/websockets, the NCCO reference, the AsyncAPI description of
-these pages (api-evangelist/vonage), @vonage/voice 1.21 types; [3P] where a comment says so.
+these pages (api-evangelist/vonage), @vonage/voice 1.21 types; [3P], other implementers' code, where a comment says so.
 """
 
 from __future__ import annotations

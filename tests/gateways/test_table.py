@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from agent.config import HOME, PREFIX
+from agent.config import HOME, PREFIX, load_settings
 from agent.gateways import table
 from agent.gateways.catalogue import gateways
+from agent.gateways.gateway import HookRequest
+from agent.gateways.jambonz_app import connected
+from agent.reference import settings_reference
 
 START, END = "<!-- made by `agent gateways --markdown` -->\n", "<!-- end -->"
 DOCS = HOME / "docs"
@@ -52,6 +57,57 @@ def test_every_gateway_has_a_page_that_says_what_its_user_needs(name: str) -> No
     assert f"/gateways/{name}" in text, "the page does not say its address"
     assert f"{PREFIX}KEY_{name.upper().replace('-', '_')}" in text, "the page does not say which variable holds its key"
     assert re.search(r"\*\*Not run", text), "the page does not say what was not run"
+
+
+def answered(name: str, form: dict[str, str]) -> str:
+    """What this server answers to the vendor that asks, as a page shows it."""
+    hook = gateways()[name].hook
+    assert hook is not None
+    base = f"calls.example.com/gateways/{name}"
+    asked = HookRequest(f"https://{base}/voice", "POST", {}, form)
+    return hook.connect(asked, f"wss://{base}/TOKEN", f"https://{base}/after", {})
+
+
+def shape(element: ElementTree.Element) -> tuple[object, ...]:
+    parameters = element.tag in ("Parameter", "StreamParam")
+    attributes = {} if parameters else {k: v for k, v in element.attrib.items() if k != "extraHeaders"}
+    inside = [shape(child) for child in element if child.attrib.get("name") not in ("caller", "called")]
+    return element.tag, tuple(sorted(attributes.items())), (element.text or "").strip(), tuple(inside)
+
+
+@pytest.mark.parametrize("name", ["signalwire", "telnyx", "plivo", "bandwidth", "twilio-relay", "telnyx-relay"])
+def test_the_script_on_a_page_is_the_one_that_is_answered(name: str) -> None:
+    found = re.search(r"```xml\n(.*?)```", page_of(name).read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, "the page shows no answer"
+    form = {"From": "+15550100", "To": "+15550199", "from": "+15550100", "to": "+15550199"}
+    assert shape(ElementTree.fromstring(found[1])) == shape(ElementTree.fromstring(answered(name, form)))
+
+
+def test_the_ncco_on_the_page_is_the_one_that_is_answered() -> None:
+    found = re.search(r"```json\n(.*?)```", page_of("vonage").read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, "the page shows no answer"
+    form = {"uuid": "63f61863-...", "from": "15550100", "to": "15550199"}
+    assert json.loads(found[1]) == json.loads(answered("vonage", form))
+
+
+def test_the_verbs_on_the_page_are_those_that_jambonz_gets() -> None:
+    found = re.search(r"```json\n(.*?)```", page_of("jambonz").read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, "the page shows no answer"
+    assert json.loads(found[1]) == connected("wss://calls.example.com/gateways/jambonz/TOKEN", answer=True)
+
+
+@pytest.mark.parametrize("name", gateways())
+def test_settings_and_variables_on_a_page_exist(name: str, tmp_path: Path) -> None:
+    text = page_of(name).read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block, encoding="utf-8")
+        load_settings(path, {})
+    for setting in re.findall(r"`(?:gateways\.[a-z-]+|audiosocket|server|handoff)\.[a-z_]+`", text):
+        *section, key = setting.strip("`").split(".")
+        assert key in (row.key for row in settings_reference() if row.section.startswith(section[0])), setting
+    for variable in re.findall(rf"`({PREFIX}[A-Z_]+)`", text):
+        load_settings(None, {variable: "a-long-enough-secret"})
 
 
 def test_every_page_of_a_gateway_belongs_to_one() -> None:
