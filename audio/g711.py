@@ -68,12 +68,12 @@ def encode_mulaw(samples: _Pcm16) -> bytes:
     Raises:
         TypeError: samples are not int16.
     """
-    return _ENCODE_MULAW[_bits(samples)].tobytes()
+    return _ENCODE_MULAW.take(_bits(samples)).tobytes()
 
 
 def decode_mulaw(data: bytes) -> _Pcm16:
     """Read mu-law bytes[n] as int16 samples[n]."""
-    return _DECODE_MULAW[np.frombuffer(data, dtype=np.uint8)]
+    return _DECODE_MULAW.take(np.frombuffer(data, dtype=np.uint8))
 
 
 def encode_alaw(samples: _Pcm16) -> bytes:
@@ -82,12 +82,12 @@ def encode_alaw(samples: _Pcm16) -> bytes:
     Raises:
         TypeError: samples are not int16.
     """
-    return _ENCODE_ALAW[_bits(samples)].tobytes()
+    return _ENCODE_ALAW.take(_bits(samples)).tobytes()
 
 
 def decode_alaw(data: bytes) -> _Pcm16:
     """Read A-law bytes[n] as int16 samples[n]."""
-    return _DECODE_ALAW[np.frombuffer(data, dtype=np.uint8)]
+    return _DECODE_ALAW.take(np.frombuffer(data, dtype=np.uint8))
 
 
 def _bits(samples: _Pcm16) -> npt.NDArray[np.uint16]:

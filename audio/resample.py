@@ -45,6 +45,7 @@ class StreamResampler:
 
     def _begin(self) -> None:
         self._kept: _Float = np.zeros(self._half - 1, dtype=np.float32)
+        self._silent = True  # whether `_kept` is
         self._next = 0  # where in `_kept` the window of the next output begins, in units of 1 / _up samples
 
     def process(self, samples: _Float, last: bool = False) -> _Float:
@@ -55,6 +56,9 @@ class StreamResampler:
         if self._up == self._down:
             return samples
         width = 2 * self._half
+        silent = not last and self._down == 1 and not samples.any()
+        if silent and self._silent:
+            return np.zeros(len(samples) * self._up, dtype=np.float32)  # of silence, and `_kept` stays what it is
         parts = [self._kept, samples.astype(np.float32, copy=False)]
         if last:
             parts.append(np.zeros(self._half, dtype=np.float32))
@@ -68,6 +72,7 @@ class StreamResampler:
             following = self._next + self._down * count
             used = following // self._up
             self._kept = held[used:].copy()
+            self._silent = silent and len(samples) >= len(self._kept)
             self._next = following - used * self._up
         return out
 

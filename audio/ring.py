@@ -43,9 +43,12 @@ class Ring:
         end = self._end + len(samples)
         newest = samples[-size:] if len(samples) > size else samples
         at = (end - len(newest)) % size
-        first = min(len(newest), size - at)
-        self._kept[at : at + first] = newest[:first]
-        self._kept[: len(newest) - first] = newest[first:]
+        first = size - at
+        if len(newest) <= first:
+            self._kept[at : at + len(newest)] = newest
+        else:
+            self._kept[at:] = newest[:first]
+            self._kept[: len(newest) - first] = newest[first:]
         self._end = end
 
     def slice(self, start: int, end: int) -> _Float:

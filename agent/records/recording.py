@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 RATE = 8000
 """Hz; what a telephone line carries."""
 ALIGNMENT_MS = 2000
-"""How long a piece may come late and still be placed; twice a bad network stall. 64 kB a call."""
+"""How long a piece may come late and still be placed; twice a bad network stall."""
+ROOM_MS = 4000
+"""Room for what is not on disk: what may still change, and what came since the thread last wrote. 128 kB a call."""
 JITTER_MS = 1000
 """A piece that begins this little before the end of its channel follows on instead of replacing what is there."""
 WAKE_S = 0.25
@@ -131,8 +133,9 @@ class _Timeline:
     def __init__(self, writer: StereoWavWriter) -> None:
         self.late_samples = 0
         self._writer = writer
-        self._buffer: npt.NDArray[np.int16] = np.zeros((2, 0), dtype=np.int16)
+        self._buffer: npt.NDArray[np.int16] = np.zeros((2, ROOM_MS * RATE // 1000), dtype=np.int16)
         self._ends = [0, 0]
+        self._settled = 0  # nothing before this changes any more; at least what is on disk
 
     @property
     def end(self) -> int:
@@ -144,28 +147,40 @@ class _Timeline:
         behind = self._ends[side] - start
         if 0 < behind <= JITTER_MS * RATE // 1000:
             start = self._ends[side]
-        # Long silences go to disk on the way, so that the buffer keeps its size.
-        self.write_until(min(start, self.end) - ALIGNMENT_MS * RATE // 1000)
+        self._settle(min(start, self.end) - ALIGNMENT_MS * RATE // 1000)
         if start - self.end > ALIGNMENT_MS * RATE // 1000:
             self._skip_to(start - ALIGNMENT_MS * RATE // 1000)
-        late = min(max(0, self._writer.frames - start), len(samples))
+        late = min(max(0, self._settled - start), len(samples))
         self.late_samples += late
         samples, start = samples[late:], start + late
         if not len(samples):
             return
+        stop = start + len(samples)
+        if stop - self._writer.frames > self._buffer.shape[1]:
+            self._make_room(stop)
         offset = start - self._writer.frames
-        stop = offset + len(samples)
-        if stop > self._buffer.shape[1]:
-            self._buffer = np.pad(self._buffer, ((0, 0), (0, stop - self._buffer.shape[1])))
-        self._buffer[side, offset:stop] = samples
-        self._ends[side] = max(self._ends[side], start + len(samples))
+        self._buffer[side, offset : offset + len(samples)] = samples
+        self._ends[side] = max(self._ends[side], stop)
 
     def write_until(self, position: int) -> None:
         """Write everything before `position` to disk."""
-        count = min(position - self._writer.frames, self._buffer.shape[1])
+        position = min(position, self.end)
+        self._settle(position)
+        count, kept = position - self._writer.frames, self.end - position
         if count > 0:
             self._writer.write(self._buffer[0, :count], self._buffer[1, :count])
-            self._buffer = self._buffer[:, count:].copy()
+            self._buffer[:, :kept] = self._buffer[:, count : count + kept]
+            self._buffer[:, kept : count + kept] = 0
+
+    def _settle(self, position: int) -> None:
+        self._settled = max(self._settled, position)
+
+    def _make_room(self, stop: int) -> None:
+        """Write what is settled; where that does not make room up to `stop`, grow."""
+        self.write_until(self._settled)
+        missing = stop - self._writer.frames - self._buffer.shape[1]
+        if missing > 0:
+            self._buffer = np.pad(self._buffer, ((0, 0), (0, missing)))
 
     def _skip_to(self, position: int) -> None:
         """Write all there is, then silence, up to `position`."""
@@ -173,3 +188,4 @@ class _Timeline:
         while (missing := position - self._writer.frames) > 0:
             silence = np.zeros(min(missing, 10 * RATE), dtype=np.int16)
             self._writer.write(silence, silence)
+        self._settle(position)
