@@ -16,8 +16,8 @@ MAX_HEAD = 16_384
 MAX_LINE = 8_000
 """Bytes of the request line or one header; the websocket library reads no longer ones."""
 MAX_HEADERS = 100
-MAX_QUERY, MAX_PARAMETERS = 4096, 100
-"""Bytes and parameters of a query; reading more would cost more than refusing may."""
+MAX_QUERY, MAX_ESCAPES, MAX_PARAMETERS = 4096, 600, 100
+"""Bytes, percent signs and parameters of a query; reading more would cost more than refusing may."""
 VERSION = b"13"
 """Of the websocket protocol."""
 
@@ -123,7 +123,7 @@ def check(request: h11.Request, head: bytes) -> None:
 
 def _check_path(target: bytes) -> None:
     path, _, query = target.partition(b"?")
-    if len(query) > MAX_QUERY:
+    if len(query) > MAX_QUERY or query.count(b"%") > MAX_ESCAPES:
         raise BadRequest(HTTPStatus.REQUEST_URI_TOO_LONG, "query_too_long")
     if query.count(b"&") >= MAX_PARAMETERS:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "too_many_parameters")

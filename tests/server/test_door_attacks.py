@@ -163,7 +163,7 @@ async def test_a_query_of_thousands_of_parameters_is_not_read(guarded):
     up = await guarded()
     for query, status, code in (
         ("a&" * 2000, 400, "too_many_parameters"),
-        ("a=" + "%41" * 2000, 414, "query_too_long"),
+        ("a=" + "%41" * 700, 414, "query_too_long"),
     ):
         assert await refusal(up.socket(f"/gateways/plain?{query}", additional_headers=BEARER)) == status
         assert await up.refused(code) == 1
