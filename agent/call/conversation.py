@@ -168,35 +168,49 @@ class Conversation:
             return
         self._held_ms = now
         self._record_played(now)
-        self._held_playing = not self.playout.paused and not self._can.text_out
+        self._held_playing = not self.playout.paused
         if self._held_playing:
             self.playout.pause(now)
-        elif self._can.text_out and self._reply is not None:
-            self._step(floor.Key())  # the gateway that read it out has forgotten it
 
     def release(self, now: float) -> None:
-        """The line is back: go on at the word where the sound stopped."""
+        """The line is back: go on at the word where the sound stopped.
+
+        A gateway that reads out has forgotten what it was given: it begins the sentence again.
+        """
         if self._held_ms is None:
             return
         gone, self._held_ms = now - self._held_ms, None
-        self._floor = floor.later(self._floor, gone)
+        self._floor = floor.later(self._floor, gone, now)
         self._keys_ms += gone
         if self._held_playing:
             self.playout.resume(now)
+        reply = self._reply
+        if self._can.text_out and reply is not None:
+            for said in reply.spoken[self.playout.rewind(now) :]:
+                self._outbox.put(said)
+            if reply.finished:
+                self._said(reply)
         self._notes.state(self.phase)
         self._wake()
 
     def read_out(self, text: str, stopped: bool) -> None:
         """The gateway speaks itself: what the caller heard of the reply, and whether it was interrupted."""
-        self.playout.read_out(text, stopped)
+        if self._audible_reply:
+            self.playout.read_out(text, stopped)
         if stopped:
             self._step(floor.Key())
         self._wake()
 
     def truncated(self, heard_ms: float) -> None:
         """The client plays the audio itself and stopped after `heard_ms` of the reply."""
-        self.playout.truncated(heard_ms)
+        if self._audible_reply:
+            self.playout.truncated(heard_ms)
         self._step(floor.Key())
+
+    @property
+    def _audible_reply(self) -> bool:
+        """Whether there is a reply of which anything can have been heard: what is said of an older one comes late."""
+        return self._reply is not None and self._reply.audible_ms is not None
 
     def media_paused(self, on: bool) -> None:
         """The gateway sends no audio for a while, or sends it again: nobody who cannot be heard is prompted."""
@@ -319,8 +333,7 @@ class Conversation:
 
     def _show_speech(self, on: bool) -> None:
         if self._can.audio_in:
-            received_ms = self.listening.received * 1000.0 / self._can.encoding.rate
-            self._outbox.put(ShowSpeech(on, received_ms))
+            self._outbox.put(ShowSpeech(on, self.listening.received_ms))
 
     def _drop_guess(self) -> None:
         if self._guessing is not None:
@@ -480,7 +493,7 @@ class Conversation:
             self._step(floor.ReplyDone(reply.generation, "move"))
 
     def _said(self, reply: Reply) -> None:
-        if self._can.text_out and self._reply is reply:
+        if self._can.text_out and self._reply is reply and self._held_ms is None:
             self._outbox.put(SpeakText("", last=True))
 
     def _silence(self, level: int) -> None:
@@ -491,9 +504,12 @@ class Conversation:
         match part:
             case Say(text):
                 self._notes.caption("agent", text, reply.turn, final=False)
-                if self._can.text_out:
+                if self._can.text_out and len(reply.spoken) < len(reply.said):
                     firm = part.must_hear or reply.farewell
-                    self._outbox.put(SpeakText(text, language=part.language or None, interruptible=not firm))
+                    said = SpeakText(text, language=part.language or None, interruptible=not firm)
+                    reply.spoken.append(said)
+                    if self._held_ms is None:
+                        self._outbox.put(said)
             case Expect(profile):
                 self._step(floor.Expecting(profile))
             case Acted():

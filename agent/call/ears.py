@@ -9,14 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from agent.call.floor import FRAME_MS
-from agent.call.listening import RECORD_RATE, Listening
+from agent.call.listening import RECORD_RATE, Listening, Timeline
 from agent.call.segments import Began, Over, Segmenter
 from agent.config import Settings
 from audio.codec import Encoding, Pcm16
 from models.contracts import Samples
-
-DRIFT_MS = 500.0
-"""Received audio this far from the clock has lost or gained time; the timeline of the call then follows the clock."""
 
 Side = Literal["caller", "agent"]
 
@@ -58,11 +55,10 @@ class Ear:
         self.vad_state = vad_state
         self.turn: Turn | None = None
         """What is being said."""
-        self._rate = encoding.rate
         self._listening = Listening(encoding, settings.vad.threshold, settings.vad.release)
         self._segmenter = Segmenter(settings.floor)
         self._numbers = numbers
-        self._from_ms = now_ms
+        self._timeline = Timeline(now_ms)
 
     def feed(self, audio: bytes, now_ms: float) -> tuple[list[Samples], Pcm16, float]:
         """Take audio that came at `now_ms`; gives frames for voice activity, and 8 kHz for the recording with its time.
@@ -71,10 +67,8 @@ class Ear:
             ValueError: the audio does not fit the encoding.
         """
         frames, narrow = self._listening.feed(audio)
-        before_ms = self._listening.received / self._rate * 1000.0 - len(narrow) / RECORD_RATE * 1000.0
-        if abs(self._from_ms + before_ms - now_ms) > DRIFT_MS:
-            self._from_ms = now_ms - before_ms
-        return frames, narrow, self._from_ms + before_ms
+        before_ms = self._listening.received_ms - len(narrow) / RECORD_RATE * 1000.0
+        return frames, narrow, self._timeline.place(before_ms, now_ms)
 
     def judge(self, chance: float) -> Turn | None:
         """The next frame has a voice with P = `chance`; gives a turn that is over with it."""
@@ -82,7 +76,7 @@ class Ear:
             case Began(begin, back):
                 self._listening.open(back)
                 at = begin * FRAME_MS
-                self.turn = Turn(next(self._numbers), self.speaker, at, self._from_ms + at)
+                self.turn = Turn(next(self._numbers), self.speaker, at, self._timeline.from_ms + at)
             case Over() as over:
                 return self._over(over)
         return None

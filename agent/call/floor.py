@@ -290,16 +290,20 @@ def _advance(state: FloorState, event: Event, now_ms: float, settings: FloorSett
             return replace(state, phase=Phase.HUMAN if worked else Phase.LISTENING, idle_ms=now_ms, open=False), []
 
 
-def later(state: FloorState, ms: float) -> FloorState:
-    """The floor after `ms` in which nothing happened and that do not count: everything is as long ago as before."""
+def later(state: FloorState, ms: float, now_ms: float) -> FloorState:
+    """The floor after `ms` up to now that do not count: what was before them is as long ago as before."""
+
+    def moved(at_ms: float) -> float:
+        return max(at_ms, min(at_ms + ms, now_ms))
+
     return replace(
         state,
-        onset_ms=state.onset_ms + ms,
-        voiced_ms=state.voiced_ms + ms,
-        audible_ms=state.audible_ms + ms,
-        sounded_ms=state.sounded_ms + ms,
-        thinking_ms=state.thinking_ms + ms,
-        idle_ms=state.idle_ms + ms,
+        onset_ms=moved(state.onset_ms),
+        voiced_ms=moved(state.voiced_ms),
+        audible_ms=moved(state.audible_ms),
+        sounded_ms=moved(state.sounded_ms),
+        thinking_ms=moved(state.thinking_ms),
+        idle_ms=moved(state.idle_ms),
     )
 
 

@@ -30,6 +30,8 @@ class MediaWatch:
         self._since_ms = now_ms
         self._any = False
         self._paused = False
+        self.expected = True
+        """Whether audio is to come at all."""
 
     def heard(self, now_ms: float) -> None:
         """Audio came."""
@@ -44,7 +46,9 @@ class MediaWatch:
     @property
     def due_ms(self) -> float | None:
         """When the silence has lasted too long; None while none is expected."""
-        return None if self._paused else self._since_ms + (self._gap_ms if self._any else self._first_ms)
+        if self._paused or not self.expected:
+            return None
+        return self._since_ms + (self._gap_ms if self._any else self._first_ms)
 
     def silent_s(self, now_ms: float) -> float:
         """Seconds since audio came, or could have begun to."""

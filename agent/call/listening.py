@@ -25,6 +25,8 @@ FREEZE_S = 12.0
 LONGEST_S = 26.0
 """A turn without a pause is cut here, before the ring forgets its start."""
 RECORD_RATE = 8_000
+DRIFT_MS = 500.0
+"""Received audio this far from the clock has lost or gained time; the timeline of the call then follows the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,20 @@ class Piece:
     samples: Samples
     begin: int
     end: int
+
+
+class Timeline:
+    """Where received audio lies in time, in ms of the clock: by its own length, until that and the clock part."""
+
+    def __init__(self, now_ms: float) -> None:
+        self.from_ms = now_ms
+        """When the first of the audio came, as if all since had come in time."""
+
+    def place(self, before_ms: float, now_ms: float) -> float:
+        """When audio that came at `now_ms`, after `before_ms` of it, began."""
+        if abs(self.from_ms + before_ms - now_ms) > DRIFT_MS:
+            self.from_ms = now_ms - before_ms
+        return self.from_ms + before_ms
 
 
 class Listening:
@@ -77,6 +93,11 @@ class Listening:
         count = len(rest) // FRAME
         self._rest = rest[count * FRAME :]
         return [rest[n * FRAME : (n + 1) * FRAME] for n in range(count)], pcm
+
+    @property
+    def received_ms(self) -> float:
+        """Length of what was received so far."""
+        return self.received * 1000.0 / self._encoding.rate
 
     def would_judge(self, probability: float) -> bool:
         """Whether a frame of this voice probability would count as voiced, were it the next."""

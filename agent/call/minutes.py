@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from agent.call.ears import Turn
-from agent.call.notes import Notes
+from agent.call.notes import Notes, feelings
 from agent.records.contracts import TurnRecord
 from models.contracts import Understood, VoiceEmotion
-from models.fusion import fuse
 
 
 class Minutes(Notes):
@@ -64,12 +62,3 @@ class Minutes(Notes):
                 reasons={"audio_ms": [round(turn.begin_ms), round(turn.end_ms)], "lost": why},
             )
         )
-
-
-def feelings(understood: Understood, voice: VoiceEmotion | None) -> Mapping[str, Any]:
-    """A turn's emotion as recorded: by words, by voice, and by both."""
-    both = fuse(understood.emotion, voice)
-    found: dict[str, Any] = {"words": understood.emotion.label}
-    if voice is not None:
-        found |= {"voice": voice.label, "anger": round(voice.anger, 3), "activation": round(voice.activation, 3)}
-    return found | {"both": both.label, "both_angry": round(both.anger, 3)}

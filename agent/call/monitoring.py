@@ -11,13 +11,13 @@ import itertools
 from functools import partial
 
 from agent.call.ears import Ear, Side
-from agent.call.gatewayed import Gatewayed
+from agent.call.gatewayed import MOST_UNHEARD, MOST_WAITING, RESUMABLE, Admission, Gatewayed
 from agent.call.minutes import Minutes
 from agent.call.services import CallServices
-from agent.call.session import MOST_UNHEARD, MOST_WAITING, Admission
 from agent.call.transcribing import Transcriber
 from agent.call.transport import NORMAL, Transport
 from agent.gateways.base import AudioIn, CallStarted, Event, GatewayProtocol, MediaPaused
+from agent.records.contracts import CallOpened
 from models.contracts import Samples
 from models.errors import Overloaded
 from models.pool import Priority
@@ -57,7 +57,7 @@ class MonitorSession(Gatewayed):
         """`starting`, then `monitoring`."""
         return "starting" if self.notes.record is None else "monitoring"
 
-    async def began(self, started: CallStarted) -> None:
+    async def began(self, started: CallStarted, opened: CallOpened) -> None:
         """See `Gatewayed`."""
         now, services = self.clock.now_ms(), self.services
         encoding = self.protocol.capabilities.encoding
@@ -81,9 +81,9 @@ class MonitorSession(Gatewayed):
                 if on:
                     self._finish_turns()
 
-    def left(self, reason: str, broken: bool) -> None:
+    def left(self, reason: str, code: int | None) -> None:
         """See `Gatewayed`. That the gateway stops is how such a call ends; of one that broke the rest is missing."""
-        self.end("failed" if broken else "completed", reason, NORMAL)
+        self.end("failed" if code in RESUMABLE else "completed", reason, NORMAL)
 
     async def wind_up(self) -> None:
         """See `Gatewayed`: the last words are waited for."""

@@ -18,7 +18,7 @@ from agent.gateways.base import ShowState, ShowTranscript, ShowTurn
 from agent.learning.shadow import EVENT as SHADOW_EVENT
 from agent.learning.shadow import SettledTurn
 from agent.records.contracts import ActionRecord, CallRecord, TurnRecord
-from models.contracts import UnderstandingContext
+from models.contracts import UnderstandingContext, Understood, VoiceEmotion
 from models.fusion import fuse
 
 LOUD = 3
@@ -76,12 +76,8 @@ class Notes:
 
     def caller(self, turn: CallerTurn, started_ms: float, withheld: bool = False) -> None:
         """A turn of the caller is settled. withheld: its words and values are neither recorded nor shown."""
-        understood, voice = turn.understood, turn.voice
-        emotion: dict[str, Any] = {"words": understood.emotion.label}
-        if voice is not None:
-            emotion |= {"voice": voice.label, "anger": round(voice.anger, 3), "activation": round(voice.activation, 3)}
-        both = fuse(understood.emotion, voice)
-        emotion |= {"both": both.label, "both_angry": round(both.anger, 3)}
+        understood = turn.understood
+        emotion = feelings(understood, turn.voice)
         self.emotions = [known for known in self.emotions if known["turn"] != turn.number]
         self.emotions.append({"turn": turn.number, **emotion})
         text = turn.text if turn.dtmf is None else f"[keys {turn.dtmf}]"
@@ -211,3 +207,12 @@ class Notes:
         self.transcript.put(turn)
         if self.record is not None:
             self.record.turn(turn)
+
+
+def feelings(understood: Understood, voice: VoiceEmotion | None) -> Mapping[str, Any]:
+    """A turn's emotion as recorded: by words, by voice, and by both."""
+    both = fuse(understood.emotion, voice)
+    found: dict[str, Any] = {"words": understood.emotion.label}
+    if voice is not None:
+        found |= {"voice": voice.label, "anger": round(voice.anger, 3), "activation": round(voice.activation, 3)}
+    return found | {"both": both.label, "both_angry": round(both.anger, 3)}

@@ -225,6 +225,13 @@ class Playout:
             self._paused = False
             self._anchor_ms = None
 
+    def rewind(self, now_ms: float) -> int:
+        """Go back to where the utterance began that was not heard to its end; returns its number."""
+        position = self.position(now_ms)
+        cut = next((entry.utterance for entry in self._ledger if entry.last > position), len(self._texts))
+        self._cut(min([position, *(entry.first for entry in self._ledger if entry.utterance == cut)]))
+        return cut
+
     def stop(self, now_ms: float) -> list[Clear]:
         """End the reply for good: the sound stops and what was not heard is forgotten."""
         position = self.position(now_ms)
@@ -238,6 +245,7 @@ class Playout:
     def _cut(self, position: int) -> list[Clear]:
         was_ahead = self._sent > 0
         self._acked = min(self._acked, position)
+        self._most_heard = None
         self._sent = self._base = position
         self._recorded = min(self._recorded, position)
         self._last_mark = min(self._last_mark, position)

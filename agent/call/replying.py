@@ -14,6 +14,7 @@ import numpy as np
 from agent.call.playout import HeardUtterance, Playout
 from agent.clock import Clock
 from agent.dialogue.contracts import Acted, Because, Expect, HandOff, HangUp, Part, Profile, Say
+from agent.gateways.base import SpeakText
 from audio.resample import resample, to_pcm16
 from models.contracts import Samples, Speech, Voice
 from models.pool import Priority
@@ -54,6 +55,8 @@ class Reply:
     """The reading of that turn, which may still be under way."""
     snapshot: Any = None
     said: list[str] = field(default_factory=list)
+    spoken: list[SpeakText] = field(default_factory=list)
+    """The same for a gateway that reads out."""
     tones: list[str] = field(default_factory=list)
     must_hear: bool = False
     reasons: dict[str, Any] = field(default_factory=dict)

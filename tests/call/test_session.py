@@ -11,7 +11,7 @@ from callfakes import PHONE, FakeCall, FakeDesk
 from virtual_time import run_virtual
 
 from agent.call.floor import FloorSettings
-from agent.call.session import MOST_WAITING
+from agent.call.gatewayed import MOST_WAITING
 from agent.config import Settings
 from agent.gateways.base import Capabilities, Fault, Hangup, Play, ShowTurn, Transfer
 from agent.handoff.contracts import HandoffResult

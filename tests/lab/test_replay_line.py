@@ -13,8 +13,10 @@ from virtual_time import run_virtual
 
 from agent.call.session import Session
 from agent.clock import LoopClock
+from agent.config import Settings
 from agent.gateways.plain import PlainProtocol
 from agent.handoff.contracts import HandoffResult
+from agent.lab.replay import harmless
 from agent.lab.replaying.line import PATIENCE_MS, RecordedCaller, plan_of
 from agent.lab.replaying.source import RATE, CallerAudio, ReplayError, Step, steps_of
 from agent.lab.replaying.stand_ins import HeldRecords
@@ -98,9 +100,9 @@ def test_a_call_that_was_only_typed_has_no_voice_and_no_sound():
     run_virtual(main())
 
 
-def test_a_caller_who_dropped_the_line_drops_it_again():
+def test_a_caller_who_dropped_the_line_drops_it_again(tmp_path):
     async def main() -> None:
-        call = FakeCall()
+        call = FakeCall(settings=harmless(Settings(), tmp_path))
         found, _ = await replayed(call, spoken(call, (4.0, "hello")), record(reason="socket_closed_1006"))
         assert (found["call"]["outcome"], found["call"]["reason"]) == ("caller_left", "socket_closed_1006")
 

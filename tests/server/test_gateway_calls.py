@@ -61,7 +61,7 @@ async def test_every_gateway_holds_a_call_beside_the_others(serve, unused_tcp_po
             10.0,
         )
         assert {name: line.ended for name, line in lines.items() if line.ended} == {}
-        assert sorted(session._protocol.name for session in up.calls.sessions.values()) == sorted(TALKING)
+        assert sorted(session.protocol.name for session in up.calls.sessions.values()) == sorted(TALKING)
     await up.empty()
     assert {name: list(line.wrongs) for name, line in lines.items() if line.wrongs} == {}
     calls = (await up.http.get("/api/calls", params={"limit": 200})).json()["calls"]
