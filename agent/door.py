@@ -75,9 +75,14 @@ class Door:
             return False
         return hmac.compare_digest(given.strip().encode(), self._token_key.encode())
 
+    def key_of(self, gateway: Gateway) -> str | None:
+        """The gateway's own key; a blank one is none, since anybody could sign with it."""
+        key = self._settings.secrets.key_of(gateway.name)
+        return key if key is not None and key.strip() else None
+
     def check(self, gateway: Gateway, asking: Asking) -> Admitted | Refused:
         """Whether the gateway's own proof is good; the first kind that is offered decides."""
-        key = self._settings.secrets.key_of(gateway.name)
+        key = self.key_of(gateway)
         if key is None and gateway.shares_key:
             key = self._token_key
         keys = Keys(key, self._clock.wall().timestamp(), self._seen)

@@ -284,7 +284,7 @@ async def _asked(
     query = request.url.query
     url = server.public(request.url.path + (f"?{query}" if query else ""), "https") or ""
     asked = HookRequest(url, request.method, headers_of(request), _fields(request, body), body)
-    key = server.settings.secrets.key_of(gateway.name)
+    key = server.door.key_of(gateway)
     wall_s = server.wall_s()
     if not server.local(request) and not (key and url and gateway.hook.signed(asked, key, wall_s)):
         server.refuse("bad_signature")

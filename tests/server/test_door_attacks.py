@@ -7,12 +7,14 @@ import hmac
 import json
 import logging
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from live import TOKEN_KEY, TYPED_START, closed, cut, eventually
 from websockets.exceptions import InvalidStatus
 
+from agent.gateways.auth import twilio_signature
 from agent.gateways.catalogue import gateways
 from agent.gateways.gateway import HookRequest
 from agent.gateways.ways import Admitted, Asking, Keys, Nonces, Refused, SignedJwt
@@ -293,3 +295,19 @@ def test_a_token_without_a_name_is_good_once_too():
     asking, seen = Asking("vonage", "/", {"authorization": f"Bearer {jwt('key', {'iat': 1000})}"}), Nonces()
     assert isinstance(SignedJwt().check(asking, Keys("key", 1000.0, seen)), Admitted)
     assert SignedJwt().check(asking, Keys("key", 1001.0, seen)) == Refused("replayed")
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t \n"])
+async def test_a_blank_key_is_none(guarded, blank):
+    up = await guarded(dict.fromkeys(("vonage", "twilio", "plivo", "asterisk", "openai", "sinch"), blank))
+    claims = {"iat": datetime.now(UTC).timestamp()}
+    offered = {"Authorization": f"Bearer {jwt(blank, claims)}"}
+    assert await refusal(up.socket("/gateways/vonage", additional_headers=offered)) == 401
+    assert (await up.http.post("/gateways/vonage/voice", headers=offered)).status_code == 403
+    basic = base64.b64encode(blank.encode()).decode()
+    for name in ("asterisk", "freeswitch"):
+        headers = {"Authorization": f"Basic {basic}"}
+        assert await refusal(up.socket(f"/gateways/{name}", additional_headers=headers)) == 401
+    assert await refusal(up.socket("/gateways/openai", subprotocols=["openai-insecure-api-key."])) == 401
+    signed = {"X-Twilio-Signature": twilio_signature(blank, "wss://voice.example.com/gateways/twilio", {})}
+    assert await refusal(up.socket("/gateways/twilio", additional_headers=signed)) == 401
