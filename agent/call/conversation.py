@@ -87,6 +87,7 @@ class Conversation:
         self._patient = settings.floor.model_copy(update={"reprompt_ms": TYPED_REPROMPT_MS})
         if not can.audio_in and not can.text_in:
             self._turns = self._patient
+        self._usual = self._turns
         self._floor = floor.FloorState(idle_ms=self._clock.now_ms())
         self._dialogue = services.new_dialogue(call.call_id, call.caller)
         self.listening = Listening(can.encoding, settings.vad.threshold, settings.vad.release)
@@ -114,7 +115,6 @@ class Conversation:
         self._faults = 0
         self._result = HandoffResult("unavailable")
         self._call = call
-        self._settings = settings
         self._held_ms: float | None = None
         self._held_playing = False
 
@@ -180,6 +180,7 @@ class Conversation:
         if self._held_ms is None:
             return
         gone, self._held_ms = now - self._held_ms, None
+        self._turns = self._usual
         self._floor = floor.later(self._floor, gone, now)
         self._keys_ms += gone
         if self._held_playing:
@@ -214,7 +215,7 @@ class Conversation:
 
     def media_paused(self, on: bool) -> None:
         """The gateway sends no audio for a while, or sends it again: nobody who cannot be heard is prompted."""
-        self._turns = self._patient if on else self._settings.floor
+        self._turns = self._patient if on else self._usual
         if self.phase is floor.Phase.LISTENING:
             self._step(floor.Key())
         self._wake()
@@ -682,6 +683,8 @@ class Conversation:
             self._speak_up(self._dialogue.handoff_outcome("accepted"), farewell=True)
 
     async def _move(self) -> None:
+        while self._held_ms is not None and self._can.transfer != "rest":
+            await self._poll()  # nobody takes a message now, and a script at the end of a broken stream is not ours
         self._result = await self.handover.move(self._result)
         if self._result.outcome != "accepted":
             self._stays(self._result)

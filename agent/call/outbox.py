@@ -21,6 +21,8 @@ FLUSH_S = 1.0
 """How long an ended call waits for its last answers to be taken."""
 BOUND = 500
 """Commands waiting; answers waiting: more than a gateway that reads at all ever lets come together."""
+ANSWER_BYTES = 500_000
+"""Characters or bytes of answers waiting: whoever asks faster than they read the answers does not read them."""
 MOST_AUDIO_MS = 2000.0
 """Audio waiting; older audio would reach the caller far too late. At 24 kHz in base64 it takes 130 kB."""
 STUCK_S = 10.0
@@ -52,6 +54,7 @@ class Outbox:
         self._transport = transport
         self._waiting: deque[Command] = deque()
         self._answers: deque[str | bytes] = deque()
+        self._answer_bytes = 0
         self._audio = 0
         self._idle.set()
         self._ready.clear()
@@ -78,7 +81,8 @@ class Outbox:
         """Queue what the protocol answers by itself; it goes out before all commands. Never blocks."""
         if self._stuck:
             return
-        if len(self._answers) >= BOUND:
+        self._answer_bytes += len(message)
+        if len(self._answers) >= BOUND or (self._answers and self._answer_bytes > ANSWER_BYTES):
             self._give_up()
             return
         self._answers.append(message)
@@ -116,7 +120,9 @@ class Outbox:
             while True:
                 while self._answers or self._waiting:
                     if self._answers:
-                        await self._send(transport, self._answers.popleft())
+                        answer = self._answers.popleft()
+                        self._answer_bytes -= len(answer)
+                        await self._send(transport, answer)
                         continue
                     command = self._waiting.popleft()
                     if isinstance(command, Play):

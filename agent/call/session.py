@@ -106,7 +106,7 @@ class Session(Gatewayed):
     def carry_on(self, protocol: GatewayProtocol, transport: Transport, admission: Admission) -> bool:
         """Go on over a new connection; False where it is not the same party's or another kind of line."""
         conversation = self._conversation
-        same = protocol.capabilities.encoding == self.protocol.capabilities.encoding
+        same = protocol.capabilities == self.protocol.capabilities
         if conversation is None or self.done or not same or admission.key != self._admission.key:
             return False
         now = self.clock.now_ms()

@@ -10,7 +10,18 @@ from test_text_gateways import RELAY, sent
 from virtual_time import run_virtual
 
 from agent.call.session import Admission, Session
-from agent.gateways.base import Answer, Capabilities, Dtmf, SpeakText, TextHeard, TextIn, Truncated
+from agent.gateways.base import (
+    Answer,
+    CallEnded,
+    Capabilities,
+    Dtmf,
+    MediaPaused,
+    SpeakText,
+    TextHeard,
+    TextIn,
+    Transfer,
+    Truncated,
+)
 from agent.handoff.contracts import HandoffResult
 from models.pool import Priority
 
@@ -203,5 +214,138 @@ def test_time_that_passes_while_the_line_is_away_is_not_counted_twice() -> None:
         second.phone.hang_up()
         await call.ended()
         await second.running
+
+    run_virtual(main())
+
+
+def test_a_client_that_comes_back_without_sound_is_a_call_of_its_own() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        phone = await call.start()
+        await phone.wait_for_agent()
+        phone.drop()
+        await asyncio.sleep(1.0)
+        typed = Capabilities(PHONE, transfer="close", audio_in=False, audio_out=False)
+        second, running = back(call, capabilities=typed)
+        second.give(START)
+        await asyncio.sleep(1.0)
+        assert len(call.records.calls) == 2
+        second.hang_up()
+        await running
+        assert (await call.ended()).reason == "line_lost"
+
+    run_virtual(main())
+
+
+def test_a_pause_of_the_audio_ends_with_its_connection() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        phone = await call.start()
+        await phone.wait_for_agent()
+        phone.give(MediaPaused(True))
+        await asyncio.sleep(1.0)
+        phone.drop()
+        await asyncio.sleep(1.0)
+        second = Returned(call)
+        await second.phone.wait(12_000)
+        assert call.turn(1, "agent").text.startswith("Are you there?")
+        second.phone.hang_up()
+        await call.ended()
+        await second.running
+
+    run_virtual(main())
+
+
+def test_a_typed_call_is_patient_after_a_pause_too() -> None:
+    async def main() -> None:
+        call = FakeCall(Capabilities(PHONE, audio_in=False, audio_out=False, transfer="close"))
+        phone = await call.start()
+        await asyncio.sleep(1.0)
+        phone.give(MediaPaused(True))
+        phone.give(MediaPaused(False))
+        await asyncio.sleep(30.0)
+        assert list(call.record.turns) == [(0, "agent")]
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+def test_a_caller_is_not_moved_by_a_message_while_the_line_is_away() -> None:
+    async def main() -> None:
+        can = Capabilities(PHONE, transfer="message")
+        call = FakeCall(can, desk=FakeDesk(delay_s=2.0))
+        phone = await call.start()
+        await phone.wait_for_agent()
+        conversation = call.session._conversation
+        assert conversation is not None
+        for _ in range(2):
+            conversation.part_failed("answer", RuntimeError("broken"))
+        await asyncio.sleep(1.0)
+        assert call.session.phase == "transferring"
+        phone.drop()
+        await asyncio.sleep(8.0)
+        second, running = back(call, capabilities=can)
+        seen = sent(second)
+        second.give(START)
+        await asyncio.sleep(1.0)
+        assert [one for one in seen if isinstance(one, Transfer)] != []
+        assert (await call.ended()).outcome == "handed_off"
+        await running
+
+    run_virtual(main())
+
+
+def test_a_caller_who_does_not_come_back_was_not_moved() -> None:
+    async def main() -> None:
+        call = FakeCall(Capabilities(PHONE, transfer="message"), desk=FakeDesk(delay_s=2.0))
+        phone = await call.start()
+        await phone.wait_for_agent()
+        conversation = call.session._conversation
+        assert conversation is not None
+        for _ in range(2):
+            conversation.part_failed("answer", RuntimeError("broken"))
+        await asyncio.sleep(1.0)
+        phone.drop()
+        ended = await call.ended()
+        assert (ended.outcome, ended.reason) == ("caller_left", "line_lost")
+        assert call.desk.ended == []
+        assert len(call.desk.left) == 1
+
+    run_virtual(main())
+
+
+def test_a_call_may_be_over_in_the_message_that_announced_it() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        taken = call.gateway.receive
+        call.gateway.receive = lambda message: [*taken(message), CallEnded("gone"), Answer("closed")]  # type: ignore[method-assign]
+        written: list[str | bytes] = []
+
+        async def write(message: str | bytes) -> None:
+            written.append(message)
+
+        call.phone.send = write  # type: ignore[method-assign]
+        await call.start()
+        ended = await call.ended()
+        assert (ended.outcome, ended.reason) == ("caller_left", "gone")
+        assert written == ["closed"]
+        assert call.record.finished is not None
+        assert not call.session._tasks
+
+    run_virtual(main())
+
+
+def test_a_hang_up_by_message_does_not_wait_for_ever() -> None:
+    async def main() -> None:
+        for how in ("message", "rest"):
+            call = FakeCall(Capabilities(PHONE, transfer="close", hangup=how))  # type: ignore[arg-type]
+            phone = await call.start()
+            await phone.wait_for_agent()
+            await phone.say("bye now")
+            before = asyncio.get_running_loop().time()
+            ended = await call.ended(within_s=12.0)
+            assert (ended.outcome, ended.reason) == ("completed", "goodbye")
+            assert asyncio.get_running_loop().time() - before < 10.0
 
     run_virtual(main())

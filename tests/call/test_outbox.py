@@ -145,6 +145,21 @@ async def test_answers_overtake_commands_and_keep_their_order(started):
     assert socket.messages == ["one", "two", repr(Play(b"a")), repr(Play(b"b"))]
 
 
+async def test_answers_that_nobody_takes_are_bounded_in_bytes_and_a_single_large_one_is_written(started):
+    socket = Socket(is_open=False)
+    box, stuck, _ = started(socket)
+    for _ in range(100):
+        box.answer("x" * 60_000)
+    assert stuck == [True]
+    assert sum(map(len, box._answers)) <= outbox.ANSWER_BYTES
+    socket = Socket()
+    box, stuck, _ = started(socket)
+    for _ in range(3):
+        box.answer("x" * 2 * outbox.ANSWER_BYTES)
+        await box.drained()
+    assert (len(socket.messages), stuck) == (3, [])
+
+
 async def test_a_message_that_is_never_taken_ends_the_writer(started, monkeypatch):
     monkeypatch.setattr(outbox, "STUCK_S", 0.02)
     box, stuck, task = started(Socket(is_open=False))
