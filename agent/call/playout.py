@@ -292,7 +292,7 @@ class Playout:
             letters -= said
             if letters <= 0:
                 break
-        self._acked = max(self._acked, min(sample, self._sent))
+        self._acked = max(self._acked, sample)
         if stopped:
             self._heard_at_most(sample)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 from callfakes import PHONE, FakeCall, FakeDesk, FakeGateway, Phone
+from test_monitoring import FakeRecording
 from test_returning import START, Returned
 from test_text_gateways import RELAY, sent
 from virtual_time import run_virtual
 
+from agent.call.playout import Playout
 from agent.call.session import Admission, Session
 from agent.gateways.base import (
     Answer,
@@ -23,6 +26,7 @@ from agent.gateways.base import (
     Truncated,
 )
 from agent.handoff.contracts import HandoffResult
+from audio.codec import Encoding
 from models.pool import Priority
 
 
@@ -349,3 +353,62 @@ def test_a_hang_up_by_message_does_not_wait_for_ever() -> None:
             assert asyncio.get_running_loop().time() - before < 10.0
 
     run_virtual(main())
+
+
+def test_a_gateway_that_reads_faster_than_we_think_is_believed() -> None:
+    async def main() -> None:
+        call = FakeCall(RELAY)
+        phone = await call.start()
+        await asyncio.sleep(5.0)
+        phone.give(TextIn("tell me"))
+        await asyncio.sleep(0.3)
+        phone.give(TextHeard("You said tell me.", stopped=True))
+        await asyncio.sleep(0.1)
+        turn = call.turn(1, "agent")
+        assert (turn.heard, turn.interrupted) == ("You said tell me.", True)
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+def test_the_recording_goes_by_the_clock_after_a_line_was_away() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        recording = FakeRecording()
+        phone = await call.start()
+        await phone.wait(300)
+        call.record.recording = recording  # type: ignore[assignment]
+        await phone.wait(300)
+        phone.drop()
+        await asyncio.sleep(4.0)
+        second = Returned(call)
+        await second.phone.wait(1000)
+        now = call.services.clock.now_ms() - call.session.notes.began_ms
+        for side in ("caller", "agent"):
+            at_ms, count = recording.sides[side][-1]
+            assert now - 200 <= at_ms + count / 8 <= now + 5, side
+            assert not [at for at, _ in recording.sides[side] if 800 < at < 4500]
+        second.phone.hang_up()
+        await call.ended()
+        await second.running
+
+    run_virtual(main())
+
+
+def test_what_was_dropped_and_is_said_again_after_a_pause_was_heard() -> None:
+    playout = Playout(Capabilities(Encoding("pcm16", 8000), marks="none"))
+    playout.begin(1)
+    number = playout.utterance(1, "one two three four")
+    assert number is not None
+    playout.add(1, number, (0, 18), np.zeros(16_000, dtype=np.int16))
+    playout.complete(1)
+    for now in range(0, 1000, 20):
+        playout.due(now)
+    playout.lost(30)
+    assert [one.heard for one in playout.heard(1000)] == ["one"]
+    playout.pause(1000)
+    playout.resume(1000)
+    for now in range(1000, 4000, 20):
+        playout.due(now)
+    assert [one.heard for one in playout.heard(4000)] == ["one two three four"]
