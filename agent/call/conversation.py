@@ -123,6 +123,11 @@ class Conversation:
         """Who holds the floor."""
         return self._floor.phase
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the caller says nothing, and nothing he said is open."""
+        return not (self._floor.open or self._floor.history)
+
     def begin(self, started: CallStarted) -> None:
         """Greet the caller."""
         self._notes.state(self.phase)
@@ -279,7 +284,7 @@ class Conversation:
             self._obey(command, now)
         if self._floor.phase is not before.phase:
             self._notes.state(self._floor.phase)
-        if self._floor != before:
+        if self._floor is not before and self._floor != before:
             self._wake()
 
     def _obey(self, command: floor.Command, now: float) -> None:

@@ -399,6 +399,8 @@ def _agent_turn(state: FloorState, turn: AgentTurn) -> Step:
 def _frame(state: FloorState, voiced: bool, now_ms: float, settings: FloorSettings) -> Step:
     if state.phase in (Phase.CLOSING, Phase.HUMAN, Phase.TRANSFERRING):
         return state, []
+    if not (voiced or state.history or state.run):
+        return state, []
     width = max(1, round(settings.window_ms / FRAME_MS))
     history = ((state.history << 1) | voiced) & ((1 << width) - 1)
     run = state.run + 1 if voiced else 0

@@ -12,6 +12,7 @@ from agent.call.floor import Phase
 from agent.call.gatewayed import MOST_UNHEARD, MOST_WAITING, RESUMABLE, Admission, Ended, Gatewayed
 from agent.call.listening import RECORD_RATE, Timeline
 from agent.call.services import CallServices
+from agent.call.stillness import Stillness
 from agent.call.transport import GOING_AWAY, NORMAL, Transport
 from agent.gateways.base import (
     AudioIn,
@@ -62,7 +63,9 @@ class Session(Gatewayed):
         self._earlier = earlier
         self._conversation: Conversation | None = None
         self._vad_state = services.new_vad_state()
-        self._frames: list[tuple[Samples, float]] = []
+        self._still = Stillness()
+        self._frames: list[tuple[Samples, float | None]] = []  # and when they came; None: taken for silence already
+        self._judging = False
         self._framed = asyncio.Event()
         self._judged = asyncio.Event()
         self._deaf = False
@@ -294,8 +297,15 @@ class Session(Gatewayed):
             self.notes.record.recording.caller(narrow, self.notes.at(at_ms))
         if not frames or self._deaf:
             return
-        self._frames += [(frame, now) for frame in frames]
-        self._framed.set()
+        for frame in frames:
+            resting = conversation.at_rest and not (self._frames or self._judging or self._unheard)
+            if self._still.holds(frame, resting):
+                conversation.frame(0.0, frame, now)
+            else:
+                self._frames += [(held, None) for held in self._still.released()]
+                self._frames.append((frame, now))
+        if self._frames:
+            self._framed.set()
         while len(self._frames) >= MOST_WAITING:
             self._judged.clear()
             await self._judged.wait()
@@ -306,7 +316,7 @@ class Session(Gatewayed):
         while not self._deaf:
             await self._framed.wait()
             self._framed.clear()
-            frames, self._frames = self._frames, []
+            frames, self._frames, self._judging = self._frames, [], True
             work = partial(vad.probabilities, [(self._vad_state, frame) for frame, _ in frames])
             try:
                 chances = await self.services.pool.run(Priority.VOICE_ACTIVITY, work)
@@ -321,7 +331,9 @@ class Session(Gatewayed):
                     conversation.part_failed("vad", error)
                     chances = []
             for chance, (frame, arrived_ms) in zip(chances, frames, strict=False):
-                conversation.frame(chance, frame, arrived_ms)
+                if arrived_ms is not None:
+                    conversation.frame(chance, frame, arrived_ms)
+            self._judging = False
             self._judged.set()
             cutting = conversation.cut_if_long() if chances else None
             if cutting is not None:
