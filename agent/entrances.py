@@ -34,8 +34,8 @@ REFUSAL_S = 5.0
 """How long a gateway that is refused by a message may take to send what that needs."""
 MOST_REFUSALS = 50
 """Refusals by message at a time; more are turned away before the upgrade."""
-MOST_SAID = 20
-"""Messages that a refused gateway may send."""
+MOST_SAID, MOST_SAID_BYTES = 20, 16_384
+"""Messages that a refused gateway may send, and bytes or characters in all; what they need has 2,000."""
 TOO_MANY = frozenset({"rate_limited", "too_many_calls"})
 JAMBONZ_APP = "ws.jambonz.org"
 """Subprotocol of jambonz's application socket."""
@@ -251,12 +251,17 @@ async def _say_no(socket: WebSocket, protocol: GatewayProtocol, code: str) -> No
         await _send(socket, message)
     if messages:
         return
+    left = MOST_SAID_BYTES
     for _ in range(MOST_SAID):
         received = await socket.receive()
         if received["type"] == "websocket.disconnect":
             return
         text = received.get("text")
-        for event in protocol.receive(text if text is not None else received.get("bytes") or b""):
+        message = text if text is not None else received.get("bytes") or b""
+        left -= len(message)
+        if left < 0:
+            return
+        for event in protocol.receive(message):
             if isinstance(event, Answer):
                 await _send(socket, event.message)
             elif isinstance(event, CallEnded):

@@ -8,15 +8,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agent.call.transport import GOING_AWAY, NORMAL, TIMED_OUT, Disconnected, Transport
+from agent.call.transport import GOING_AWAY, NORMAL, POLICY, TIMED_OUT, Disconnected, Transport
 from agent.gateways.base import Answer, CallEnded, CallStarted, Fault
 from agent.gateways.jambonz_app import CallState, JambonzApp
 from agent.gateways.rest import CarrierError
 
 HANDSHAKE_S = 10.0
 """How long a socket may be silent before it names its call."""
+MOST_MESSAGES = 200
+"""Messages of one socket within a second; a call has a few in all, a busy transfer some each second."""
 RETURN_S = 5.0
 """How long a command waits for a socket that broke; jambonz connects again after half a second and more."""
+
+_FLOOD = {"code": "message_flood"}
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +66,19 @@ class JambonzApps:
         """Serve an accepted socket until it closes."""
         app = JambonzApp(self._media_url, self._state_of, self._accepts, self._expects, self._auth)
         call_sid: str | None = None
+        now = asyncio.get_running_loop().time
+        since, count = now(), 0
         try:
             while True:
                 async with asyncio.timeout(HANDSHAKE_S if call_sid is None else None):
                     message = await transport.receive()
+                if now() - since >= 1.0:
+                    since, count = now(), 0
+                count += 1
+                if count > MOST_MESSAGES:
+                    log.warning("over %d messages a second of call %s", MOST_MESSAGES, call_sid, extra=_FLOOD)
+                    await transport.close(POLICY, "message_flood")
+                    return
                 for event in app.receive(message):
                     match event:
                         case Answer(answer):

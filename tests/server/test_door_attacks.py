@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from live import TOKEN_KEY, TYPED_START, closed, cut, eventually
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.gateways.auth import twilio_signature
 from agent.gateways.catalogue import gateways
@@ -311,3 +312,23 @@ async def test_a_blank_key_is_none(guarded, blank):
     assert await refusal(up.socket("/gateways/openai", subprotocols=["openai-insecure-api-key."])) == 401
     signed = {"X-Twilio-Signature": twilio_signature(blank, "wss://voice.example.com/gateways/twilio", {})}
     assert await refusal(up.socket("/gateways/twilio", additional_headers=signed)) == 401
+
+
+async def test_a_refused_gateway_says_only_so_much(guarded):
+    up = await guarded({"genesys-connector": "key:c2VjcmV0"})
+    async with up.socket("/gateways/genesys-connector") as talkative:
+        for _ in range(3):
+            await talkative.send('{"a":"' + "x" * 8000)
+        assert await closed(talkative, 2.0) == 1008
+    assert up.calls.refusing == 0
+
+
+async def test_an_application_socket_of_jambonz_that_floods_is_closed(guarded):
+    up = await guarded({"jambonz": "user:password"})
+    basic = {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}
+    async with up.socket("/gateways/jambonz-app", additional_headers=basic) as app:
+        await app.send(json.dumps({"type": "session:new", "msgid": "m", "call_sid": "s-1", "data": {}}))
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(1000):
+                await app.send('{"type":"call:status","data":{}}')
+        assert await closed(app, 2.0) == 1008
