@@ -95,6 +95,7 @@ class Playout:
         self._paused = False
         self._marks_due: list[int] = []
         self._most_heard: int | None = None
+        self._read_from = 0
 
     def begin(self, generation: int) -> None:
         """Start a new reply; anything of an older one is stale from now on."""
@@ -230,6 +231,7 @@ class Playout:
         position = self.position(now_ms)
         cut = next((entry.utterance for entry in self._ledger if entry.last > position), len(self._texts))
         self._cut(min([position, *(entry.first for entry in self._ledger if entry.utterance == cut)]))
+        self._read_from = cut
         return cut
 
     def stop(self, now_ms: float) -> list[Clear]:
@@ -282,10 +284,16 @@ class Playout:
         self._heard_at_most(round(heard_ms * self._per_ms))
 
     def read_out(self, text: str, stopped: bool) -> None:
-        """A gateway that speaks itself says that the caller heard `text` of this reply; `stopped`: and no more."""
+        """A gateway that speaks itself says that the caller heard `text` of this reply; `stopped`: and no more.
+
+        After `rewind` it counts from there.
+        """
         letters = len("".join(text.split()))
         sample = 0
         for entry in self._ledger:
+            if entry.utterance < self._read_from:
+                sample = entry.last
+                continue
             said = len("".join(self._texts[entry.utterance][entry.start : entry.end].split()))
             share = min(1.0, letters / said) if said else 1.0
             sample = entry.first + math.ceil(share * (entry.last - entry.first))

@@ -412,3 +412,25 @@ def test_what_was_dropped_and_is_said_again_after_a_pause_was_heard() -> None:
     for now in range(1000, 4000, 20):
         playout.due(now)
     assert [one.heard for one in playout.heard(4000)] == ["one two three four"]
+
+
+def test_what_was_heard_after_a_return_counts_from_what_was_said_again() -> None:
+    async def main() -> None:
+        call = FakeCall(RELAY)
+        phone = await call.start()
+        await asyncio.sleep(1.7)
+        phone.drop()
+        await asyncio.sleep(2.0)
+        second, running = back(call, capabilities=RELAY)
+        seen = sent(second)
+        second.give(START)
+        await asyncio.sleep(0.4)
+        assert [one.text for one in seen if isinstance(one, SpeakText) and one.text] == ["How can I help?"]
+        second.give(TextHeard("How can", stopped=True))
+        await asyncio.sleep(0.1)
+        assert call.turn(0, "agent").heard == "This call is recorded. How can"
+        second.hang_up()
+        await call.ended()
+        await running
+
+    run_virtual(main())
