@@ -98,7 +98,7 @@ def add_gateways(app: FastAPI, server: CallServer) -> None:
     async def after(request: Request, name: str) -> Response:
         gateway, hook, asked = await _asked(server, found(name), request)
         call_id = hook.call_id(asked) or ""
-        target = server.loaded.services.transfers.take(call_id) if server.loaded is not None else None
+        target = server.loaded.services.transfers.take(name, call_id) if server.loaded is not None else None
         try:
             return Response(hook.after(target), media_type=hook.media_type)
         except ValueError as error:

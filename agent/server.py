@@ -366,7 +366,7 @@ def _host(netloc: str) -> str | None:
 
 def create_app(server: CallServer) -> FastAPI:
     """The application that serves `server`."""
-    app = FastAPI(title="callagent", docs_url=None, redoc_url=None)
+    app = FastAPI(title="callagent", docs_url=None, redoc_url=None, openapi_url=None)
     _add_health(app, server)
     _add_api(app, server)
     add_gateways(app, server)
@@ -471,5 +471,5 @@ def _add_api(app: FastAPI, server: CallServer) -> None:
     @app.get("/api/transfers/{call_id}")
     async def transfer(request: Request, call_id: str) -> PlainTextResponse:
         database(request)
-        target = server.loaded.services.transfers.take(call_id) if server.loaded is not None else None
+        target = server.loaded.services.transfers.take_of_any(call_id) if server.loaded is not None else None
         return PlainTextResponse(target or "")

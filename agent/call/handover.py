@@ -101,10 +101,10 @@ class Handover:
             elif how in ("rest", "close") and result.transfer_to:
                 if how == "rest" and gateway not in self._services.asking:
                     raise RuntimeError(f"set gateways.{gateway}.account and its key: {gateway} transfers by REST only")
-                self._services.transfers.put(self._call.gateway_call_id, result.transfer_to)
+                self._services.transfers.put(gateway, self._call.gateway_call_id, result.transfer_to)
             elif how == "message":
                 if result.transfer_to and gateway in self._services.asking:
-                    self._services.transfers.put(self._call.gateway_call_id, result.transfer_to)
+                    self._services.transfers.put(gateway, self._call.gateway_call_id, result.transfer_to)
                 self._outbox.put(Transfer(result.transfer_to or "desk", self.context(self._reason)))
                 await self._outbox.drained()
             elif how == "none":

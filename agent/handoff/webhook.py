@@ -28,7 +28,8 @@ MAX_RESPONSE = 16 * 1024
 MAX_DETAIL = 500
 """Characters kept of a receiver's `detail`."""
 
-_TRANSFER = re.compile(r"\+[1-9]\d{3,14}|sips?:[^\s<>\"]{1,250}")
+# Each gateway checks its own targets: numbers, SIP addresses, queues, extensions. None has blanks or control characters.
+_TRANSFER = re.compile(r"[^\s<>\"'\x00-\x1f\x7f]{1,250}")
 
 Outcome = Literal["accepted", "declined", "unavailable"]
 _OUTCOMES: tuple[Outcome, ...] = ("accepted", "declined", "unavailable")
@@ -153,7 +154,10 @@ def decode_answer(body: bytes) -> WebhookAnswer:
             "bad_response", f"outcome is {str(outcome)[:40]!r}; it must be one of {', '.join(_OUTCOMES)}"
         )
     if transfer_to is not None and not (isinstance(transfer_to, str) and _TRANSFER.fullmatch(transfer_to)):
-        raise WebhookError("bad_response", "transfer_to must be a number such as +12125550123 or a SIP address")
+        raise WebhookError(
+            "bad_response",
+            "transfer_to must be what the gateway takes, without blanks: +12125550123, a SIP address, a queue",
+        )
     if detail is not None and not isinstance(detail, str):
         raise WebhookError("bad_response", f"detail is a {type(detail).__name__}; it must be a text")
     return WebhookAnswer(outcome, transfer_to, (detail or "")[:MAX_DETAIL])

@@ -50,6 +50,7 @@ async def test_signed_request_and_empty_answer(clock: VirtualClock) -> None:
     ("body", "answer"),
     [
         (b'{"outcome":"accepted","transfer_to":"+12125550123"}', WebhookAnswer("accepted", "+12125550123")),
+        (b'{"outcome":"accepted","transfer_to":"queue:support"}', WebhookAnswer("accepted", "queue:support")),
         (b'{"outcome":"accepted","transfer_to":"sip:a@b.example"}', WebhookAnswer("accepted", "sip:a@b.example")),
         (b'{"outcome":"declined","detail":"lunch"}', WebhookAnswer("declined", detail="lunch")),
         (b' {"outcome":"unavailable","more":1}', WebhookAnswer("unavailable")),

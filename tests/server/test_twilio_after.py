@@ -42,7 +42,7 @@ async def ask(app: Any, form: dict[str, str], signed: bool = True) -> httpx.Resp
 
 
 async def test_a_call_that_was_handed_over_is_connected(app: Any, transfers: Transfers) -> None:
-    transfers.put("CA1", "+15550100")
+    transfers.put("twilio", "CA1", "+15550100")
     answer = await ask(app, {"CallSid": "CA1"})
     assert "<Dial><Number>+15550100</Number></Dial>" in answer.text
     assert "<Hangup" in (await ask(app, {"CallSid": "CA1"})).text
@@ -55,11 +55,11 @@ async def test_any_other_call_is_over(app: Any) -> None:
 
 
 async def test_a_target_that_twilio_would_refuse_ends_the_call(app: Any, transfers: Transfers) -> None:
-    transfers.put("CA1", "sip:desk@harbor-pine.example")
+    transfers.put("twilio", "CA1", "sip:desk@harbor-pine.example")
     assert "<Hangup" in (await ask(app, {"CallSid": "CA1"})).text
 
 
 async def test_an_unsigned_request_is_refused_and_takes_nothing(app: Any, transfers: Transfers) -> None:
-    transfers.put("CA1", "+15550100")
+    transfers.put("twilio", "CA1", "+15550100")
     assert (await ask(app, {"CallSid": "CA1"}, signed=False)).status_code == 403
-    assert transfers.take("CA1") == "+15550100"
+    assert transfers.take("twilio", "CA1") == "+15550100"
