@@ -48,6 +48,11 @@ class StreamResampler:
         self._silent = True  # whether `_kept` is
         self._next = 0  # where in `_kept` the window of the next output begins, in units of 1 / _up samples
 
+    @property
+    def silent(self) -> bool:
+        """Whether silence gives silence now, `out_rate / in_rate` times as many samples: nothing is held back."""
+        return self._up == self._down or (self._silent and self._down == 1)
+
     def process(self, samples: _Float, last: bool = False) -> _Float:
         """Take float32 samples[n] at `in_rate`; give what is ready, float32[m] at `out_rate`; m may be 0.
 

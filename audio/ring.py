@@ -26,6 +26,7 @@ class Ring:
             raise ValueError(f"a ring of {seconds} s at {rate} Hz holds no sample; make seconds or rate larger")
         self._kept: _Float = np.zeros(size, dtype=np.float32)
         self._end = 0
+        self._unwritten = 0  # samples of silence at the end that are not written yet
 
     @property
     def end(self) -> int:
@@ -39,6 +40,21 @@ class Ring:
 
     def append(self, samples: _Float) -> None:
         """Add samples[n]; what no longer fits is forgotten, oldest first."""
+        self._write_silence()
+        self._write(samples)
+
+    def append_silence(self, count: int) -> None:
+        """Add `count` samples of silence; it is written when somebody looks or something follows."""
+        self._end += count
+        self._unwritten += count
+
+    def _write_silence(self) -> None:
+        if self._unwritten:
+            count, self._unwritten = min(self._unwritten, len(self._kept)), 0
+            self._end -= count
+            self._write(np.zeros(count, dtype=np.float32))
+
+    def _write(self, samples: _Float) -> None:
         size = len(self._kept)
         end = self._end + len(samples)
         newest = samples[-size:] if len(samples) > size else samples
@@ -64,6 +80,7 @@ class Ring:
                 f"slice({start}, {end}) is outside the stream of 0..{self._end} samples; "
                 "give 0 <= start <= end <= ring.end"
             )
+        self._write_silence()
         size = len(self._kept)
         start = max(start, self.start)
         count = max(0, end - start)

@@ -28,6 +28,9 @@ RECORD_RATE = 8_000
 DRIFT_MS = 500.0
 """Received audio this far from the clock has lost or gained time; the timeline of the call then follows the clock."""
 
+_NOTHING: Samples = np.zeros(FRAME, dtype=np.float32)
+_NOTHING.setflags(write=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -67,6 +70,8 @@ class Listening:
         self._down = StreamResampler(encoding.rate, RECORD_RATE)
         self._ring = Ring(RING_S, RATE)
         self._rest = np.zeros(0, dtype=np.float32)
+        self._silence, self._silent = b"", np.zeros(0, dtype=np.int16)
+        self._rests = False  # whether nothing but digital silence is held back anywhere
         self._framed = 0
         self._voiced = False
         self._begin: int | None = None
@@ -82,8 +87,13 @@ class Listening:
         Raises:
             ValueError: the audio does not fit the encoding.
         """
+        if audio == self._silence and self._rests:
+            return self._feed_silence()
         pcm = self._encoding.decode(audio)
         self.received += len(pcm)
+        self._rests = not pcm.any()
+        if self._rests and len(audio) != len(self._silence):
+            self._silence, self._silent = self._encoding.silence(len(pcm)), np.zeros(len(pcm), dtype=np.int16)
         samples = to_float(pcm)
         wide = self._up.process(samples)
         self._ring.append(wide)
@@ -92,7 +102,17 @@ class Listening:
         rest = np.concatenate([self._rest, wide]) if self._rest.size else wide
         count = len(rest) // FRAME
         self._rest = rest[count * FRAME :]
+        self._rests = self._rests and not rest.any() and self._up.silent and self._encoding.rate == RECORD_RATE
         return [rest[n * FRAME : (n + 1) * FRAME] for n in range(count)], pcm
+
+    def _feed_silence(self) -> tuple[list[Samples], Pcm16]:
+        """What `feed` gives of digital silence after digital silence: always the same."""
+        self.received += len(self._silent)
+        count = len(self._silent) * RATE // RECORD_RATE
+        self._ring.append_silence(count)
+        frames, left = divmod(len(self._rest) + count, FRAME)
+        self._rest = _NOTHING[:left]
+        return [_NOTHING] * frames, self._silent
 
     @property
     def received_ms(self) -> float:

@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -118,13 +119,28 @@ class StereoRecording:
         self.lost_samples += self._timeline.late_samples
 
     def _place_pending(self) -> None:
-        while True:
-            with self._lock:
-                if not self._pending:
-                    return
-                side, start, samples = self._pending.popleft()
-                self._pending_samples -= len(samples)
+        with self._lock:
+            pending, self._pending = self._pending, deque()
+            self._pending_samples = 0
+        for side, start, samples in _joined(pending):
             self._timeline.place(side, start, samples)
+
+
+def _joined(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    """The pieces, with those in one that follow each other without a gap on a side."""
+    run: list[Pcm16] = []
+    side: _Side = 0
+    start = end = 0
+    for its_side, its_start, samples in pieces:
+        if run and (its_side != side or its_start != end):
+            yield side, start, np.concatenate(run)
+            run = []
+        if not run:
+            side, start = its_side, its_start
+        run.append(samples)
+        end = its_start + len(samples)
+    if run:
+        yield side, start, np.concatenate(run)
 
 
 class _Timeline:

@@ -43,3 +43,18 @@ def test_positions_outside_the_stream_are_refused(start: int, end: int) -> None:
 def test_a_ring_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="holds no sample"):
         Ring(0.0, 16000)
+
+
+def test_silence_is_like_zeros_however_long() -> None:
+    ring, written = Ring(1.0, 100), Ring(1.0, 100)
+    random = np.random.default_rng(0)
+    for count in (30, 0, 250, 99, 100, 101, 7):
+        loud = random.normal(size=13).astype(np.float32)
+        for one in (ring, written):
+            one.append(loud)
+        ring.append_silence(count)
+        written.append(np.zeros(count, dtype=np.float32))
+        assert (ring.start, ring.end) == (written.start, written.end)
+        assert np.array_equal(ring.slice(ring.start, ring.end), written.slice(written.start, written.end))
+    ring.append_silence(10**9)
+    assert not ring.slice(ring.start, ring.end).any()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.call.listening import FRAME, PREROLL, RATE, RING_S, TAIL, Listening
 from audio.codec import Encoding
+from audio.resample import StreamResampler, to_float
 
 PCM = Encoding("pcm16", RATE)
 
@@ -162,3 +163,25 @@ def test_a_turn_longer_than_the_ring_keeps_its_end():
     assert piece is not None
     assert piece.end == heard.fed
     assert piece.begin == heard.fed - int(RING_S * RATE)
+
+
+@pytest.mark.parametrize("encoding", [Encoding("mulaw", 8000), Encoding("alaw", 8000), Encoding("pcm16", 16_000)])
+def test_silence_between_sounds_is_placed_like_any_audio(encoding: Encoding) -> None:
+    random = np.random.default_rng(0)
+    loud = random.normal(0, 2000, encoding.rate // 50).astype(np.int16)
+    pieces = [encoding.encode(loud), *[encoding.silence(len(loud))] * 30, encoding.encode(loud)] * 2
+    listening = Listening(encoding, 0.5, 0.35)
+    heard = [listening.feed(piece) for piece in pieces]
+    frames = np.concatenate([frame for found, _ in heard for frame in found])
+    wide = StreamResampler(encoding.rate, RATE).process(to_float(encoding.decode(b"".join(pieces))))
+    assert np.allclose(frames, wide[: len(frames)], atol=1e-6)
+    assert len(frames) == len(wide) // FRAME * FRAME
+    assert listening.received == len(loud) * len(pieces)
+    narrow = np.concatenate([pcm for _, pcm in heard])
+    assert abs(len(narrow) - listening.received * 8000 // encoding.rate) <= 48
+    listening.open(len(frames) // FRAME)
+    for _ in range(len(frames) // FRAME):
+        listening.judge(1.0)
+    piece = listening.turn()
+    assert piece is not None
+    assert np.allclose(piece.samples, wide[piece.begin : piece.end], atol=1e-6)
