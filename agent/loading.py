@@ -309,9 +309,9 @@ def _carriers(settings: Settings, http: httpx.AsyncClient, clock: Clock) -> dict
     found: dict[str, Carrier] = {}
     for name, gateway in gateways().items():
         chosen, secret = settings.gateway(name), settings.secrets.rest_of(name)
-        if gateway.control is None or chosen.account is None or secret is None:
+        if gateway.control is None or not chosen.enabled or chosen.account is None or secret is None:
             continue
-        account = Account(chosen.account, secret, chosen.api_url, chosen.number)
+        account = Account(chosen.account, secret, chosen.api_url, chosen.number, lambda: clock.wall().timestamp())
         try:
             found[name] = RestCarrier(gateway.title, gateway.control(account), http, clock)
         except ValueError as error:

@@ -452,8 +452,9 @@ def _add_api(app: FastAPI, server: CallServer) -> None:
             raise HTTPException(409, "no token key is configured; set CALLAGENT_TOKEN_KEY")
         if form == "text":  # what a dialplan can read
             return PlainTextResponse(token)
-        path = f"/gateways/{gateway}/{token}"
-        return {"call_id": ours, "token": token, "path": path, "url": server.public(path, "wss")}
+        path = None if gateway == "audiosocket" else f"/gateways/{gateway}/{token}"
+        url = None if path is None else server.public(path, "wss")
+        return {"call_id": ours, "token": token, "path": path, "url": url}
 
     @app.post("/api/calls", status_code=202)
     async def dial_out(request: Request, gateway: str, url: str) -> Any:

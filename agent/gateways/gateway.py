@@ -33,6 +33,8 @@ class Account:
     """Another address than the vendor's usual one."""
     number: str | None = None
     """A number of ours that transfers show as the caller's, E.164."""
+    wall_s: Callable[[], float] = lambda: 0.0
+    """Now, in seconds since 1970, for requests that are signed with the time."""
 
 
 @dataclass(frozen=True, slots=True)

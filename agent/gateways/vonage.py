@@ -15,8 +15,7 @@ import hmac
 import json
 import re
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
@@ -205,14 +204,13 @@ class VonageControl:
     request; a secret that is no PEM is sent as it is, as a token made elsewhere.
     """
 
-    def __init__(self, account: Account, wall_s: Callable[[], float] = time.time) -> None:
-        """`wall_s` gives the seconds since 1970.
+    def __init__(self, account: Account) -> None:
+        """The account is the application; its secret a private key as PEM, or a ready token.
 
         Raises:
             ValueError: the secret is a PEM, but no RSA private key without a password.
         """
         self.account = account
-        self._wall_s = wall_s
         self._key = _private_key(account.secret)
 
     def transfer(self, call_id: str, target: str) -> RestRequest:
@@ -243,7 +241,7 @@ class VonageControl:
     def _token(self) -> str:
         if self._key is None:
             return self.account.secret
-        now = int(self._wall_s())
+        now = int(self.account.wall_s())
         claims = {"application_id": self.account.name, "iat": now, "exp": now + TOKEN_S, "jti": secrets.token_hex(16)}
         signed = ".".join(_segment(compact(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
         return f"{signed}.{_segment(self._key.sign(signed.encode(), PKCS1v15(), SHA256()))}"

@@ -28,7 +28,7 @@ MAX_RESPONSE = 16 * 1024
 MAX_DETAIL = 500
 """Characters kept of a receiver's `detail`."""
 
-# Each gateway checks its own targets: numbers, SIP addresses, queues, extensions. None has blanks or control characters.
+# Each gateway checks its own targets: numbers, SIP addresses, queues, extensions. None has blanks or controls.
 _TRANSFER = re.compile(r"[^\s<>\"'\x00-\x1f\x7f]{1,250}")
 
 Outcome = Literal["accepted", "declined", "unavailable"]

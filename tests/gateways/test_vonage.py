@@ -184,7 +184,7 @@ def test_a_token_is_good_once() -> None:
 
 
 def control(secret: str = "ready-token", number: str | None = None, url: str | None = None) -> VonageControl:
-    return VonageControl(Account("app-1", secret, url, number), lambda: NOW)
+    return VonageControl(Account("app-1", secret, url, number, lambda: NOW))
 
 
 def test_rest_requests() -> None:
