@@ -40,13 +40,15 @@ class HandoffRequest:
 class HandoffResult:
     """What became of it.
 
-    accepted: `transfer_to` is where the gateway should send the caller, or None where the desk takes the call itself.
+    accepted: `transfer_to` is where the gateway should send the caller, or None where the desk takes the call itself;
+    human: who took it at our own console, to whom the caller then speaks on our line.
     declined / unavailable / failed: the caller stays with the agent, `detail` says why.
     """
 
     outcome: HandoffOutcome
     transfer_to: str | None = None
     detail: str = ""
+    human: str | None = None
 
 
 class HandoffDesk(Protocol):
