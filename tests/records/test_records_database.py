@@ -7,9 +7,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
+import agent.records.audit  # noqa: F401 - its table belongs to the schema
 from agent.records.database import (
     Base,
     Call,
@@ -61,10 +63,10 @@ async def test_downgrade_leaves_nothing_behind(tmp_path: Path) -> None:
 
 async def test_many_starts_at_once(tmp_path: Path) -> None:
     await asyncio.gather(*(migrate(url_of(tmp_path)) for _ in range(4)))
+    heads = ScriptDirectory.from_config(alembic_config()).get_heads()
     async with Database.open(url_of(tmp_path)) as database, database.engine.connect() as connection:
-        assert (await connection.execute(sa.text("select version_num from alembic_version"))).scalars().all() == [
-            "0003"
-        ]
+        assert (await connection.execute(sa.text("select version_num from alembic_version"))).scalars().all() == heads
+    assert len(heads) == 1
 
 
 async def test_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_missing_driver_says_what_to_install() -> None:
 @pytest.mark.parametrize("dialect", [postgresql.dialect(), mysql.dialect()], ids=["postgresql", "mysql"])
 def test_schema_compiles_for_other_databases(dialect: sa.Dialect) -> None:
     tables = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in Base.metadata.sorted_tables)
-    assert tables.count("CREATE TABLE") == 8
+    assert tables.count("CREATE TABLE") >= 9
     assert ("DATETIME(6)" if dialect.name == "mysql" else "TIMESTAMP WITHOUT TIME ZONE") in tables
     assert max(len(index.name or "") for table in Base.metadata.tables.values() for index in table.indexes) <= 63
 
