@@ -1,0 +1,1 @@
+"""What people who talk to callers work with: their accounts, the console's page, its API and its sockets."""
