@@ -113,7 +113,7 @@ class Server(uvicorn.Server):
         Raises:
             ServeError: the TLS certificate or key cannot be used.
         """
-        super().__init__(_configured(calls))
+        super().__init__(configured(calls))
         self._calls = calls
         self._on_ready = on_ready
         self._draining: asyncio.Task[None] | None = None
@@ -161,7 +161,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _configured(calls: CallServer) -> uvicorn.Config:
+def configured(calls: CallServer) -> uvicorn.Config:
+    """uvicorn as it serves our application.
+
+    Raises:
+        ServeError: the TLS certificate or key cannot be used.
+    """
     chosen = calls.settings.server
     config = uvicorn.Config(
         create_app(calls),

@@ -15,11 +15,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from agent.cli.bench_gateway import ALL, IDLE_GATEWAY, bench_gateways
 from agent.cli.measured import bar, command, leaves, show_tables
 from agent.clock import RealClock
 from agent.lab import bench_report
 from agent.lab.bench import SCENARIO, BenchFailed, BenchStep, Plan, spoken_lines
 from agent.lab.bench import bench as run
+from agent.lab.idle_bench import IdlePlan
 from agent.lab.line import LineError
 from agent.lab.local_server import ServerFailed
 from agent.lab.measuring import report as reports
@@ -62,6 +64,16 @@ def bench(
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown, as docs/benchmarks.md has it.")
     ] = False,
+    gateway: Annotated[
+        str | None, typer.Option(help="Measure the wire and the refusals of this gateway, or of all, instead of calls.")
+    ] = None,
+    idle: Annotated[
+        int, typer.Option(help="With --gateway: also hold so many silent streams on one core; 200 is the aim.", min=0)
+    ] = 0,
+    seconds: Annotated[float, typer.Option(help="How long they are measured.", min=1)] = 20.0,
+    noise: Annotated[
+        float | None, typer.Option(help="Also with line noise of this level in dBFS, such as -65.", max=-40.0)
+    ] = None,
 ) -> None:
     """Add calls until answers come too late; say how many were held, where the time went, and what to change.
 
@@ -69,6 +81,9 @@ def bench(
     over are reported all the same.
     """
     errors = Console(stderr=True)
+    if gateway is not None:
+        _bench_gateways(gateway, idle, seconds, noise, seed, config, keep, json_file, as_markdown, errors)
+        return
     folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="agent-bench-"))
     steps: list[BenchStep] = []
     plan = Plan(first, max(first, last), step_s, every_s, target_ms, seed)
@@ -92,6 +107,39 @@ def bench(
     if stopped:
         raise typer.Exit(_COULD_NOT)
     raise typer.Exit(0 if bench_report.held(steps, plan) else 1)
+
+
+def _bench_gateways(
+    name: str,
+    idle: int,
+    seconds: float,
+    noise: float | None,
+    seed: int,
+    config: Path | None,
+    keep: Path | None,
+    json_file: Path | None,
+    as_markdown: bool,
+    errors: Console,
+) -> None:
+    folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="agent-bench-"))
+    stopped: list[str] = []
+    levels = [None, noise] if noise is not None else [None]
+    of = IDLE_GATEWAY if name == ALL else name
+    plans = [IdlePlan(of, idle, seconds, noise_dbfs=level, seed=seed) for level in levels] if idle else []
+    found: reports.Report | None = None
+    with bar(errors) as progress, _told(errors, stopped):
+        found = bench_gateways(name, plans, folder, config, command(), progress)
+    if found is not None:
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")
+        if as_markdown:
+            typer.echo(found.markdown())
+        else:
+            _show(found)
+    if keep is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    if stopped:
+        raise typer.Exit(_COULD_NOT)
 
 
 async def _run(
