@@ -12,6 +12,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
 import agent.console.tables
+import agent.quality.tables
 import agent.records.audit  # noqa: F401 - its table belongs to the schema
 from agent.records.database import (
     Base,
