@@ -74,6 +74,9 @@ def bench(
     noise: Annotated[
         float | None, typer.Option(help="Also with line noise of this level in dBFS, such as -65.", max=-40.0)
     ] = None,
+    slow: Annotated[
+        int, typer.Option(help="With --gateway: also have so many callers ask and stop reading.", min=0, max=500)
+    ] = 0,
 ) -> None:
     """Add calls until answers come too late; say how many were held, where the time went, and what to change.
 
@@ -82,7 +85,7 @@ def bench(
     """
     errors = Console(stderr=True)
     if gateway is not None:
-        _bench_gateways(gateway, idle, seconds, noise, seed, config, keep, json_file, as_markdown, errors)
+        _bench_gateways(gateway, idle, seconds, noise, slow, seed, config, keep, json_file, as_markdown, errors)
         return
     folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="agent-bench-"))
     steps: list[BenchStep] = []
@@ -114,6 +117,7 @@ def _bench_gateways(
     idle: int,
     seconds: float,
     noise: float | None,
+    slow: int,
     seed: int,
     config: Path | None,
     keep: Path | None,
@@ -128,7 +132,7 @@ def _bench_gateways(
     plans = [IdlePlan(of, idle, seconds, noise_dbfs=level, seed=seed) for level in levels] if idle else []
     found: reports.Report | None = None
     with bar(errors) as progress, _told(errors, stopped):
-        found = bench_gateways(name, plans, folder, config, command(), progress)
+        found = bench_gateways(name, plans, slow, folder, config, command(), progress)
     if found is not None:
         if json_file is not None:
             json_file.write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from agent.clock import RealClock
 from agent.gateways.catalogue import gateways
-from agent.lab import idle_bench, refusal_bench, wire_bench
+from agent.lab import idle_bench, refusal_bench, slow_reader, wire_bench
 from agent.lab.callers.catalogue import gateway_callers
 from agent.lab.idle_bench import IdleFound, IdlePlan
 from agent.lab.measuring import report as reports
+from agent.lab.measuring.server import measured_server
+from agent.lab.slow_reader import SlowFound, slow_readers
 
 ALL = "all"
 IDLE_GATEWAY = "twilio"
@@ -32,9 +34,15 @@ def chosen(name: str) -> list[str]:
 
 
 def bench_gateways(
-    name: str, idle: Sequence[IdlePlan], folder: Path, config: Path | None, command: str, progress: reports.Progress
+    name: str,
+    idle: Sequence[IdlePlan],
+    slow: int,
+    folder: Path,
+    config: Path | None,
+    command: str,
+    progress: reports.Progress,
 ) -> reports.Report:
-    """Measure the wire of the gateways that `name` gives, refusals, and idle streams as planned.
+    """Measure the wire of the gateways that `name` gives, refusals, idle streams, and `slow` callers who do not read.
 
     Raises:
         ValueError: there is no such gateway.
@@ -52,9 +60,18 @@ def bench_gateways(
     ]
     if idle:
         parts.append(idle_bench.report([asyncio.run(_idle(plan, folder, config, progress)) for plan in idle], command))
+    if slow:
+        parts.append(slow_reader.report(asyncio.run(_slow(slow, folder, config, progress)), command))
     figures = {part.name: part.figures for part in parts}
     tables = tuple(table for part in parts for table in part.tables)
     return reports.Report("gateways", command, tables, figures, tuple(note for part in parts for note in part.notes))
+
+
+async def _slow(callers: int, folder: Path, config: Path | None, progress: reports.Progress) -> SlowFound:
+    progress(0, 1, "starting the server")
+    clock = RealClock()
+    async with measured_server(folder / "slow", clock, config, calls=callers) as server:
+        return await slow_readers(server, clock, progress, callers)
 
 
 async def _idle(plan: IdlePlan, folder: Path, config: Path | None, progress: reports.Progress) -> IdleFound:
