@@ -16,7 +16,7 @@ def test_variables_are_read_as_their_settings_are_meant():
         SERVER__DRAIN_S="2.5",
         RECORDS__RECORD_AUDIO="false",
         HANDOFF__TRANSFER_TO="+15555550100",
-        GATEWAYS__TWILIO="{account: \"0123\", parameters: {tier: gold}}",
+        GATEWAYS__TWILIO='{account: "0123", parameters: {tier: gold}}',
         SERVER__TRUSTED_PROXIES="[10.0.0.1, 10.0.0.2]",
         SERVER__PUBLIC_URL="",
     )

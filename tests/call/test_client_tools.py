@@ -21,7 +21,7 @@ def test_a_tool_is_called_and_its_result_comes_back() -> None:
         await phone.wait(100)
         seen: list[CallTool] = []
         append = phone.append
-        phone.append = lambda command: (seen.append(command) if isinstance(command, CallTool) else append(command))  # type: ignore[method-assign]
+        phone.append = lambda command: seen.append(command) if isinstance(command, CallTool) else append(command)  # type: ignore[method-assign]
         waiting = asyncio.create_task(call.dialogue.tools["order_status"]({"order_number": "42719"}))
         await phone.wait(100)
         [asked] = seen
