@@ -19,10 +19,14 @@ class HandoffState(StrEnum):
     """Somebody said yes and has the context; the caller is on the way."""
     BRIDGED = "bridged"
     """Caller and person talk."""
+    HUMAN_DROPPED = "human_dropped"
+    """The person's line broke; the caller is still there."""
     HANDED_BACK = "handed_back"
     """The person gave the call back to the agent."""
     ENDED = "ended"
     """It is over."""
+    WRAPPED_UP = "wrapped_up"
+    """The person has noted how it went."""
     DECLINED = "declined"
     """Whoever was asked said no."""
     TIMED_OUT = "timed_out"
@@ -33,6 +37,8 @@ class HandoffState(StrEnum):
     """Nobody can be asked, or the way there is broken."""
     CALLBACK = "callback"
     """Somebody should call back."""
+    CALLING_BACK = "calling_back"
+    """Somebody has taken it upon himself to call back."""
 
 
 class IllegalMove(Exception):
@@ -40,24 +46,27 @@ class IllegalMove(Exception):
 
 
 _S = HandoffState
-_EXITS = frozenset({_S.TIMED_OUT, _S.CALLER_LEFT, _S.UNAVAILABLE})
+_EXITS = frozenset({_S.TIMED_OUT, _S.CALLER_LEFT, _S.UNAVAILABLE, _S.CALLBACK})
 
 MOVES: Mapping[HandoffState, frozenset[HandoffState]] = {
     _S.OFFERED: _EXITS | {_S.QUEUED},
     _S.QUEUED: _EXITS | {_S.RINGING},
-    _S.RINGING: _EXITS | {_S.BRIEFING, _S.DECLINED},
-    _S.BRIEFING: _EXITS | {_S.BRIDGED, _S.DECLINED},
-    _S.BRIDGED: frozenset({_S.HANDED_BACK, _S.ENDED}),
+    _S.RINGING: _EXITS | {_S.QUEUED, _S.BRIEFING, _S.DECLINED},
+    _S.BRIEFING: _EXITS | {_S.BRIDGED, _S.DECLINED, _S.HUMAN_DROPPED},
+    _S.BRIDGED: frozenset({_S.HANDED_BACK, _S.ENDED, _S.HUMAN_DROPPED}),
+    _S.HUMAN_DROPPED: _EXITS | {_S.QUEUED},
+    _S.HANDED_BACK: frozenset({_S.WRAPPED_UP}),
+    _S.ENDED: frozenset({_S.WRAPPED_UP}),
+    _S.WRAPPED_UP: frozenset(),
     _S.DECLINED: frozenset({_S.CALLBACK}),
     _S.TIMED_OUT: frozenset({_S.CALLBACK}),
     _S.UNAVAILABLE: frozenset({_S.CALLBACK}),
-    _S.CALLBACK: frozenset({_S.ENDED}),
     _S.CALLER_LEFT: frozenset({_S.CALLBACK}),
-    _S.HANDED_BACK: frozenset(),
-    _S.ENDED: frozenset(),
+    _S.CALLBACK: frozenset({_S.CALLING_BACK, _S.ENDED}),
+    _S.CALLING_BACK: frozenset({_S.CALLBACK, _S.ENDED}),
 }
 
-WAITING = frozenset({_S.OFFERED, _S.QUEUED, _S.RINGING, _S.BRIEFING})
+WAITING = frozenset({_S.OFFERED, _S.QUEUED, _S.RINGING, _S.BRIEFING, _S.HUMAN_DROPPED})
 """States in which the caller is on the line and waits for a person."""
 
 

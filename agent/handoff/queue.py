@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import func, insert, select, update
@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 REMEMBERED = 1000
 """Results kept in memory that the database did not take, so that one handoff_id has one result; oldest go first."""
 _S = HandoffState
+FINISHED: Mapping[str, Sequence[HandoffState]] = {
+    "bridged": [_S.BRIDGED],
+    "transfer_failed": [_S.UNAVAILABLE, _S.CALLBACK],
+    "handed_back": [_S.HANDED_BACK],
+    "ended": [_S.ENDED],
+}
+"""What a handoff comes to after it was accepted."""
 
 
 class Desk:
@@ -67,13 +74,15 @@ class Desk:
         await self._advance(handoff_id, [_S.CALLER_LEFT], only_from=WAITING)
 
     async def finished(self, handoff_id: str, outcome: str) -> None:
-        """The transfer itself worked (`bridged`) or not (`transfer_failed`: somebody should call back)."""
-        if outcome == "bridged":
-            await self._advance(handoff_id, [_S.BRIDGED])
-        elif outcome == "transfer_failed":
-            await self._advance(handoff_id, [_S.UNAVAILABLE, _S.CALLBACK], detail="the transfer failed")
-        else:
-            log.error("handoff %s: outcome %r is unknown; use bridged or transfer_failed", handoff_id, outcome)
+        """The transfer itself worked (`bridged`) or not (`transfer_failed`: somebody should call back).
+
+        Later, where the person spoke on our line: the call is over (`ended`), or the agent has it back (`handed_back`).
+        """
+        states = FINISHED.get(outcome)
+        if states is None:
+            log.error("handoff %s: outcome %r is unknown; use %s", handoff_id, outcome, ", ".join(FINISHED))
+            return
+        await self._advance(handoff_id, states, "the transfer failed" if outcome == "transfer_failed" else "")
 
     async def aclose(self) -> None:
         """Wait for the answers still on their way; each has the webhook's budget."""
@@ -182,6 +191,7 @@ class Desk:
     ) -> bool:
         """Move a handoff through `states` and set `values`; from a state outside `only_from` it does not move.
 
+        A handoff that is at one of `states` already goes on from there.
         Returns whether the database has it now.
         """
         try:
@@ -194,12 +204,12 @@ class Desk:
                 state = HandoffState(stored)
                 if only_from is not None and state not in only_from:
                     states = []
+                elif state in states:
+                    states = states[list(states).index(state) + 1 :]
                 now = self._clock.wall()
                 last = select(func.max(HandoffStep.sequence)).where(HandoffStep.handoff_id == handoff_id)
                 sequence = (await connection.execute(last)).scalar_one()
                 for to in states:
-                    if to == state:
-                        continue
                     state = move(state, to)
                     sequence += 1
                     step = {"handoff_id": handoff_id, "sequence": sequence, "state": state.value, "at": now}

@@ -13,6 +13,10 @@ PATHS = [
     "offered unavailable callback ended",
     "offered queued ringing briefing unavailable callback",
     "offered queued ringing briefing caller_left",
+    "offered queued ringing queued ringing briefing bridged ended wrapped_up",
+    "offered queued ringing briefing bridged human_dropped queued ringing briefing bridged handed_back wrapped_up",
+    "offered queued ringing briefing human_dropped unavailable callback",
+    "offered queued callback calling_back callback calling_back ended",
 ]
 
 ILLEGAL = [
@@ -27,6 +31,10 @@ ILLEGAL = [
     ("caller_left", "briefing"),
     ("declined", "bridged"),
     ("offered", "offered"),
+    ("bridged", "wrapped_up"),
+    ("wrapped_up", "bridged"),
+    ("queued", "human_dropped"),
+    ("callback", "ringing"),
 ]
 
 
