@@ -121,6 +121,20 @@ class StereoWavWriter:
         if self._frames - self._flushed >= self._flush_frames:
             self.flush()
 
+    def silence(self, start: int, stop: int) -> None:
+        """Overwrite both channels with silence from frame `start` up to `stop`, as far as they are written.
+
+        Raises:
+            OSError: the disk is gone.
+        """
+        start, stop = max(0, start), min(stop, self._frames)
+        if start < stop:
+            self._file.seek(_HEADER.size + start * 4)
+            rest = memoryview(bytes((stop - start) * 4))
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self._file.seek(0, os.SEEK_END)
+
     def flush(self) -> None:
         """Make the header say what is on disk."""
         self._file.seek(0)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from agent.records.redaction import redact_json
 
 FIRST = "0" * 64
 """What stands for the row before the first."""
+KEY = "CALLAGENT_AUDIT_KEY"
 TRIES = 20
 """How often a row is tried where other processes append at the same time."""
 BATCH = 1000
@@ -109,10 +111,11 @@ class AuditTrail:
     be changed later.
     """
 
-    def __init__(self, database: Database, clock: Clock, key: bytes = b"") -> None:
+    def __init__(self, database: Database, clock: Clock, key: bytes | None = None) -> None:
+        """`key`: by default what the environment variable `KEY` holds, the same for server and command line."""
         self._database = database
         self._clock = clock
-        self._key = key
+        self._key = os.environ.get(KEY, "").encode() if key is None else key
         self._lock = asyncio.Lock()
 
     async def append(self, who: str, what: str, about: str, data: Mapping[str, Any] | None = None) -> None:

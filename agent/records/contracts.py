@@ -86,6 +86,18 @@ class Recording(Protocol):
         """Samples[n] at 8 kHz that the caller's side played at `at_ms`."""
         ...
 
+    def pause(self) -> None:
+        """Leave silence in both channels from here on."""
+        ...
+
+    def resume(self) -> None:
+        """Record again."""
+        ...
+
+    def mute(self, from_ms: float, to_ms: float) -> bool:
+        """Silence both channels between two times, written already or not; False where it is too late for that."""
+        ...
+
 
 class CallRecord(Protocol):
     """The open record of one call. The calls here never block and never raise; they queue for the writer.

@@ -32,6 +32,8 @@ PENDING_SAMPLES = 20 * RATE
 """Samples waiting for the thread, both channels together; a disk slower than that loses the oldest pieces."""
 LONGEST_MS = 12 * 3600 * 1000
 """A position beyond this is a mistake of the sender; it would fill the disk with silence."""
+MOST_MUTES = 1000
+"""Stretches to be silenced that wait for the thread; beyond it the last two become one, with all between them."""
 
 _Side = Literal[0, 1]
 _Piece = tuple[_Side, int, Pcm16]
@@ -43,7 +45,8 @@ class StereoRecording:
     Gaps become silence. A piece that overlaps its channel's end by up to `JITTER_MS` is moved later to follow on; by
     more, it replaces what is there. No piece is ever moved earlier. What comes more than `ALIGNMENT_MS` late is left
     out and counted. `caller` and `agent` never block and never raise: a disk that fails ends the recording, is logged
-    once and shows in `error`. The file is a valid WAV up to the last second at any time.
+    once and shows in `error`. The file is a valid WAV up to the last second at any time. What `mute` names is silent in
+    the file within `WAKE_S`, whether it is written already or not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +64,8 @@ class StereoRecording:
         self._timeline = _Timeline(self._writer)
         self._pending: deque[_Piece] = deque()
         self._pending_samples = 0
-        self._paused = False
+        self._mutes: list[tuple[int, int]] = []
+        self._paused = self._sealed = False
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"recording-{path.stem}", daemon=True)
@@ -82,6 +86,23 @@ class StereoRecording:
     def resume(self) -> None:
         """Record again."""
         self._paused = False
+
+    def mute(self, from_ms: float, to_ms: float) -> bool:
+        """Silence both channels between two times from the start of the call, also where they are on disk already.
+
+        False where the recording is closed or has failed: the file must then be silenced by `agent.records.muting`.
+        """
+        if not (math.isfinite(from_ms) and math.isfinite(to_ms)):
+            return False
+        start, stop = (round(min(max(ms, 0.0), LONGEST_MS) * RATE / 1000) for ms in (from_ms, to_ms))
+        with self._lock:
+            if self._sealed or self.error is not None:
+                return False
+            if len(self._mutes) >= MOST_MUTES:
+                last = self._mutes.pop()
+                start, stop = min(start, last[0]), max(stop, last[1])
+            self._mutes.append((start, stop))
+        return True
 
     def close(self) -> None:
         """Write the rest and complete the file; blocks on the disk. May be called twice."""
@@ -109,7 +130,7 @@ class StereoRecording:
                 while not self._closing.wait(WAKE_S):
                     self._place_pending()
                     self._timeline.write_until(self._timeline.end - ALIGNMENT_MS * RATE // 1000)
-                self._place_pending()
+                self._place_pending(last=True)
                 self._timeline.write_until(self._timeline.end)
             finally:
                 self._writer.close()
@@ -118,10 +139,14 @@ class StereoRecording:
             log.error("the recording %s ends early: %s; free or repair the disk", self.path, error)
         self.lost_samples += self._timeline.late_samples
 
-    def _place_pending(self) -> None:
+    def _place_pending(self, last: bool = False) -> None:
         with self._lock:
+            self._sealed = last
             pending, self._pending = self._pending, deque()
             self._pending_samples = 0
+            mutes, self._mutes = self._mutes, []
+        for start, stop in mutes:
+            self._timeline.mute(start, stop)
         for side, start, samples in _joined(pending):
             self._timeline.place(side, start, samples)
 
@@ -152,6 +177,7 @@ class _Timeline:
         self._buffer: npt.NDArray[np.int16] = np.zeros((2, ROOM_MS * RATE // 1000), dtype=np.int16)
         self._ends = [0, 0]
         self._settled = 0  # nothing before this changes any more; at least what is on disk
+        self._mutes: list[tuple[int, int]] = []
 
     @property
     def end(self) -> int:
@@ -184,9 +210,19 @@ class _Timeline:
         self._settle(position)
         count, kept = position - self._writer.frames, self.end - position
         if count > 0:
+            for start, stop in self._mutes:
+                first, last = (max(0, at - self._writer.frames) for at in (start, stop))
+                self._buffer[:, min(first, count) : min(last, count)] = 0
+            self._mutes = [(start, stop) for start, stop in self._mutes if stop > position]
             self._writer.write(self._buffer[0, :count], self._buffer[1, :count])
             self._buffer[:, :kept] = self._buffer[:, count : count + kept]
             self._buffer[:, kept : count + kept] = 0
+
+    def mute(self, start: int, stop: int) -> None:
+        """Silence both channels from `start` up to `stop`: on disk now, and the rest when it is written."""
+        self._writer.silence(start, stop)
+        if stop > self._writer.frames:
+            self._mutes.append((start, stop))
 
     def _settle(self, position: int) -> None:
         self._settled = max(self._settled, position)
