@@ -1,4 +1,4 @@
-"""`agent records`: look at calls that were kept, and export them."""
+"""`agent records`: look at calls that were kept, and search them; `agent.cli.privacy` exports and erases them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,12 +17,15 @@ from rich.table import Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from agent.cli import privacy
 from agent.config import load_settings
+from agent.quality.searching import Range, SearchError, Wanted, search_calls, unscored_calls
 from agent.records.database import Database, DatabaseError
-from agent.records.queries import CallNotFound, Row, export_call, list_calls, load_call
+from agent.records.queries import CallNotFound, Row, list_calls, load_call
 from agent.yamlfile import FileError
 
-app = typer.Typer(help="Look at calls that were kept, and export them.", no_args_is_help=True)
+app = typer.Typer(help="Look at calls that were kept, export and erase them.", no_args_is_help=True)
+privacy.register(app)
 
 T = TypeVar("T")
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; names the database.")]
@@ -93,19 +96,55 @@ def show(call: str, database: Url = None, config: Config = None, as_json: Json =
 
 
 @app.command()
-def export(
-    call: str,
-    folder: Annotated[Path, typer.Option("--to", help="Folder that gets a folder for the call.")] = Path("export"),
+def search(
+    text: Annotated[
+        str, typer.Argument(help='Words that all stand in one turn; "two words" in quotes stand together.')
+    ] = "",
+    emotion: Annotated[str | None, typer.Option(help="neutral, happy, sad or angry, of a turn of the caller.")] = None,
+    score: Annotated[str | None, typer.Option(help="As '<60', '>=80', '40-60'.", metavar="RANGE")] = None,
+    satisfaction: Annotated[str | None, typer.Option(help="1 to 5, as '<3'.", metavar="RANGE")] = None,
+    failed: Annotated[str | None, typer.Option(help="A criterion that was not met, as disclosure.")] = None,
+    intent: Annotated[str | None, typer.Option(help="What the call was about.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="completed, handed_off, caller_left or failed.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Only calls of this domain.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only calls opened since this time, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only calls opened before this time, UTC.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Calls shown at most.")] = 20,
     database: Url = None,
     config: Config = None,
-    recordings: Annotated[
-        Path | None, typer.Option("--recordings", help="Where recordings lie now; default: where they were written.")
-    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Export one call: call.json with everything said and done, redacted, and call.wav."""
-    written = _run(lambda opened: export_call(opened, call, folder, recordings), database, config)
-    for path in written.values():
-        typer.echo(path)
+    """Find calls by what was said, how the caller felt, and how they scored."""
+    try:
+        wanted = Wanted(
+            text,
+            emotion,
+            score=None if score is None else Range.read(score),
+            satisfaction=None if satisfaction is None else Range.read(satisfaction),
+            failed=failed,
+            topic=intent,
+            outcome=outcome,
+            domain=domain,
+            since=None if since is None else since.replace(tzinfo=UTC),
+            until=None if until is None else until.replace(tzinfo=UTC),
+            limit=limit,
+        )
+
+        async def find(opened: Database) -> tuple[list[Row], int]:
+            return await search_calls(opened, wanted), await unscored_calls(opened)
+
+        calls, unscored = _run(find, database, config)
+    except SearchError as error:
+        typer.echo(f"agent records: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps(calls, indent=2, ensure_ascii=False))
+    else:
+        _print_found(calls)
+    if unscored and (wanted.score or wanted.satisfaction or failed or intent):
+        typer.secho(
+            f"{unscored} calls are not scored and were not looked at: agent quality score", fg="yellow", err=True
+        )
 
 
 def open_database(url: str) -> AbstractAsyncContextManager[Database]:
@@ -134,6 +173,20 @@ def _run(query: Callable[[Database], Awaitable[T]], url: str | None, config: Pat
         message = str(error.args[0]) if error.args and isinstance(error, CallNotFound) else str(error)
         typer.echo(f"agent records: {message}", err=True)
         raise typer.Exit(1) from error
+
+
+def _print_found(calls: list[Row]) -> None:
+    console = Console(highlight=False)
+    for call in calls:
+        facts = [call["opened_at"][:16].replace("T", " "), call["intent"], call["outcome"], call["emotion"]]
+        if call["score"] is not None:
+            facts.append(f"score {call['score']:.0f}")
+        if call["satisfaction"] is not None:
+            facts.append(f"satisfaction {call['satisfaction']:.1f}{'' if call['surveyed'] else ' (predicted)'}")
+        console.print(f"[bold]{escape(call['call_id'])}[/]  {escape('  '.join(fact for fact in facts if fact))}")
+        for turn in call["matches"]:
+            console.print(f"    turn {turn['turn']} {turn['speaker']}: {escape(turn['text'])}")
+    console.print(f"{len(calls)} calls")
 
 
 def _words(turn: Row) -> str:
