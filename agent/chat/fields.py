@@ -17,7 +17,7 @@ from models.slots import SlotSpec
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A piece of text that was read. box: left, top, right and bottom in pixels."""
+    """A piece of text that was read. box: left, top, right and bottom in pixels of a straight picture."""
 
     text: str
     confidence: float

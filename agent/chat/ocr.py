@@ -12,6 +12,8 @@ from agent.chat.fields import Line
 
 MOST_LINES, MOST_CHARACTERS = 200, 200
 """Lines of a picture that are kept, in reading order, and characters of a line."""
+MOST_TILT = 0.35
+"""Radians (20 degrees) of tilt that are taken for a hand that held the telephone askew."""
 
 
 class Reader:
@@ -34,8 +36,8 @@ class Reader:
         if found.txts is None or found.boxes is None or found.scores is None:
             return ()
         lines = [
-            Line(text[:MOST_CHARACTERS], round(float(score), 3), _box(corners))
-            for text, score, corners in zip(found.txts, found.scores, found.boxes, strict=True)
+            Line(text[:MOST_CHARACTERS], round(float(score), 3), box)
+            for text, score, box in zip(found.txts, found.scores, levelled(np.asarray(found.boxes)), strict=True)
         ]
         return tuple(lines[:MOST_LINES])
 
@@ -47,6 +49,21 @@ def _engine() -> Any:
     return RapidOCR(params={"Global.log_level": "critical", **one})
 
 
-def _box(corners: Any) -> tuple[float, float, float, float]:
-    across, down = [float(x) for x, _ in corners], [float(y) for _, y in corners]
-    return min(across), min(down), max(across), max(down)
+def levelled(corners: np.ndarray[Any, Any]) -> list[tuple[float, float, float, float]]:
+    """Boxes of lines given by four corners each, clockwise from the top left, as if the picture were held straight.
+
+    The tilt is the median of that of lines more than twice as long as high.
+    """
+    along = corners[:, 1] - corners[:, 0]
+    high = np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1)
+    long = np.linalg.norm(along, axis=1) > 2 * high
+    tilt = float(np.median(np.arctan2(along[long, 1], along[long, 0]))) if long.any() else 0.0
+    if abs(tilt) > MOST_TILT:
+        tilt = 0.0
+    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+    straight = corners @ turn
+    low, top = straight.min(axis=1), straight.max(axis=1)
+    return [
+        (float(left), float(upper), float(right), float(lower))
+        for (left, upper), (right, lower) in zip(low, top, strict=True)
+    ]

@@ -1,11 +1,13 @@
 """What is found in the text of a picture, and how sure it is."""
 
+import numpy as np
 import pytest
 from chatfakes import RECEIPT, lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.chat.fields import Field, Line, fields_of, words_of
+from agent.chat.ocr import levelled
 from models.slots import SlotSpec
 
 ORDER = SlotSpec("order_number", "digits", {"min_length": 5, "max_length": 5})
@@ -138,6 +140,20 @@ def test_slots_of_the_domain_by_their_name_or_their_form():
     assert found("gift_card", "Gift card 1234", expected=[GIFT]) is None
     assert found("order_number", "Order 427190", expected=[ORDER]).slot is None
     assert found("email", "Mail Kim@Example.com", expected=[EMAIL]).value == "kim@example.com"
+
+
+@pytest.mark.parametrize("degrees", [-8, -3, 0, 3, 8])
+def test_lines_of_a_tilted_picture_are_levelled(degrees):
+    flat = [one.box for one in lines(*RECEIPT)]
+    corners = np.array([[(a, b), (c, b), (c, d), (a, d)] for a, b, c, d in flat])
+    tilt = np.radians(degrees)
+    turned = corners @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    assert np.allclose(levelled(turned), flat)
+
+
+def test_a_picture_on_its_side_stays_as_it_is():
+    upright = np.array([[(0.0, 0.0), (0.0, 90.0), (-10.0, 90.0), (-10.0, 0.0)]])
+    assert levelled(upright) == [(-10.0, 0.0, 0.0, 90.0)]
 
 
 def test_rivals_make_it_less_sure():
