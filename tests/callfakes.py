@@ -137,6 +137,8 @@ class FakeDialogue:
         self.previews: list[CallerTurn] = []
         self.preview_error: Exception | None = None
         self.preview_says: Say | None = None
+        self.overheard_log: list[tuple[str, str]] = []
+        self.instructed = ""
 
     async def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
         yield Say("This call is recorded.", must_hear=True)
@@ -195,6 +197,17 @@ class FakeDialogue:
     async def apology(self) -> AsyncIterator[Part]:
         yield Say("I am sorry, something went wrong.", "sorry")
         yield HandOff("a part failed", "fault")
+
+    def overheard(self, speaker: str, text: str, understood: Understood | None) -> None:
+        self.overheard_log.append((speaker, text))
+
+    async def handed_back(self, who: str, note: str) -> AsyncIterator[Part]:
+        yield Say("I am back.")
+        yield Expect("open")
+
+    def instruct(self, text: str) -> str:
+        self.instructed = text
+        return text
 
     def snapshot(self) -> int:
         return len(self.turns)

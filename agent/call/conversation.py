@@ -6,15 +6,18 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from agent.call import floor
+from agent.call.air import Air
+from agent.call.announcing import announcement, wants_callback, words
 from agent.call.claims import claims_floor, count_of, without_last
-from agent.call.handover import Handover
+from agent.call.handover import Announced, Handover
 from agent.call.hearing import Heard, Hearing
+from agent.call.human import Bridge, Hooks
 from agent.call.listening import RECORD_RATE, Listening
 from agent.call.nearness import Nearness
 from agent.call.notes import Notes
@@ -26,13 +29,14 @@ from agent.call.replying import Manner, Reply, Speaker
 from agent.call.services import CallServices
 from agent.call.tools import ClientTools
 from agent.call.transport import INTERNAL, NORMAL
-from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, Part, Say
-from agent.gateways.base import CallStarted, GatewayProtocol, Hangup, ShowReply, ShowSpeech, SpeakText
+from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, HangUp, Part, Say
+from agent.gateways.base import CallStarted, Clear, GatewayProtocol, Hangup, SendDtmf, ShowReply, ShowSpeech, SpeakText
 from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
 from agent.records.history import VERDICT
+from audio.codec import Pcm16
 from audio.resample import StreamResampler, to_float, to_pcm16
-from models.contracts import OUT_OF_SCOPE, Samples, Understood
+from models.contracts import AFFIRM, OUT_OF_SCOPE, Samples, Understood
 from models.pool import Priority, job_tag
 from models.speakable import sentences
 
@@ -48,6 +52,10 @@ POLL_MS = 20.0
 """How often a typed turn that has to wait looks again."""
 GRACE_S = 5.0
 """How long a gateway may take to end the stream of a call that was handed over before we close it."""
+SEAT_S, RELOAD_S = 10.0, 3.0
+"""How long the console of a person who got the call may take to bring his voice; and to come back, after it left."""
+WORDS_S = 10.0
+"""How long words to a caller who waits are waited for before others follow."""
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 End = Callable[[str, str, int], None]
@@ -100,6 +108,19 @@ class Conversation:
         self._speaker = Speaker(services.voice, self.playout, rate, self._clock, wake, self._on_part, manner)
         self.handover = Handover(services, protocol, outbox, notes, self._dialogue, call)
         self.tools = ClientTools(outbox.put)
+        self.air = Air(can, outbox, self._mixed)
+        hooks = Hooks(
+            self._aside_number, self._tap, self._switch, self._told, self._withheld, self._changed, self._seat_left
+        )
+        self.bridge = Bridge(services, can, outbox, notes, self.listening, self.air, spawn, hooks)
+        notes.standing = self.standing
+        self.waiting_since_ms: float | None = None
+        """Since when the caller waits for a person."""
+        self._seeking: asyncio.Task[None] | None = None
+        self._callback_key: str | None = None
+        self._aside = 0
+        self._returning = False
+        self._first_language = settings.recognizer.language
         self._number = 0
         self._reply: Reply | None = None
         self._stopping: list[Reply] = []
@@ -126,7 +147,7 @@ class Conversation:
     @property
     def at_rest(self) -> bool:
         """Whether the caller says nothing, and nothing he said is open."""
-        return not (self._floor.open or self._floor.history)
+        return not (self._floor.open or self._floor.history or self.bridge.caller_speaks)
 
     def begin(self, started: CallStarted) -> None:
         """Greet the caller."""
@@ -143,7 +164,9 @@ class Conversation:
             over_agent and voiced and self._near.far(samples)
         ):
             probability = 0.0
-        if self.listening.judge(probability):
+        if self.bridge.hears_caller:
+            self.bridge.caller_frame(probability)
+        elif self.listening.judge(probability):
             self._near.voiced(samples)
             self._step(floor.Frame(True))
         else:
@@ -153,7 +176,8 @@ class Conversation:
         """Play what is due, act on what time brings; returns when to come again, in ms of the clock."""
         self._play(now)
         for silence in self.playout.fill(now):
-            self._outbox.put(silence)
+            if not self.air.mixing:
+                self._outbox.put(silence)
         at = floor.deadline(self._floor, self._turns)
         if at is not None and now >= at:
             self._step(floor.Tick())
@@ -176,6 +200,8 @@ class Conversation:
         self._held_playing = not self.playout.paused
         if self._held_playing:
             self.playout.pause(now)
+        if self.air.mixing:
+            self.air.put(Clear())
 
     def release(self, now: float) -> None:
         """The line is back: go on at the word where the sound stopped.
@@ -313,7 +339,7 @@ class Conversation:
                 self._notes.decision("pause")
                 self._record_played(now)
                 for cleared in self.playout.pause(now):
-                    self._outbox.put(cleared)
+                    self.air.put(cleared)
             case floor.Resume():
                 self._notes.decision("resume")
                 self.playout.resume(now)
@@ -331,7 +357,7 @@ class Conversation:
             case floor.Stuck():
                 self.part_failed("answer", TimeoutError(f"no answer within {self._turns.stuck_ms:.0f} ms"))
             case floor.StartTransfer():
-                self._spawn(self._transfer(), "transfer")
+                self._seeking = self._spawn(self._transfer(), "transfer")
             case floor.MoveCaller():
                 self._spawn(self._move(), "move")
             case floor.EndCall():
@@ -537,6 +563,10 @@ class Conversation:
             text = self._typed[0]
             try:
                 understood = await self.hearing.understand(text)
+                if self.bridge.hears_caller:
+                    self.bridge.typed(text, understood)
+                    self._typed.popleft()
+                    continue
                 while self._holds(self._clock.now_ms()):
                     await self._poll()
                 language = self.hearing.language_of(text)
@@ -553,6 +583,11 @@ class Conversation:
     def key(self, digit: str) -> None:
         """The caller pressed a key."""
         self._notes.event("key")
+        if self.bridge.hears_caller:
+            self.bridge.keyed()
+            if digit == self._callback_key:
+                self._call_back()
+            return
         self._step(floor.Key())
         self._keys_ms = self._clock.now_ms()
         self._keys = (self._keys + digit)[:MOST_KEYS]
@@ -578,7 +613,7 @@ class Conversation:
         if reply is None or not floor.may_speak(self._floor, reply.generation):
             return
         for command in self.playout.due(now):
-            self._outbox.put(command)
+            self.air.put(command)
         if reply.audible_ms is None and (self.playout.started or (reply.said and not self._can.audio_out)):
             self._audible(reply, now)
         must_hear = self.playout.must_hear(now)
@@ -623,7 +658,7 @@ class Conversation:
             reply.guessing.cancel()
         self._record_played(now)
         for cleared in self.playout.stop(now):
-            self._outbox.put(cleared)
+            self.air.put(cleared)
         reply.heard = self.playout.heard(now)
         self._outbox.put(ShowReply(reply.generation, "interrupted", self.playout.heard_ms(now)))
         if retract:
@@ -663,9 +698,19 @@ class Conversation:
         played = self.playout.played(now)
         if played is None:
             return
+        if self.air.mixing:
+            return
         samples, at_ms = played
+        self.bridge.played(samples)
         if self._can.encoding.rate != RECORD_RATE:
             samples = to_pcm16(self._narrower.process(to_float(samples)))
+        self._sounded(samples, at_ms)
+
+    def _mixed(self, samples: Pcm16, now_ms: float) -> None:
+        """Samples[n] at 8 kHz, of everybody, go to the caller now."""
+        self._sounded(samples, now_ms)
+
+    def _sounded(self, samples: Pcm16, at_ms: float) -> None:
         if self._own_voice is not None:
             self._own_voice.played(samples, at_ms)
         if self._notes.record is not None and self._notes.record.recording is not None:
@@ -679,15 +724,60 @@ class Conversation:
     async def _transfer(self) -> None:
         leaving, self._leaving = self._leaving, None
         handoff = leaving.handoff if leaving is not None else None
-        self._result = await self.handover.ask(handoff or HandOff("a part of the agent failed", "fault", 1))
+        handoff = handoff or HandOff("a part of the agent failed", "fault", 1)
+        await self._seek(self.handover.ask(handoff, self._announce), farewell=leaving is not None)
+
+    async def _seek(self, found: Coroutine[Any, Any, HandoffResult], farewell: bool, words_first: bool = False) -> None:
+        """Find a person while the caller waits. words_first: what he is being told is told to its end."""
+        self._wait_in_queue(True)
+        try:
+            self._result = await found
+            if words_first:
+                await self.bridge.quiet(WORDS_S)
+        finally:
+            self._wait_in_queue(False)
         if self._result.outcome != "accepted":
             self._stays(self._result)
-        elif leaving is None:
+        elif not farewell:
             await self._move()
         else:
             self._speak_up(self._dialogue.handoff_outcome("accepted"), farewell=True)
 
+    def _wait_in_queue(self, on: bool) -> None:
+        self.waiting_since_ms = self._clock.now_ms() if on else None
+        self._callback_key = None
+        queue: Any = self.handover.queue
+        if queue is None:
+            return
+        self.bridge.waiting = on
+        self.bridge.music = getattr(getattr(queue, "settings", None), "hold", "silence") == "music"
+        if not on:
+            self.bridge.hush()
+        self.bridge.listen_to_caller(on)
+        self.bridge.refresh()
+
+    def _announce(self, announced: Announced) -> None:
+        text = announcement(announced.kind, announced.values, self.language)
+        if announced.kind == "callback_offer":
+            self._callback_key = str(announced.values.get("key", "1"))
+        if text is not None and self.waiting_since_ms is not None:
+            try:
+                self.bridge.say(text, self.language)
+            except ValueError as error:
+                self._notes.fault("announcement_dropped", str(error))
+
+    def _call_back(self) -> None:
+        self._callback_key = None
+        if self.handover.queue is not None:
+            self._notes.event("callback_chosen")
+            self.handover.queue.choose_callback(self.handover.handoff_id)
+
     async def _move(self) -> None:
+        if self._result.human is not None:
+            who = self._result.human
+            self._result = await self.handover.move(self._result)
+            self.taken_by(who)
+            return
         while self._held_ms is not None and self._can.transfer != "rest":
             await self._poll()  # nobody takes a message now, and a script at the end of a broken stream is not ours
         self._result = await self.handover.move(self._result)
@@ -695,16 +785,229 @@ class Conversation:
             self._stays(self._result)
             return
         self._step(floor.TransferEnded(worked=True))
+        await self._moved()
+
+    async def _moved(self) -> None:
+        """The gateway has the caller: it ends the stream, or we do."""
         if self._can.transfer == "message" or (self._can.transfer == "rest" and self._carrier is not None):
             await self._clock.sleep_until(self._clock.now_ms() + GRACE_S * 1000.0)
         self._end("handed_off", "transferred", NORMAL)
 
     def _stays(self, result: HandoffResult) -> None:
         self._step(floor.TransferEnded(worked=False))
+        if result.outcome == "unavailable" and result.detail == "callback":
+            self._speak_up(_given(Say(words("callback", self.language), "warm"), HangUp("callback")))
+            return
         self._speak_up(self._dialogue.handoff_outcome(result.outcome, result.detail))
 
-    async def _hang_up(self) -> None:
-        reason = self._leaving.ending if self._leaving is not None else "goodbye"
+    # People at consoles
+
+    @property
+    def asking(self) -> bool:
+        """Whether a person is being looked for."""
+        return self.handover.stage == "asking" and self.waiting_since_ms is not None
+
+    @property
+    def bridging(self) -> bool:
+        """Whether a person at a console was found who does not have the call yet."""
+        return self._result.human is not None and self.phase in (floor.Phase.TRANSFERRING, *_FAREWELL)
+
+    @property
+    def moving(self) -> bool:
+        """Whether the caller is being sent elsewhere, or was."""
+        there = self.phase is floor.Phase.HUMAN and self.bridge.human is None
+        return self.handover.stage == "moving" or (there and not self._returning)
+
+    def standing(self) -> dict[str, Any]:
+        """Who has the call, for consoles."""
+        human = self.bridge.human
+        queued = self.phase is floor.Phase.TRANSFERRING
+        having = "human" if human is not None else "queue" if queued else "agent"
+        return {"with": having, "human": human, "reply": self.bridge.suggestion if human is not None else None}
+
+    def summary(self) -> dict[str, Any]:
+        """What the dialogue knows of the call."""
+        try:
+            return dict(self._dialogue.summary())
+        except Exception as error:
+            self._notes.fault("summary_failed", f"{type(error).__name__}: {error}")
+            return {}
+
+    @property
+    def emotions(self) -> Sequence[Mapping[str, Any]]:
+        """How the caller felt, turn by turn."""
+        return self._notes.emotions
+
+    @property
+    def language(self) -> str:
+        """What is spoken with the caller."""
+        return str(self.summary().get("language") or self._first_language)
+
+    def taken_by(self, who: str) -> None:
+        """`who` has the call from now on; the agent is silent."""
+        self._leaving, self._keys = None, ""
+        self.bridge.human = who
+        self.bridge.suggestion = None
+        self.bridge.listen_to_caller(True)
+        self.bridge.expect(self.language)
+        self._result = HandoffResult("unavailable")
+        self._step(floor.TakenOver())
+        self._notes.person(who, "took_over")
+        self._changed()
+        self.bridge.refresh()
+        if who not in self.bridge.seats:
+            self._spawn(self._seat_comes(who, SEAT_S), "seat")
+
+    async def claim(self, who: str, within_s: float) -> str | None:
+        """Wait until a call that waits for a person is somebody's, best `who`'s; returns who has, or had, the claim."""
+        if self.asking:
+            try:
+                if self.handover.queue is None:
+                    raise LookupError("the desk has no people of ours")
+                self.handover.queue.accept(who, self.handover.handoff_id)
+            except Exception as error:
+                by = getattr(error, "by", None)
+                if by is None:
+                    log.info("the call is taken out of the queue: %s", error)
+                    await self._withdraw()
+                    return None
+                if by != who:
+                    return str(by)
+        until = self._clock.now_ms() + within_s * 1000.0
+        while (self.asking or self.bridging) and self._clock.now_ms() < until and not self.bridge.over:
+            await self._poll()
+        return self.bridge.human
+
+    async def _withdraw(self) -> None:
+        if self._seeking is not None:
+            self._seeking.cancel()
+            await _ended(self._seeking)
+        await self.handover.withdrawn()
+
+    async def given_back(self, who: str, note: str) -> None:
+        """`who` gives the call back to the agent."""
+        self._notes.person(who, "handed_back")
+        if note:
+            self.note(who, note)
+        self.bridge.human = None
+        self.bridge.close_seat(who, "handed_back")
+        self._returning = True
+        try:
+            await self.bridge.finish()
+        finally:
+            self._returning = False
+        if self.bridge.human is not None or self.phase is not floor.Phase.HUMAN or self.bridge.over:
+            return
+        self.bridge.hush()
+        await self.handover.handed_back()
+        self._step(floor.GivenBack())
+        self._speak_up(self._dialogue.handed_back(who, note))
+        self.bridge.refresh()
+
+    def person_lost(self, who: str) -> None:
+        """The console of `who` is gone; where he has the call, another person is looked for."""
+        has = self.bridge.human == who
+        if has:
+            self._notes.person(who, "lost")
+            self.bridge.human = None
+        self.bridge.close_seat(who, "lost")
+        if not has or self.phase is not floor.Phase.HUMAN:
+            return
+        self.bridge.hush()
+        self.bridge.listen_to_caller(False)
+        self._step(floor.PersonLost())
+        handoff = HandOff("the person who had the call was cut off", "human_lost", 2)
+        found = self.handover.lost(who, handoff, self._announce)
+        self._seeking = self._spawn(self._seek(found, farewell=True, words_first=True), "transfer")
+        self.bridge.say(words("lost", self.language), self.language)
+
+    def instruct(self, who: str, text: str) -> None:
+        """Have the agent follow an instruction in its next answer."""
+        told = self._dialogue.instruct(text)
+        self._drop_prepared()
+        self._notes.event("instruction", who=who, text=text, told=told)
+        self._notes.publish("note", who=who, text=text, told=told)
+
+    def press(self, keys: str) -> None:
+        """Press keys towards the caller."""
+        if not self._can.dtmf_out:
+            raise ValueError(f"gateway {self._call.gateway} sends no keys")
+        self._outbox.put(SendDtmf(keys))
+        self._notes.event("keys_pressed", count=len(keys))
+
+    async def send_on(self, who: str, target: str) -> None:
+        """Send the caller to `target`; where that fails, `who` keeps the call."""
+        if self.handover.stage == "moving":
+            raise ValueError("the caller is being transferred already")
+        result = await self.handover.send_on(target, f"{who} transferred the call")
+        if result.outcome != "accepted":
+            raise ValueError(f"the transfer to {target} failed: {result.detail}")
+        self._notes.person(who, "transferred")
+        self.bridge.human = None
+        self.bridge.close("call_over")
+        self.bridge.refresh()
+        self._spawn(self._moved(), "moved")
+
+    def end_by(self, who: str) -> None:
+        """`who` ends the call."""
+        self._notes.person(who, "hung_up")
+        self.bridge.hush()
+        self._spawn(self._hang_up("human_hung_up"), "hang-up")
+
+    async def _seat_comes(self, who: str, within_s: float) -> None:
+        await self._clock.sleep_until(self._clock.now_ms() + within_s * 1000.0)
+        if self.bridge.human == who and who not in self.bridge.seats:
+            self.person_lost(who)
+
+    def _seat_left(self, who: str) -> None:
+        if self.bridge.human == who:
+            self._spawn(self._seat_comes(who, RELOAD_S), "seat")
+
+    def note(self, who: str, text: str) -> None:
+        """Somebody at a console notes something."""
+        self._notes.event("note", who=who, text=text)
+        self._notes.publish("note", who=who, text=text)
+
+    def _aside_number(self) -> int:
+        """The number of the next turn that the agent does not answer."""
+        if self.phase in (floor.Phase.HUMAN, floor.Phase.TRANSFERRING):
+            self._number = self._aside = max(self._number, self._aside) + 1
+        else:
+            self._aside = max(self._aside + 1, self._number)
+        return self._aside
+
+    def _tap(self) -> None:
+        self._record_played(self._clock.now_ms())
+
+    def _switch(self, mixing: bool) -> None:
+        """Mix the sound to the caller from now on, or no longer; a reply goes on at the word that is cut."""
+        now = self._clock.now_ms()
+        self._record_played(now)
+        cut = self._can.audio_out and self._reply is not None and not self.playout.paused
+        if cut:
+            for cleared in self.playout.pause(now):
+                self.air.put(cleared)
+        self.air.mix(mixing)
+        if cut:
+            self.playout.resume(now)
+        self._wake()
+
+    def _told(self, speaker: str, text: str, understood: Understood | None) -> None:
+        if speaker == "caller" and understood is not None and self._callback_key is not None:
+            said = understood.slot("yes_no")
+            if wants_callback(text, understood.intent == AFFIRM or (said is not None and said.value is True)):
+                self._call_back()
+        self._dialogue.overheard(speaker, text, understood)
+
+    def _withheld(self, text: str) -> bool:
+        """Whether what the caller tells a person is what the agent had asked for and must not keep, such as a PIN."""
+        return self._dialogue.sensitive and any(character.isdigit() for character in text)
+
+    def _changed(self) -> None:
+        self._notes.publish("state", phase=str(self.phase), **self.standing())
+
+    async def _hang_up(self, why: str | None = None) -> None:
+        reason = why or (self._leaving.ending if self._leaving is not None else "goodbye")
         self._outbox.put(Hangup(reason, self.handover.context(reason)))
         await self._outbox.drained()
         if self._can.hangup == "message":
@@ -715,7 +1018,7 @@ class Conversation:
                 await self._carrier.hang_up(self._call.gateway_call_id)
             except Exception as error:
                 self._notes.fault("hangup_failed", f"{type(error).__name__}: {error}")
-        self._end("completed", reason, NORMAL)
+        self._end("completed" if why is None else "handed_off", reason, NORMAL)
 
     async def over(self) -> None:
         """Tell the dialogue that the call is over, and note how it went."""
@@ -737,6 +1040,15 @@ def _turn_of(number: int, heard: Heard) -> CallerTurn:
     return CallerTurn(
         number, heard.text, heard.understood, heard.voice, confident=heard.confident, language=heard.language
     )
+
+
+_FAREWELL = (floor.Phase.THINKING, floor.Phase.SPEAKING, floor.Phase.YIELDING)
+"""Phases of the agent's last words before a person has the call."""
+
+
+async def _given(*parts: Part) -> AsyncIterator[Part]:
+    for part in parts:
+        yield part
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:

@@ -15,7 +15,7 @@ from agent.config import Settings
 from audio.codec import Encoding, Pcm16
 from models.contracts import Samples
 
-Side = Literal["caller", "agent"]
+Side = Literal["caller", "agent", "human"]
 
 
 @dataclass
@@ -49,13 +49,17 @@ class Ear:
         vad_state: Any,
         numbers: Iterator[int],
         now_ms: float,
+        listening: Listening | None = None,
     ) -> None:
-        """`numbers` gives each turn its own; the call has one for all speakers."""
+        """`numbers` gives each turn its own; the call has one for all speakers.
+
+        listening: where this speaker's audio is fed and its frames are judged already; `feed` is then not used.
+        """
         self.speaker = speaker
         self.vad_state = vad_state
         self.turn: Turn | None = None
         """What is being said."""
-        self._listening = Listening(encoding, settings.vad.threshold, settings.vad.release)
+        self._listening = listening or Listening(encoding, settings.vad.threshold, settings.vad.release)
         self._segmenter = Segmenter(settings.floor)
         self._numbers = numbers
         self._timeline = Timeline(now_ms)

@@ -24,6 +24,7 @@ from agent.call.moves import (
     Event,
     Expecting,
     Frame,
+    GivenBack,
     GiveUp,
     Guess,
     GuessFailed,
@@ -33,6 +34,7 @@ from agent.call.moves import (
     MustHear,
     OpenTurn,
     Pause,
+    PersonLost,
     Prompt,
     ReplyAudible,
     ReplyDone,
@@ -42,6 +44,7 @@ from agent.call.moves import (
     Speculate,
     StartTransfer,
     Stuck,
+    TakenOver,
     Tick,
     TransferEnded,
 )
@@ -62,6 +65,7 @@ __all__ = [
     "FloorState",
     "Frame",
     "GiveUp",
+    "GivenBack",
     "Guess",
     "GuessFailed",
     "Interrupt",
@@ -70,6 +74,7 @@ __all__ = [
     "MustHear",
     "OpenTurn",
     "Pause",
+    "PersonLost",
     "Phase",
     "Profile",
     "Prompt",
@@ -81,6 +86,7 @@ __all__ = [
     "Speculate",
     "StartTransfer",
     "Stuck",
+    "TakenOver",
     "Tick",
     "TransferEnded",
     "deadline",
@@ -288,6 +294,14 @@ def _advance(state: FloorState, event: Event, now_ms: float, settings: FloorSett
             if state.phase is not Phase.TRANSFERRING:
                 return state, []
             return replace(state, phase=Phase.HUMAN if worked else Phase.LISTENING, idle_ms=now_ms, open=False), []
+        case TakenOver():
+            return _taken_over(state)
+        case GivenBack():
+            if state.phase is not Phase.HUMAN:
+                return state, []
+            return replace(state, phase=Phase.LISTENING, idle_ms=now_ms, prompts=0), []
+        case PersonLost():
+            return (replace(state, phase=Phase.TRANSFERRING), []) if state.phase is Phase.HUMAN else (state, [])
 
 
 def later(state: FloorState, ms: float, now_ms: float) -> FloorState:
@@ -376,6 +390,31 @@ def _yields_until(state: FloorState, settings: FloorSettings) -> float:
 
 def _may_yield(state: FloorState) -> bool:
     return state.phase is Phase.YIELDING or (state.phase is Phase.SPEAKING and not (state.must_hear or state.leaving))
+
+
+def _taken_over(state: FloorState) -> Step:
+    if state.phase in (Phase.CLOSING, Phase.HUMAN):
+        return state, []
+    commands: list[Command] = []
+    if state.phase in (Phase.THINKING, Phase.SPEAKING, Phase.YIELDING):
+        commands.append(Interrupt(state.generation))
+    if state.open:
+        commands.append(DropTurn())
+    after = replace(
+        state,
+        phase=Phase.HUMAN,
+        generation=state.generation + 1,
+        history=0,
+        run=0,
+        open=False,
+        over_agent=False,
+        overheard=False,
+        from_caller=False,
+        must_hear=False,
+        ending=False,
+        leaving=False,
+    )
+    return after, commands
 
 
 def _agent_turn(state: FloorState, turn: AgentTurn) -> Step:

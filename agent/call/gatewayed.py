@@ -103,7 +103,7 @@ class Gatewayed(ABC):
 
     def new_notes(self) -> Notes:
         """The call's notebook."""
-        return Notes(self.services, self.outbox)
+        return Notes(self.services, self.outbox, self.call_id)
 
     @property
     @abstractmethod
@@ -234,6 +234,7 @@ class Gatewayed(ABC):
         finished = CallFinished(ended.outcome, ended.reason, self.notes.at(now), counters)
         files = await self.notes.record.finish(finished)
         metrics.calls.labels(gateway).dec()
+        self.notes.publish("call_ended", outcome=ended.outcome, reason=ended.reason)
         seconds = finished.duration_ms / 1000.0
         log.info("call ended: %s (%s) after %.1f s", ended.outcome, ended.reason, seconds, extra=dict(files))
 
@@ -368,6 +369,7 @@ class Gatewayed(ABC):
         services.metrics.calls.labels(gateway).inc()
         self.media = MediaWatch(self._limits.first_media_s, self._limits.media_gap_s, self.clock.now_ms())
         log.info("call started over %s (%s)", gateway, started.gateway_call_id)
+        self.notes.publish("call_started", gateway=gateway, caller=started.caller, called=started.called)
         await self.began(started, opened)
         self.inward(self._pace(), "pace")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
@@ -19,6 +19,40 @@ MOST_CONTEXT = 1000
 """Characters of one value that travels in a gateway's own messages; SIP headers and output variables hold no more."""
 
 log = logging.getLogger(__name__)
+
+
+class Announced(Protocol):
+    """Something that a caller who waits is told; see `agent.handoff`."""
+
+    @property
+    def kind(self) -> str:
+        """What about."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values of it."""
+        ...
+
+
+class Queue(Protocol):
+    """What a desk can do besides, whose people take calls at our own console."""
+
+    def listen(self, handoff_id: str, callback: Callable[[Announced], None]) -> None:
+        """Have `callback` told what the caller is to hear while he waits."""
+        ...
+
+    def accept(self, who: str, handoff_id: str) -> None:
+        """`who` takes it; raises where he may not, with `by` naming who was first."""
+        ...
+
+    def choose_callback(self, handoff_id: str) -> None:
+        """The caller wants to be called back."""
+        ...
+
+    async def human_lost(self, who: str, handoff_id: str) -> HandoffResult:
+        """`who`, who had the call, is gone: find another."""
+        ...
 
 
 class Handover:
@@ -44,10 +78,22 @@ class Handover:
         self._rule = ""
         self._reason = ""
         self._open = False
+        self._bridged = False
+        desk: Any = services.desk
+        self.queue: Queue | None = desk if hasattr(desk, "listen") and hasattr(desk, "human_lost") else None
+        """The desk, where people take calls at our own console."""
 
-    async def ask(self, handoff: HandOff) -> HandoffResult:
-        """Ask the desk for a person; an outcome other than `accepted` leaves the caller with the agent."""
-        self.stage, self._open = "asking", True
+    @property
+    def handoff_id(self) -> str:
+        """Which handoff it is about."""
+        return self._handoff_id
+
+    async def ask(self, handoff: HandOff, told: Callable[[Announced], None]) -> HandoffResult:
+        """Ask the desk for a person; an outcome other than `accepted` leaves the caller with the agent.
+
+        `told` is given what the caller is to hear meanwhile.
+        """
+        self.stage, self._open, self._bridged = "asking", True, False
         self._rule = handoff.rule
         self._reason = handoff.reason
         self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
@@ -55,6 +101,8 @@ class Handover:
             request = self._request(handoff, await self._dialogue.told())
             if self._notes.record is not None:
                 await self._notes.record.flush()
+            if self.queue is not None:
+                self.queue.listen(self._handoff_id, told)
             result = await self._services.desk.request(request)
         except Exception as error:
             self._notes.fault("handoff_failed", f"{type(error).__name__}: {error}")
@@ -62,6 +110,39 @@ class Handover:
         if result.outcome != "accepted":
             self._settled(result)
         return result
+
+    async def lost(self, who: str, handoff: HandOff, told: Callable[[Announced], None]) -> HandoffResult:
+        """The person who had the call is gone: ask for another, ahead of others where the desk can; see `ask`."""
+        if self.queue is None or not self._bridged:
+            return await self.ask(handoff, told)
+        self.stage, self._open, self._bridged = "asking", True, False
+        self._rule, self._reason = handoff.rule, handoff.reason
+        try:
+            self.queue.listen(self._handoff_id, told)
+            result = await self.queue.human_lost(who, self._handoff_id)
+        except Exception as error:
+            self._notes.fault("handoff_failed", f"{type(error).__name__}: {error}")
+            result = HandoffResult("failed", detail=str(error))
+        if result.outcome != "accepted":
+            self._settled(result)
+        return result
+
+    async def withdrawn(self) -> None:
+        """Nobody has to be found any more: somebody took the call by himself."""
+        if self._open:
+            self._open, self.stage = False, "none"
+            self._notes.event("handoff", id=self._handoff_id, rule=self._rule, outcome="withdrawn")
+            await self._services.desk.caller_left(self._handoff_id)
+
+    async def handed_back(self) -> None:
+        """The person that the desk found gave the call back."""
+        self.stage = "none"
+        await self._ended("handed_back")
+
+    async def _ended(self, how: str) -> None:
+        if self._bridged:
+            self._bridged = False
+            await self._services.desk.finished(self._handoff_id, how)
 
     async def move(self, result: HandoffResult) -> HandoffResult:
         """Move the caller to the person found. After `accepted` the gateway ends the stream, or the session closes it;
@@ -77,9 +158,24 @@ class Handover:
         if result.outcome != "accepted":
             self.stage = "none"
 
+    async def send_on(self, target: str, reason: str) -> HandoffResult:
+        """Send the caller to `target` for a person who has the call; `failed` leaves the call with that person."""
+        bridged, self._rule, self._reason = self._bridged, "human", reason
+        if not self._handoff_id:
+            self._handoff_id = f"h-{uuid.uuid4().hex[:16]}"
+        result = await self._carry(HandoffResult("accepted", target))
+        self._services.metrics.handoffs.labels(self._rule, result.outcome).inc()
+        self._notes.event("transfer", target=target, outcome=result.outcome, detail=result.detail)
+        if result.outcome != "accepted":
+            self.stage = "none"
+        elif bridged:
+            await self._ended("ended")
+        return result
+
     async def stream_ended(self) -> None:
         """The stream is over: tell the desk what became of a handoff that was under way."""
         if not self._open:
+            await self._ended("ended")
             return
         if self.stage == "asking":
             self._open = False
@@ -90,6 +186,17 @@ class Handover:
             await self._services.desk.finished(self._handoff_id, "bridged")
 
     async def _move(self, result: HandoffResult) -> HandoffResult:
+        if result.human is not None:
+            self.stage, self._bridged = "none", True
+            await self._services.desk.finished(self._handoff_id, "bridged")
+            return result
+        result = await self._carry(result)
+        how = "bridged" if result.outcome == "accepted" else "transfer_failed"
+        await self._services.desk.finished(self._handoff_id, how)
+        return result
+
+    async def _carry(self, result: HandoffResult) -> HandoffResult:
+        """Send the caller to `result.transfer_to` by what the gateway can do."""
         self.stage = "moving"
         how = self._protocol.capabilities.transfer
         gateway = self._protocol.name
@@ -111,9 +218,7 @@ class Handover:
                 raise RuntimeError(f"gateway {gateway} cannot transfer calls")
         except Exception as error:
             self._notes.fault("transfer_failed", f"{type(error).__name__}: {error}")
-            await self._services.desk.finished(self._handoff_id, "transfer_failed")
             return HandoffResult("failed", detail=str(error))
-        await self._services.desk.finished(self._handoff_id, "bridged")
         return result
 
     def context(self, reason: str) -> dict[str, str]:

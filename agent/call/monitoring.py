@@ -50,7 +50,7 @@ class MonitorSession(Gatewayed):
 
     def new_notes(self) -> Minutes:
         """See `Gatewayed`."""
-        return Minutes(self.services, self.outbox)
+        return Minutes(self.services, self.outbox, self.call_id)
 
     @property
     def phase(self) -> str:

@@ -107,6 +107,21 @@ class TransferEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A person has the call on our line: the agent is silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """The person gave the call back to the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonLost:
+    """The person who had the call is gone: another is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
@@ -125,6 +140,9 @@ Event = (
     | Expecting
     | GiveUp
     | TransferEnded
+    | TakenOver
+    | GivenBack
+    | PersonLost
     | Tick
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from agent.gateways.base import ShowState, ShowTranscript, ShowTurn
 from agent.learning.shadow import EVENT as SHADOW_EVENT
 from agent.learning.shadow import SettledTurn
 from agent.records.contracts import ActionRecord, CallRecord, TurnRecord
+from agent.records.redaction import redact_json
 from models.contracts import UnderstandingContext, Understood, VoiceEmotion
 from models.fusion import fuse
 
@@ -30,8 +31,11 @@ log = logging.getLogger(__name__)
 class Notes:
     """The notebook of one call. `record` is None until the gateway announced the call."""
 
-    def __init__(self, services: CallServices, outbox: Outbox) -> None:
+    def __init__(self, services: CallServices, outbox: Outbox, call_id: str = "") -> None:
         self._services = services
+        self._call_id = call_id
+        self.standing: Callable[[], Mapping[str, Any]] = dict
+        """Who has the call, for the feed."""
         self._clock = services.clock
         self._outbox = outbox
         self.began_ms = services.clock.now_ms()
@@ -51,6 +55,11 @@ class Notes:
         if self.record is not None:
             self.record.event(kind, self.at(self._clock.now_ms()), data)
 
+    def publish(self, kind: str, **data: Any) -> None:
+        """Tell whoever watches at a console; redacted as the record is."""
+        if self._services.feed is not None:
+            self._services.feed.publish(kind, self._call_id, redact_json(data))
+
     def fault(self, code: str, detail: str) -> None:
         """Something was wrong: a coded log line, a metric, and an event of the record."""
         count = self.counters[code] = self.counters.get(code, 0) + 1
@@ -69,10 +78,47 @@ class Notes:
         """The floor changed hands."""
         self._outbox.put(ShowState(phase))
         self.event("state", phase=phase)
+        self.publish("state", phase=phase, **self.standing())
 
     def caption(self, speaker: str, text: str, turn: int, final: bool) -> None:
-        """Show a line to clients that can."""
+        """Show a line to clients that can, and to consoles."""
         self._outbox.put(ShowTranscript("caller" if speaker == "caller" else "agent", text, final, turn))
+        self.publish("caption", speaker=speaker, text=text, final=final, turn=turn)
+
+    def person(self, who: str, happened: str, mode: str = "") -> None:
+        """Somebody at a console joined, left, took the call over, handed it back or was lost."""
+        self.event("human", who=who, event=happened, mode=mode)
+        self.publish("human", who=who, event=happened, mode=mode)
+
+    def human(self, number: int, who: str, text: str, started_ms: float, ended_ms: float, **reasons: Any) -> None:
+        """A turn of a person at a console is known; times of the clock."""
+        self._put(
+            TurnRecord(
+                number,
+                "human",
+                text,
+                self.at(started_ms),
+                self.at(ended_ms),
+                heard=text,
+                reasons={"who": who, **reasons},
+            )
+        )
+        self.caption("human", text, number, final=True)
+
+    def announced(self, number: int, text: str, started_ms: float, ended_ms: float) -> None:
+        """The caller, who waits, was told something; times of the clock."""
+        self._put(
+            TurnRecord(
+                number,
+                "agent",
+                text,
+                self.at(started_ms),
+                self.at(ended_ms),
+                heard=text,
+                reasons={"rule": "announcement"},
+            )
+        )
+        self.caption("agent", text, number, final=True)
 
     def caller(self, turn: CallerTurn, started_ms: float, withheld: bool = False) -> None:
         """A turn of the caller is settled. withheld: its words and values are neither recorded nor shown."""
@@ -189,6 +235,7 @@ class Notes:
         self._acted.append(acted)
         self.actions.append({"name": acted.name, "arguments": dict(acted.arguments), "ok": acted.ok})
         self._services.metrics.actions.labels(acted.name, str(acted.ok).lower()).inc()
+        self.publish("action", name=acted.name, arguments=acted.arguments, ok=acted.ok, result=acted.result)
         if self.record is not None:
             self.record.action(
                 ActionRecord(
@@ -207,6 +254,22 @@ class Notes:
         self.transcript.put(turn)
         if self.record is not None:
             self.record.turn(turn)
+        if self._services.feed is not None:
+            self.publish(
+                "turn",
+                number=turn.number,
+                speaker=turn.speaker,
+                who=turn.reasons.get("who"),
+                text=turn.text,
+                heard=turn.heard,
+                interrupted=turn.interrupted,
+                intent=turn.intent,
+                confidence=turn.confidence,
+                slots=turn.slots,
+                emotion=turn.emotion,
+                reasons=turn.reasons,
+                at_ms=turn.started_ms,
+            )
 
 
 def feelings(understood: Understood, voice: VoiceEmotion | None) -> Mapping[str, Any]:

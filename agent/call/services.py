@@ -78,6 +78,14 @@ class Carrier(Protocol):
         ...
 
 
+class Feed(Protocol):
+    """Where people at consoles see calls happen."""
+
+    def publish(self, kind: str, call_id: str | None, data: Mapping[str, Any]) -> None:
+        """Tell everybody who watches; never blocks."""
+        ...
+
+
 @dataclass(frozen=True)
 class CallServices:
     """Everything a call needs.
@@ -87,7 +95,8 @@ class CallServices:
     shadow: reads settled turns by a candidate model, where one runs.
     alerts: told how each call went, where surges of negative calls are watched for.
     asking: gateways that ask us what to do once our stream has ended, so that a transfer needs no request of ours.
-    assistant: what people who talk to callers could say, in calls that are only listened to.
+    assistant: what people who talk to callers could say, in calls that are only listened to, or that a person took.
+    feed: told what happens in each call, where a console shows it.
     languages: those callers may speak, the usual one first; fewer than two where they have no choice.
     """
 
@@ -114,3 +123,4 @@ class CallServices:
     languages: tuple[str, ...] = ()
     alerts: Alerts | None = None
     assistant: Assistant | None = None
+    feed: Feed | None = None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from agent.call.control import CallControl, LiveControl
 from agent.call.conversation import Conversation
 from agent.call.floor import Phase
 from agent.call.gatewayed import MOST_UNHEARD, MOST_WAITING, RESUMABLE, Admission, Ended, Gatewayed
@@ -62,6 +63,8 @@ class Session(Gatewayed):
         super().__init__(services, protocol, transport, call_id, admission)
         self._earlier = earlier
         self._conversation: Conversation | None = None
+        self.control: CallControl | None = None
+        """What people at consoles may do with the call, once it was announced."""
         self._vad_state = services.new_vad_state()
         self._still = Stillness()
         self._frames: list[tuple[Samples, float | None]] = []  # and when they came; None: taken for silence already
@@ -176,6 +179,7 @@ class Session(Gatewayed):
             self.end,
             self.wake.set,
         )
+        self.control = LiveControl(self.services, self._conversation, opened, self.clock.wall())
         self._conversation.begin(started)
         self.inward(self._judge(self._conversation), "judge")
 
@@ -191,6 +195,8 @@ class Session(Gatewayed):
         """See `Gatewayed`."""
         if self._conversation is not None:
             self._conversation.close(self.clock.now_ms())
+            await self._conversation.bridge.finish()
+            self._conversation.bridge.close("call_over")
 
     async def part(self, reason: str) -> None:
         """See `Gatewayed`. What has to be said was: a call that fails may go on in the vendor's own script."""
@@ -230,7 +236,7 @@ class Session(Gatewayed):
         self.wake.set()
 
     def _leave(self, reason: str) -> None:
-        if self._moved:
+        if self._moved or self._with_person:
             self.end("handed_off", reason, NORMAL)
         elif self._conversation is not None and self._conversation.parting:
             self.end("completed", reason, NORMAL)
@@ -241,9 +247,16 @@ class Session(Gatewayed):
     def _moved(self) -> bool:
         """Whether the caller was given to a person, or is being."""
         conversation = self._conversation
-        return conversation is not None and (
-            conversation.phase is Phase.HUMAN or conversation.handover.stage == "moving"
+        return (
+            conversation is not None
+            and not self._with_person
+            and (conversation.phase is Phase.HUMAN or conversation.handover.stage == "moving")
         )
+
+    @property
+    def _with_person(self) -> bool:
+        """Whether a person at a console has the call, on our line."""
+        return self._conversation is not None and self._conversation.bridge.human is not None
 
     @property
     def _parting(self) -> bool:
@@ -291,6 +304,7 @@ class Session(Gatewayed):
             self.notes.fault("bad_audio", str(error))
             return
         self.media.heard(now)
+        conversation.bridge.caller(audio)
         before_ms = conversation.listening.received_ms - len(narrow) / RECORD_RATE * 1000.0
         at_ms = self._timeline.place(before_ms, now)
         if self.notes.record is not None and self.notes.record.recording is not None:

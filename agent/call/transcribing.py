@@ -1,4 +1,4 @@
-"""The words of a call that is only listened to: turns recognized in order, what callers meant, what could be answered.
+"""The words of people who talk to each other: turns recognized in order, what callers meant, what could be answered.
 
 Calls that the agent itself takes go first: all work here waits behind theirs. Under load words shown early go first,
 then suggestions; the words of a whole turn are tried again, and where they are lost after all, that is a fault.
@@ -13,14 +13,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from agent.call.assistant import Assistant, Question
 from agent.call.claims import words_of
 from agent.call.ears import Ear, Side, Turn
 from agent.call.hearing import LEAST_WORDS
-from agent.call.minutes import Minutes
-from agent.call.outbox import Outbox
 from agent.call.services import CallServices
 from agent.gateways.base import ShowSuggestion, ShowTranscript
 from models.contracts import (
@@ -64,14 +62,49 @@ NO_QUESTION = (AFFIRM, DENY, GIVE_INFORMATION)
 log = logging.getLogger(__name__)
 
 
+class Writes(Protocol):
+    """Writes down what was said; see `agent.call.minutes.Minutes`."""
+
+    def said(
+        self,
+        turn: Turn,
+        text: str,
+        confidence: float | None,
+        understood: Understood | None = None,
+        voice: VoiceEmotion | None = None,
+    ) -> None:
+        """A turn is known."""
+        ...
+
+    def lost(self, turn: Turn, why: str) -> None:
+        """The words of a turn are not known."""
+        ...
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Something happened."""
+        ...
+
+    def fault(self, code: str, detail: str) -> None:
+        """Something was wrong."""
+        ...
+
+
+class Shows(Protocol):
+    """Shows words and suggestions; an `Outbox` does."""
+
+    def put(self, command: ShowTranscript | ShowSuggestion, /) -> None:
+        """Show one."""
+        ...
+
+
 class Transcriber:
     """Turns the turns of both speakers into text. `run` is a task of the call's."""
 
     def __init__(
         self,
         services: CallServices,
-        minutes: Minutes,
-        outbox: Outbox,
+        minutes: Writes,
+        outbox: Shows,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
         self._services = services
@@ -80,7 +113,7 @@ class Transcriber:
         self._outbox = outbox
         self._spawn = spawn
         first = base(services.settings.recognizer.language)
-        self._languages: dict[Side, str] = {"caller": first, "agent": first}
+        self._languages: dict[Side, str] = {"caller": first, "agent": first, "human": first}
         self._history = services.emotion.new_history() if services.emotion is not None else None
         self._waiting: deque[Turn] = deque()
         self._current: Turn | None = None
@@ -100,7 +133,7 @@ class Transcriber:
     def expect(self, language: str) -> None:
         """What the gateway says is spoken; it counts where callers may speak it."""
         if base(language) in self._services.languages:
-            self._languages = {"caller": base(language), "agent": base(language)}
+            self._languages = dict.fromkeys(self._languages, base(language))
 
     def over(self, turn: Turn) -> None:
         """A turn is over: its words are wanted."""
@@ -161,7 +194,7 @@ class Transcriber:
                 end_ms = turn.begin_ms + len(samples) / 16.0
                 self._outbox.put(
                     ShowTranscript(
-                        turn.speaker,
+                        _side(turn.speaker),
                         self._services.redact(recognition.text),
                         False,
                         turn.number,
@@ -183,7 +216,7 @@ class Transcriber:
         if not text:
             return
         language = self._language(turn.speaker, recognition)
-        if turn.speaker == "agent":
+        if turn.speaker != "caller":
             self._minutes.said(turn, text, confidence)
             return
         understood, voice = await asyncio.gather(self._understood(text, language), self._emotion(turn.samples))
@@ -195,7 +228,7 @@ class Transcriber:
         if text or turn.early:
             shown = self._services.redact(text)
             self._outbox.put(
-                ShowTranscript(turn.speaker, shown, True, turn.number, turn.begin_ms, turn.end_ms, confidence)
+                ShowTranscript(_side(turn.speaker), shown, True, turn.number, turn.begin_ms, turn.end_ms, confidence)
             )
 
     async def _recognized(self, turn: Turn) -> Recognition | None:
@@ -288,6 +321,11 @@ class Transcriber:
         self._minutes.fault(code, f"{type(error).__name__}: {error}")
         if isinstance(error, Overloaded):
             self._rest_until = self._clock.now_ms() + REST_MS
+
+
+def _side(speaker: Side) -> Literal["caller", "agent"]:
+    """On which side of the line a speaker is."""
+    return "caller" if speaker == "caller" else "agent"
 
 
 def confidence_of(recognition: Recognition) -> float:

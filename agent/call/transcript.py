@@ -39,10 +39,12 @@ class Transcript:
         return fixed
 
     def rows(self) -> list[Mapping[str, Any]]:
-        """The conversation as heard: {speaker, text, at_ms} a turn."""
+        """The conversation as heard: {speaker, text, at_ms, turn} a turn, `turn` being its number."""
         rows: list[Mapping[str, Any]] = []
         for turn in sorted(self._turns.values(), key=lambda t: (t.started_ms, t.number, t.speaker == "agent")):
             text = turn.text if turn.heard is None else turn.heard
             if text:
-                rows.append({"speaker": turn.speaker, "text": text, "at_ms": round(turn.started_ms)})
+                rows.append(
+                    {"speaker": turn.speaker, "text": text, "at_ms": round(turn.started_ms), "turn": turn.number}
+                )
         return rows

@@ -27,9 +27,11 @@ from agent.dialogue.contracts import (
     Tool,
 )
 from agent.dialogue.emotion import TurnFacts, facts_of, feel, shape
+from agent.dialogue.instructing import BACK, MOST_INSTRUCTIONS, Instruction, goes_on, read_instruction, sorry
 from agent.dialogue.knowledge import Found
 from agent.dialogue.lookup import History, Lookup
 from agent.dialogue.machine import Need
+from agent.dialogue.moves import LIKELY
 from agent.dialogue.offers import Occasion, choose_offer
 from agent.dialogue.phrasing import Phrasing
 from agent.dialogue.profile import NOBODY, Profile, personal
@@ -42,7 +44,8 @@ from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
 from agent.dialogue.tongue import Tongue
 from agent.dialogue.writing.contracts import Use, Writer
-from models.contracts import Tone, UnderstandingContext
+from models.contracts import Tone, UnderstandingContext, Understood
+from models.languages import base
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Snapshot:
 
     state: CallState
     acted: int
+    instructions: tuple[Instruction, ...] = ()
 
 
 class _NotForeseeable(Exception):
@@ -101,6 +105,7 @@ class CallDialogue:
         self._lookup = Lookup(actions, settings, clock, list(tongues), history)
         self._turn: CallerTurn | None = None
         self._previewing = False
+        self._instructions: list[Instruction] = []
 
     @property
     def context(self) -> UnderstandingContext:
@@ -158,7 +163,7 @@ class CallDialogue:
             self._here.machine.drop(state)
         telling = Telling(turn_facts(turn, state, self._here.emotion), len(self._acting.done))
         late = self._acting.take_late()
-        reply = self._reply(turn, today, telling)
+        reply = self._instructed(self._reply(turn, today, telling), today, telling)
         async with aclosing(self._with_late(late, reply, telling) if late else reply) as parts:
             async for part in parts:
                 yield part
@@ -221,13 +226,55 @@ class CallDialogue:
         async for part in self._give(parts):
             yield part
 
+    def overheard(self, speaker: str, text: str, understood: Understood | None) -> None:
+        """What is said while a person has the call; values the caller gives that open tasks ask for are learnt."""
+        if text.strip():
+            self._said(speaker, f"({WITHHELD})" if self.sensitive and speaker == "caller" else text.strip())
+        if understood is None or self.sensitive:
+            return
+        state, domain = self._state, self._here.domain
+        asked = {name for frame in state.frames for name in domain.asked(frame.flow)}
+        for slot in understood.slots:
+            if slot.name in asked and slot.confidence >= LIKELY:
+                state.learn(slot.name, slot.value)
+
+    async def handed_back(self, who: str, note: str) -> AsyncIterator[Part]:
+        """Words for the caller when a person gave the call back.
+
+        Open tasks are taken for done by that person, unless the note says to go on with them.
+        """
+        state, machine = self._state, self._here.machine
+        state.handed_off = None
+        state.failures = state.unclear = 0
+        state.wishes.clear()
+        if note:
+            self._said("human", f"({note})")
+        going_on = bool(state.frames) and goes_on(note)
+        if not going_on:
+            state.frames.clear()
+            state.pending = Pending("more")
+        parts: list[Part] = [
+            Because({"rule": "handed_back", "by": who, "goes_on": going_on}),
+            Say(BACK.get(base(self._here.language), BACK["en"]), "warm"),
+            *machine.question(state, self._today()),
+        ]
+        async for part in self._give(parts):
+            yield part
+
+    def instruct(self, text: str) -> str:
+        """Follow what a person at a console asks for in the next answer; see `agent.dialogue.instructing`."""
+        instruction = read_instruction(text)
+        self._instructions = [*self._instructions, instruction][-MOST_INSTRUCTIONS:]
+        return instruction.told
+
     def snapshot(self) -> Snapshot:
         """The state as it is now."""
-        return Snapshot(copy.deepcopy(self._state), len(self._acting.done))
+        return Snapshot(copy.deepcopy(self._state), len(self._acting.done), tuple(self._instructions))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take back a turn that nobody heard the answer of. What its actions did is told with the next answer."""
         self._state = copy.deepcopy(snapshot.state)
+        self._instructions = list(snapshot.instructions) or self._instructions
         for acted in self._acting.done[snapshot.acted :]:
             if self._acting.actions.spec(acted.name).side_effects:
                 self._acting.keep_late(acted)
@@ -346,6 +393,40 @@ class CallDialogue:
             parts = await self._worded("rephrase", lambda: self._phrasing.reworded(last, state, here.language))
         for part in self._planned(parts, telling):
             yield part
+
+    async def _instructed(
+        self, reply: AsyncGenerator[Part, None], today: date, telling: Telling
+    ) -> AsyncGenerator[Part, None]:
+        """The answer, with what a person at a console asked for before it; a transfer goes in place of it."""
+        if not self._instructions:
+            async with aclosing(reply) as parts:
+                async for part in parts:
+                    yield part
+            return
+        if self._previewing:
+            await reply.aclose()
+            raise _NotForeseeable
+        asked, self._instructions = self._instructions, []
+        telling.facts["instructed"] = [one.kind for one in asked]
+        first: list[Part] = []
+        for one in asked:
+            if one.kind == "apologise":
+                first.append(Say(sorry(self._here.language), "sorry"))
+            elif one.words:
+                first += [Say(text) for text in sentences(one.words)]
+        if any(one.kind == "transfer" for one in asked):
+            await reply.aclose()
+            machine = self._here.machine
+            says = machine.phrase(self._state, "handing_over", today)
+            leaving = machine.leave(self._state, "a person at a console asked for it", "instructed", 1)
+            for part in self._planned([*first, *says, leaving], telling):
+                yield part
+            return
+        for part in self._planned(first, telling, more=True):
+            yield part
+        async with aclosing(reply) as parts:
+            async for part in parts:
+                yield part
 
     async def _told(self, question: str, found: Found, telling: Telling) -> AsyncGenerator[Part, None]:
         """The answer found, sentence by sentence."""

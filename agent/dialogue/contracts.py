@@ -150,6 +150,25 @@ class Dialogue(Protocol):
         """Words for the caller when a part of the agent failed, then a person; uses no model and no action."""
         ...
 
+    def overheard(self, speaker: str, text: str, understood: Understood | None) -> None:
+        """A person has the call: `speaker`, who is `caller` or `human`, said this, and nothing is to be answered.
+
+        understood: what the caller meant; None for the person.
+        """
+        ...
+
+    def handed_back(self, who: str, note: str) -> AsyncIterator[Part]:
+        """Words for the caller when `who` gave the call back, with a note on what was done; then the call goes on."""
+        ...
+
+    def instruct(self, text: str) -> str:
+        """Follow what a person at a console asks for in the next answer; returns what will be done.
+
+        Raises:
+            ValueError: it is not understood; the message says what is.
+        """
+        ...
+
     def snapshot(self) -> Any:
         """The state as it is now, for `restore`."""
         ...
