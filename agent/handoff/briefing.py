@@ -6,6 +6,7 @@ each of its sentences must then be borne out by turns too, or the rules' text st
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ LONGEST_QUOTE = 16
 """Words of a caller's own."""
 MOST_ROWS = 40
 """Latest turns that a language model is shown."""
+MOST_CITED = 5
+"""Facts that one sentence may join."""
 ANGRY = 0.5
 """Anger from which a briefing speaks of it."""
 
@@ -149,8 +152,9 @@ async def better(briefing: Briefing, request: HandoffRequest, writer: Writer | N
     text = await writer.summary([fact for fact, _ in known], briefing.text, language=request.language, private=private)
     if text == briefing.text or count_words(text) > MOST_WORDS:
         return briefing
-    cited = [Cited(sentence, found) for sentence in sentences(redact(text)) if (found := cite(sentence, known))]
-    if not cited or len(cited) != len(sentences(redact(text))):
+    said = sentences(redact(text))
+    cited = await asyncio.to_thread(lambda: [Cited(sentence, cite(sentence, known)) for sentence in said])
+    if not cited or not all(one.turns for one in cited):
         return briefing  # a gap misleads
     return Briefing(tuple(cited), "model", briefing.language)
 
@@ -171,7 +175,7 @@ def cite(sentence: str, known: Sequence[tuple[str, Sequence[int]]]) -> tuple[int
         return sum(matched(one, marks[n]) for one in missing)
 
     left = set(range(len(known)))
-    while left:
+    while left and len(chosen) < MOST_CITED:
         best = max(sorted(left), key=gain)
         if chosen and not gain(best):
             break

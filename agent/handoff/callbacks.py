@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.handoff.briefing import brief
-from agent.handoff.machine import HandoffState, move
+from agent.handoff.machine import WAITING, HandoffState, move
 from agent.handoff.people import TooLate, UnknownHandoff
-from agent.records.database import Database, Handoff, HandoffStep
+from agent.records.database import Call, Database, Handoff, HandoffStep
 from agent.records.queries import Row, list_handoffs
 from agent.records.redaction import redact
 from agent.records.rows import fit
 
 _S = HandoffState
+SETTLE_S = 300.0
+"""Longer than any server takes to write down how a call ended."""
 
 CallbackOutcome = Literal["reached", "not_reached", "not_needed"]
 """reached, not_needed: done. not_reached: it goes back on the list."""
@@ -78,6 +80,33 @@ async def done(database: Database, handoff_id: str, who: str, outcome: CallbackO
         if not moved.rowcount:
             raise TooLate(handoff_id, "")
         await _step(connection, handoff_id, to, outcome, now)
+
+
+async def recover(database: Database, now: datetime) -> int:
+    """After a crash: who waited in a call that is over should be called back. Gives how many.
+
+    To be run once the calls of dead servers are finished. What moved within `SETTLE_S` is left alone, since another
+    server may be about to end it itself.
+    """
+    waiting = [state.value for state in WAITING]
+    query = select(Handoff.id, Handoff.state, Handoff.caller).join(Call, Call.id == Handoff.call_id)
+    query = query.where(
+        Handoff.state.in_([*waiting, _S.BRIDGED.value]),
+        Call.finished_at.is_not(None),
+        Handoff.updated_at < now - timedelta(seconds=SETTLE_S),
+    )
+    recovered = 0
+    async with database.engine.begin() as connection:
+        for handoff_id, known, caller in (await connection.execute(query)).all():
+            state = HandoffState(known)
+            exits = [_S.ENDED] if state is _S.BRIDGED else [_S.UNAVAILABLE, *([_S.CALLBACK] if caller else [])]
+            for to in exits:
+                state = move(state, to)
+                await _step(connection, handoff_id, state, "the server stopped", now)
+            values = {"state": state.value, "updated_at": now}
+            await connection.execute(update(Handoff).where(Handoff.id == handoff_id).values(values))
+            recovered += state is _S.CALLBACK
+    return recovered
 
 
 async def _state(connection: AsyncConnection, handoff_id: str) -> HandoffState:

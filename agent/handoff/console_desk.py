@@ -7,6 +7,7 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from agent.clock import Clock
@@ -22,6 +23,7 @@ from agent.handoff.happening import (
     Command,
     Decline,
     Doors,
+    Ending,
     Engaged,
     Enter,
     Event,
@@ -37,10 +39,11 @@ from agent.handoff.happening import (
     Tick,
     WrappedUp,
 )
-from agent.handoff.line import Case, QueueSettings, QueueState, places
+from agent.handoff.line import Case, Place, QueueSettings, QueueState, places
 from agent.handoff.machine import WAITING, HandoffState
 from agent.handoff.people import TooLate
-from agent.handoff.queue import Desk
+from agent.handoff.queue import FINISHED, Desk
+from agent.handoff.showing import shown, shown_last, shown_people
 from agent.handoff.waiting import next_at, step
 from agent.handoff.webhook import Webhook
 from agent.records.database import Database
@@ -52,8 +55,6 @@ MOST_WRITES = 2000
 """Moves that wait for a slow database; beyond that the oldest is lost, and counted in failed_writes."""
 REMEMBERED = 1000
 """Handoffs whose caller left, and listeners, kept for those who come late; oldest go first."""
-WAIT_STEP_S = 5.0
-"""Estimated waits are told in such steps, so that pages are not told of every second."""
 CALLBACK = "callback"
 """`HandoffResult.detail` where the caller chose to be called back."""
 
@@ -69,11 +70,12 @@ _DETAILS: Mapping[str, str] = {
 }
 
 
-_LEFT: Mapping[str, HandoffState] = {
-    "timed_out": _S.TIMED_OUT,
-    "declined": _S.DECLINED,
-    "callback": _S.CALLBACK,
-    "caller_left": _S.CALLER_LEFT,
+_DONE = frozenset({_S.ENDED, _S.HANDED_BACK})
+_FINISHED: Mapping[str, Callable[[str], Event]] = {
+    "bridged": Bridged,
+    "transfer_failed": lambda handoff_id: Over(handoff_id, "failed"),
+    "ended": lambda handoff_id: Over(handoff_id, "ended"),
+    "handed_back": lambda handoff_id: Over(handoff_id, "handed_back"),
 }
 
 
@@ -89,7 +91,7 @@ class _Waiting:
     """What goes with a case and is not the queue's business."""
 
     def __init__(self, request: HandoffRequest) -> None:
-        self.request = request
+        self.request = replace(request, reason=redact(request.reason), summary=redact(request.summary))
         self.briefing: Briefing = brief_request(request)
         self.result: asyncio.Future[HandoffResult] = asyncio.get_running_loop().create_future()
         self.told: Mapping[str, Any] | None = None
@@ -122,8 +124,8 @@ class ConsoleDesk(Desk):
         self._waiting: dict[str, _Waiting] = {}
         self._listeners: OrderedDict[str, Callable[[Announce], None]] = OrderedDict()
         self._gone: OrderedDict[str, None] = OrderedDict()
-        self._why: OrderedDict[str, str] = OrderedDict()
-        self._writes: deque[tuple[str, Sequence[HandoffState], str]] = deque()
+        self._why: OrderedDict[str, Ending] = OrderedDict()
+        self._writes: deque[tuple[str, Sequence[HandoffState], str, frozenset[HandoffState] | None]] = deque()
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._to_write = asyncio.Event()
@@ -174,18 +176,17 @@ class ConsoleDesk(Desk):
 
     async def finished(self, handoff_id: str, outcome: str) -> None:
         """What became of an accepted handoff: `bridged`, `transfer_failed`, later `ended` or `handed_back`."""
-        if outcome == "bridged":
-            self._happen(Bridged(handoff_id))
-        elif outcome == "transfer_failed":
-            self._happen(Over(handoff_id, "failed"))
-        elif outcome == "ended":
-            self._happen(Over(handoff_id, "ended"))
-        elif outcome == "handed_back":
-            self._happen(Over(handoff_id, "handed_back"))
-        await super().finished(handoff_id, outcome)
+        event = _FINISHED.get(outcome)
+        if event is None or handoff_id not in self._state.cases:
+            await super().finished(handoff_id, outcome)
+            return
+        # Put down before anything is awaited: what the person notes meanwhile comes after it.
+        self._write(handoff_id, FINISHED[outcome], "the transfer failed" if outcome == "transfer_failed" else "")
         noted = self._noted.pop(handoff_id, None) if outcome in ("ended", "handed_back") else None
         if noted is not None:
             self._write(handoff_id, [_S.WRAPPED_UP], noted)
+        self._happen(event(handoff_id))
+        await self._flush()
 
     async def human_lost(self, who: str, handoff_id: str) -> HandoffResult:
         """The person's line broke: the caller goes to the head of the queue, and others are asked at once.
@@ -262,7 +263,7 @@ class ConsoleDesk(Desk):
             while len(self._noted) > REMEMBERED:
                 self._noted.popitem(last=False)
         else:
-            self._write(handoff_id, [_S.WRAPPED_UP], told)
+            self._write(handoff_id, [_S.WRAPPED_UP], told, _DONE)
         self._happen(WrappedUp(who, handoff_id))
 
     def engaged(self, who: str, call_id: str) -> None:
@@ -276,16 +277,13 @@ class ConsoleDesk(Desk):
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
         """JSON-ready: `queue`, first one first, then the calls that people have; `people` on duty or with a call.
 
-        Of a handoff: wait_s is how long the caller has waited, expected_s how long he still may; summary is the
-        briefing, {text, turns} a sentence; rings, human: who is asked, who has it. caller is whole, texts are redacted.
+        Fields as `agent.handoff.showing`.
         """
         where = places(self._state, self.settings)
-        cases = sorted(
-            self._state.cases.values(),
-            key=lambda one: list(where).index(one.handoff_id) if one.handoff_id in where else len(where),
-        )
+        order = {handoff_id: n for n, handoff_id in enumerate(where)}
+        cases = sorted(self._state.cases.values(), key=lambda one: order.get(one.handoff_id, len(order)))
         queue = [self._shown(case, where) for case in cases if case.handoff_id in self._waiting]
-        return {"queue": queue, "people": self._people()}
+        return {"queue": queue, "people": shown_people(self._state)}
 
     # Inside.
 
@@ -328,7 +326,7 @@ class ConsoleDesk(Desk):
 
     async def _conclude(self, handoff_id: str, result: HandoffResult) -> bool:
         """As `Desk`, with what the queue knows: who left has left, who timed out has timed out."""
-        why = self._why.pop(handoff_id, "")
+        why = self._why.pop(handoff_id, None)
         if handoff_id in self._gone:
             return await self._advance(handoff_id, [_S.CALLER_LEFT], only_from=WAITING)
         steps: dict[str, Sequence[HandoffState]] = {
@@ -336,9 +334,9 @@ class ConsoleDesk(Desk):
             "declined": [_S.RINGING, _S.DECLINED, _S.CALLBACK],
             "callback": [_S.CALLBACK],
         }
-        if result.human is None and why not in steps:
+        if result.human is None and (why is None or why not in steps):
             return await super()._conclude(handoff_id, result)
-        states = [_S.RINGING, _S.BRIEFING] if result.human is not None else steps[why]
+        states = [_S.RINGING, _S.BRIEFING] if result.human is not None else steps[why or ""]
         detail = f"taken by {result.human}" if result.human is not None else result.detail
         values = {"outcome": result.outcome, "transfer_to": result.transfer_to, "detail": redact(detail)}
         written = await self._advance(handoff_id, states, result.detail, values, only_from=WAITING)
@@ -355,8 +353,7 @@ class ConsoleDesk(Desk):
     ) -> bool:
         """As `Desk`, after the moves that are still to be written."""
         await self._flush()
-        async with self._writing:
-            return await super()._advance(handoff_id, states, detail, values, only_from)
+        return await super()._advance(handoff_id, states, detail, values, only_from)
 
     def _happen(self, event: Event) -> None:
         """One step of the queue, and what follows from it, at once."""
@@ -402,8 +399,14 @@ class ConsoleDesk(Desk):
         except Exception:
             log.exception("handoff %s: %s could not be announced", announce.handoff_id, announce.kind)
 
-    def _write(self, handoff_id: str, states: Sequence[HandoffState], detail: str) -> None:
-        self._writes.append((handoff_id, states, detail))
+    def _write(
+        self,
+        handoff_id: str,
+        states: Sequence[HandoffState],
+        detail: str,
+        only_from: frozenset[HandoffState] | None = None,
+    ) -> None:
+        self._writes.append((handoff_id, states, detail, only_from))
         self._to_write.set()
         while len(self._writes) > MOST_WRITES:
             lost = self._writes.popleft()
@@ -415,7 +418,8 @@ class ConsoleDesk(Desk):
             while self._writes:
                 write = self._writes[0]
                 try:
-                    await super()._advance(*write)
+                    handoff_id, states, detail, only_from = write
+                    await super()._advance(handoff_id, states, detail, only_from=only_from)
                 except Exception as error:
                     self._write_failed(write[0], error)
                 if self._writes and self._writes[0] is write:
@@ -478,12 +482,15 @@ class ConsoleDesk(Desk):
         where = places(self._state, self.settings)
         for handoff_id, waiting in list(self._waiting.items()):
             case = self._state.cases.get(handoff_id)
-            shown = self._over(waiting) if case is None else self._shown(case, where)
-            known = {name: value for name, value in shown.items() if name != "wait_s"}
+            if case is None:
+                now = shown_last(waiting.request, waiting.told, self._why.get(handoff_id))
+            else:
+                now = self._shown(case, where)
+            known = {name: value for name, value in now.items() if name != "wait_s"}
             if known != waiting.told:
                 waiting.told = known
-                self._feed.publish("handoff", waiting.request.call_id, shown)
-        people = self._people()
+                self._feed.publish("handoff", waiting.request.call_id, now)
+        people = shown_people(self._state)
         if people != self._people_told:
             self._people_told = people
             self._feed.publish("agents", None, {"agents": people})
@@ -494,46 +501,7 @@ class ConsoleDesk(Desk):
             if handoff_id not in self._state.cases and waiting.result.done():
                 self._drop(handoff_id)
 
-    def _shown(self, case: Case, where: Mapping[str, Any]) -> dict[str, Any]:
+    def _shown(self, case: Case, where: Mapping[str, Place]) -> dict[str, Any]:
         waiting = self._waiting[case.handoff_id]
-        request, place = waiting.request, where.get(case.handoff_id)
-        wait = None if place is None or place.wait_s is None else math.ceil(place.wait_s / WAIT_STEP_S) * WAIT_STEP_S
-        return {
-            "id": case.handoff_id,
-            "call": case.call_id,
-            "state": case.state.value,
-            "position": None if place is None else place.position,
-            "wait_s": round((self._clock.now_ms() - case.entered_ms) / 1000.0, 1),
-            "expected_s": wait,
-            "reason": redact(request.reason),
-            "rule": request.rule,
-            "priority": round(case.points, 1),
-            "skill": case.skill,
-            "language": case.language,
-            "intent": request.intent,
-            "summary": waiting.briefing.rows() or redact(request.summary),
-            "paragraph": redact(request.summary),
-            "caller": request.caller,
-            "rings": case.rung,
-            "human": case.human,
-        }
-
-    def _over(self, waiting: _Waiting) -> dict[str, Any]:
-        """A handoff that is no longer in the queue, and how it left it."""
-        told = dict(waiting.told or {"id": waiting.request.handoff_id, "call": waiting.request.call_id})
-        why = self._why.get(waiting.request.handoff_id)
-        state = _S.ENDED if why is None else _LEFT.get(why, _S.UNAVAILABLE)
-        return told | {"state": state.value, "position": None, "expected_s": None, "rings": None}
-
-    def _people(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "who": one.who,
-                "on": one.on_duty,
-                "skills": sorted(one.skills),
-                "languages": sorted(one.languages),
-                "capacity": one.capacity,
-                "busy": sorted(one.busy),
-            }
-            for one in sorted(self._state.people.values(), key=lambda one: one.who)
-        ]
+        place = where.get(case.handoff_id)
+        return shown(case, waiting.request, waiting.briefing, place, self._clock.now_ms())

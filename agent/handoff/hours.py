@@ -58,6 +58,7 @@ def working_hours(given: Mapping[str, Any]) -> WorkingHours:
 
         zone: Europe/London
         monday: 09:00-12:30, 13:30-18:00
+        friday: [09:00-12:30, 13:30-16:00]
         saturday: 22:00-04:00        # until Sunday
         closed: [2031-12-25]
 
@@ -80,7 +81,8 @@ def working_hours(given: Mapping[str, Any]) -> WorkingHours:
 
 def _spans(day: str, text: Any) -> tuple[Span, ...]:
     found: list[Span] = []
-    for piece in str(text).split(","):
+    pieces = text if isinstance(text, list | tuple) else str(text).split(",")
+    for piece in map(str, pieces):
         match = _SPAN.fullmatch(piece.strip())
         if match is None:
             raise ValueError(f"hours.{day} is {text!r}; give spans as 09:00-12:30, 13:30-18:00")

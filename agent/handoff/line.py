@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -197,16 +198,19 @@ def places(state: QueueState, settings: QueueSettings) -> dict[str, Place]:
     length of recent calls: with n busy lines, one comes free every h / n.
     """
     found: dict[str, Place] = {}
-    ahead: list[frozenset[str]] = []
+    ahead: Counter[frozenset[str]] = Counter()
     length_s = handling_ms(state, settings) / 1000.0
     ringing = {case.handoff_id for case in state.cases.values() if case.state is HandoffState.RINGING}
+    known: dict[tuple[str | None, str, frozenset[str]], tuple[frozenset[str], int, int]] = {}
     for case in in_order(state, settings):
-        people = able(state, case)
-        names = frozenset(one.who for one in people)
-        position = 1 + sum(1 for others in ahead if not names or others & names)
-        lines = sum(one.capacity for one in people)
-        free = sum(one.free + len(one.busy & ringing) for one in people)
+        kind = (case.skill, case.language, case.declined)
+        if kind not in known:
+            people = able(state, case)
+            free = sum(one.free + len(one.busy & ringing) for one in people)
+            known[kind] = (frozenset(one.who for one in people), sum(one.capacity for one in people), free)
+        names, lines, free = known[kind]
+        position = 1 + sum(count for others, count in ahead.items() if not names or others & names)
         wait = max(0, position - free) * length_s / lines if lines else None
         found[case.handoff_id] = Place(position, wait)
-        ahead.append(names)
+        ahead[names] += 1
     return found

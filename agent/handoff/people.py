@@ -52,8 +52,9 @@ class NoCapacity(QueueError):
 class Person:
     """Somebody at our console.
 
-    skills: none means any call. busy: what he has now: handoffs from ringing until wrapped up, and calls taken over
-    outside the queue. turn: when he was last asked, as a count; the lowest has waited longest. since_ms: on duty since.
+    skills: none means any call. languages: as `base` gives them. busy: what he has now: handoffs from ringing until
+    wrapped up, and calls taken over outside the queue. turn: when he was last asked, as a count; the lowest has waited
+    longest. since_ms: on duty since.
     """
 
     who: str
@@ -71,8 +72,8 @@ class Person:
         return max(0, self.capacity - len(self.busy)) if self.on_duty else 0
 
     def fits(self, skill: str | None, language: str) -> bool:
-        """Whether he can take such a call at all. "en" speaks with a caller of "en-GB" too."""
-        speaks = not self.languages or not language or bool(self.languages & {language, base(language)})
+        """Whether he can take such a call at all; `language` as `base` gives it, "" for none in particular."""
+        speaks = not self.languages or not language or language in self.languages
         return speaks and (skill is None or not self.skills or skill in self.skills)
 
 

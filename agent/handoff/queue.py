@@ -50,6 +50,7 @@ class Desk:
         self._clock = clock
         self._requests: OrderedDict[str, asyncio.Task[HandoffResult]] = OrderedDict()
         self._entering: dict[str, asyncio.Event] = {}
+        self._moving = asyncio.Lock()
         self.counters: Counter[str] = Counter()
         """accepted, declined, unavailable, failed, and failed_writes of the database."""
 
@@ -195,7 +196,8 @@ class Desk:
         Returns whether the database has it now.
         """
         try:
-            async with self._database.engine.begin() as connection:
+            # One at a time: of two that read the same step number, the second could not be written.
+            async with self._moving, self._database.engine.begin() as connection:
                 found = await connection.execute(select(Handoff.state).where(Handoff.id == handoff_id))
                 stored = found.scalar_one_or_none()
                 if stored is None:

@@ -139,12 +139,16 @@ class _Queue:
                 self._rung_out(case)
             elif case.state in (_S.ENDED, _S.HANDED_BACK) and (case.wrapped or self._now >= case.until_ms):
                 self._forget(case)
+        served: dict[Any, bool] = {}
         for case in in_order(self._now_state(), self._settings):
+            kind = (case.skill, case.language, case.declined)
+            if kind not in served:
+                served[kind] = bool(able(self._now_state(), case))
             if self._now >= case.entered_ms + self._settings.most_wait_s * 1000.0:
                 self._settle(case, "timed_out")
-            elif not able(self._now_state(), case) and self._now >= case.patience_ms:
+            elif not served[kind] and self._now >= case.patience_ms:
                 self._settle(case, self._why_nobody(case))
-            elif case.state is _S.QUEUED:
+            elif case.state is _S.QUEUED and any(one.free for one in self._people.values()):
                 self._ring(case)
         self._speak()
 

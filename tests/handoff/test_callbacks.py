@@ -1,30 +1,29 @@
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from handoff_receiver import VirtualClock
+from sqlalchemy import insert
 
-from agent.handoff.callbacks import done, list_callbacks, take
+from agent.handoff.callbacks import done, list_callbacks, recover, take
 from agent.handoff.contracts import HandoffRequest
 from agent.handoff.people import TooLate, UnknownHandoff
 from agent.handoff.queue import Desk
-from agent.records.database import Database
+from agent.records.database import Call, Database, Handoff
 from agent.records.queries import list_handoffs
 
 NOW = datetime(2031, 5, 2, 9, tzinfo=UTC)
 
 
-@pytest.fixture
-async def database(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Database]:
-    async with Database.open(f"sqlite:///{tmp_path}/records.db") as database:
-        desk = Desk(database, None, None, clock)
-        for handoff_id, priority in (("a", 0), ("b", 5)):
-            rows = [{"speaker": "caller", "text": "Where is my parcel, please?", "at_ms": 0}]
-            more = {"caller": "+12125550123", "transcript": rows, "priority": priority}
-            await desk.request(HandoffRequest(handoff_id, "c", "plain", "g", "asked", "asked", **more))  # type: ignore[arg-type]
-        yield database
+@pytest.fixture(autouse=True)
+async def waiting(database: Database, clock: VirtualClock) -> None:
+    """Two to be called back; "b" is the more urgent."""
+    desk = Desk(database, None, None, clock)
+    for handoff_id, priority in (("a", 0), ("b", 5)):
+        rows = [{"speaker": "caller", "text": "Where is my parcel, please?", "at_ms": 0}]
+        more = {"caller": "+12125550123", "transcript": rows, "priority": priority}
+        await desk.request(HandoffRequest(handoff_id, "c", "plain", "g", "asked", "asked", **more))  # type: ignore[arg-type]
 
 
 async def states(database: Database, handoff_id: str) -> list[str]:
@@ -68,3 +67,17 @@ async def test_what_is_refused(database: Database) -> None:
     with pytest.raises(ValueError, match="outcome is 'lunch'"):
         await done(database, "a", "sam", "lunch", NOW)  # type: ignore[arg-type]
     assert await states(database, "a") == ["callback", "calling_back"]
+
+
+async def test_who_waited_when_the_server_died_is_called_back(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        row = {"id": "c", "owner": "o", "gateway": "plain", "gateway_call_id": "g", "domain": "d", "parameters": {}}
+        ended = NOW - timedelta(hours=1)
+        await connection.execute(insert(Call), [row | {"models": {}, "opened_at": ended, "finished_at": ended}])
+        await connection.execute(sa.update(Handoff).where(Handoff.id == "a").values(state="ringing"))
+        await connection.execute(sa.update(Handoff).where(Handoff.id == "b").values(state="bridged"))
+    assert await recover(database, NOW - timedelta(days=1)) == 0
+    assert await recover(database, NOW) == 1
+    assert [row["id"] for row in await list_callbacks(database)] == ["a"]
+    assert await states(database, "b") == ["callback", "ended"]
+    assert await recover(database, NOW + timedelta(days=1)) == 0

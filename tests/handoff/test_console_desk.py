@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,19 +73,18 @@ class House:
 
 
 @asynccontextmanager
-async def house(path: Path, **more: Any) -> AsyncIterator[House]:
-    async with Database.open(f"sqlite:///{path}/records.db") as database:
-        found = House(database, **more)
-        try:
-            yield found
-        finally:
-            await found.desk.aclose()
-            left = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("handoff", "brief"))]
-            assert not left
+async def house(database: Database, **more: Any) -> AsyncIterator[House]:
+    found = House(database, **more)
+    try:
+        yield found
+    finally:
+        await found.desk.aclose()
+        left = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("handoff", "brief"))]
+        assert not left
 
 
-async def test_whole_way_through_the_database_and_the_feed(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_whole_way_through_the_database_and_the_feed(database: Database) -> None:
+    async with house(database) as here:
         desk: HandoffDesk = here.desk
         here.desk.on_duty("sam", ["cards"], [], 1)
         result = here.ask()
@@ -110,8 +108,8 @@ async def test_whole_way_through_the_database_and_the_feed(tmp_path: Path) -> No
         assert (await desk.request(HandoffRequest("h", "c-h", "plain", "g", "asked", "asked"))).human == "sam"
 
 
-async def test_two_consoles_race_and_one_is_told_by_whom(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_two_consoles_race_and_one_is_told_by_whom(database: Database) -> None:
+    async with house(database) as here:
         here.desk.on_duty("sam", [], [])
         here.desk.on_duty("bo", [], [])
         result = here.ask()
@@ -134,8 +132,8 @@ async def test_two_consoles_race_and_one_is_told_by_whom(tmp_path: Path) -> None
         assert (await here.steps("h2"))[-1] == "caller_left"
 
 
-async def test_time_passes_by_the_clock(tmp_path: Path) -> None:
-    async with house(tmp_path, settings=QueueSettings(ring_s=20, most_wait_s=60)) as here:
+async def test_time_passes_by_the_clock(database: Database) -> None:
+    async with house(database, settings=QueueSettings(ring_s=20, most_wait_s=60)) as here:
         here.desk.on_duty("sam", [], [])
         result = here.ask()
         await here.waits()
@@ -149,8 +147,8 @@ async def test_time_passes_by_the_clock(tmp_path: Path) -> None:
         assert await here.steps() == ["offered", "queued", *rings, "queued", "timed_out", "callback"]
 
 
-async def test_chosen_call_back_keeps_the_context(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_chosen_call_back_keeps_the_context(database: Database) -> None:
+    async with house(database) as here:
         here.desk.on_duty("sam", [], [])
         here.desk.engaged("sam", "c-9")
         result = here.ask(slots={"order": {"value": "54321", "verified": True}})
@@ -164,8 +162,8 @@ async def test_chosen_call_back_keeps_the_context(tmp_path: Path) -> None:
         assert {"text": "Given: order 54321 (verified).", "turns": [1]} in kept["briefing"]
 
 
-async def test_lost_person_and_the_next_takes_over_at_once(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_lost_person_and_the_next_takes_over_at_once(database: Database) -> None:
+    async with house(database) as here:
         here.desk.on_duty("sam", [], [])
         result = here.ask()
         await here.waits()
@@ -186,8 +184,8 @@ async def test_lost_person_and_the_next_takes_over_at_once(tmp_path: Path) -> No
         assert (await here.row())["detail"] == "taken by bo"
 
 
-async def test_lost_person_and_nobody_else_ends_after_the_grace(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_lost_person_and_nobody_else_ends_after_the_grace(database: Database) -> None:
+    async with house(database) as here:
         here.desk.on_duty("sam", [], [])
         result = here.ask()
         await here.waits()
@@ -205,10 +203,10 @@ async def test_lost_person_and_nobody_else_ends_after_the_grace(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("people", [0, 1])
-async def test_where_nobody_of_ours_comes_the_webhook_decides(tmp_path: Path, people: int) -> None:
+async def test_where_nobody_of_ours_comes_the_webhook_decides(database: Database, people: int) -> None:
     async with receiver(ManualClock().wall(), Answer(body=b'{"outcome":"accepted","detail":"Robin"}')) as outside:
         webhook = Webhook(outside.url, KEY, ManualClock(), allow_private=True)
-        async with house(tmp_path, webhook=webhook, default_transfer="+12125550100") as here:
+        async with house(database, webhook=webhook, default_transfer="+12125550100") as here:
             if people:
                 here.desk.on_duty("sam", [], [])
             result = here.ask()
@@ -220,17 +218,17 @@ async def test_where_nobody_of_ours_comes_the_webhook_decides(tmp_path: Path, pe
             assert (await here.steps())[-1] == "briefing"
 
 
-async def test_outside_working_hours_the_caller_is_told_when_they_begin(tmp_path: Path) -> None:
+async def test_outside_working_hours_the_caller_is_told_when_they_begin(database: Database) -> None:
     hours = working_hours({"zone": "UTC", "tuesday": "09:00-17:00"})
-    async with house(tmp_path, settings=QueueSettings(hours=hours)) as here:
+    async with house(database, settings=QueueSettings(hours=hours)) as here:
         here.desk.on_duty("sam", [], [])
         assert (await here.ask()).detail == "outside working hours"
         assert here.said[0].values == {"reason": "closed", "opens_at": "2026-05-05T09:00:00+00:00"}
         assert await here.steps() == ["offered", "queued", "unavailable", "callback"]
 
 
-async def test_a_caller_who_leaves_before_he_is_written_down_does_not_haunt_the_queue(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_a_caller_who_leaves_before_he_is_written_down_does_not_haunt_the_queue(database: Database) -> None:
+    async with house(database) as here:
         here.desk.on_duty("sam", [], [])
         result = here.ask()
         await asyncio.sleep(0)
@@ -240,8 +238,8 @@ async def test_a_caller_who_leaves_before_he_is_written_down_does_not_haunt_the_
         assert await here.steps() == ["offered", "queued", "caller_left"]
 
 
-async def test_a_broken_database_costs_the_rows_never_the_call(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_a_broken_database_costs_the_rows_never_the_call(database: Database) -> None:
+    async with house(database) as here:
         async with here.database.engine.begin() as connection:
             await connection.execute(sa.text("drop table handoff_steps"))
             await connection.execute(sa.text("drop table handoffs"))
@@ -253,8 +251,8 @@ async def test_a_broken_database_costs_the_rows_never_the_call(tmp_path: Path) -
         assert here.desk.counters["failed_writes"] > 0
 
 
-async def test_stopping_sends_waiting_callers_back(tmp_path: Path) -> None:
-    async with house(tmp_path, default_transfer="+12125550100") as here:
+async def test_stopping_sends_waiting_callers_back(database: Database) -> None:
+    async with house(database, default_transfer="+12125550100") as here:
         here.desk.on_duty("sam", [], [])
         result = here.ask()
         await here.waits()
@@ -263,8 +261,35 @@ async def test_stopping_sends_waiting_callers_back(tmp_path: Path) -> None:
         assert (await here.steps())[-1] == "callback"
 
 
-async def test_listeners_that_fail_and_cancelled_calls_do_no_harm(tmp_path: Path) -> None:
-    async with house(tmp_path) as here:
+async def test_what_is_noted_while_the_end_is_written_is_not_lost(database: Database) -> None:
+    async with house(database) as here:
+        here.desk.on_duty("sam", [], [])
+        result = here.ask()
+        await here.waits()
+        here.desk.accept("sam", "h")
+        await result
+        await here.desk.finished("h", "bridged")
+        ending = asyncio.create_task(here.desk.finished("h", "handed_back"))
+        await asyncio.sleep(0)
+        here.desk.wrapped_up("sam", "h", "follow_up")
+        await ending
+        assert (await here.steps())[-2:] == ["handed_back", "wrapped_up"]
+        here.desk.wrapped_up("sam", "h", "follow_up")
+        assert (await here.steps())[-2:] == ["handed_back", "wrapped_up"]
+
+
+async def test_a_note_on_a_call_that_nobody_of_ours_had_changes_nothing(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(database) as here:
+        await here.ask()
+        here.desk.wrapped_up("sam", "h", "resolved")
+        assert (await here.steps())[-1] == "callback"
+        assert not caplog.records
+
+
+async def test_listeners_that_fail_and_cancelled_calls_do_no_harm(database: Database) -> None:
+    async with house(database) as here:
         here.desk.on_duty("sam", [], [])
         first = here.ask()
         await here.waits()
@@ -296,9 +321,9 @@ class Wording:
         return self.text
 
 
-async def test_a_model_words_the_briefing_while_it_rings(tmp_path: Path) -> None:
+async def test_a_model_words_the_briefing_while_it_rings(database: Database) -> None:
     writer = Wording("The caller wants to cancel order 54321.")
-    async with house(tmp_path, writer=writer) as here:
+    async with house(database, writer=writer) as here:
         here.desk.on_duty("sam", [], [])
         result = here.ask()
         await here.waits()

@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +10,6 @@ from agent.handoff.queue import Desk
 from agent.handoff.webhook import Webhook
 from agent.records.database import Database
 from agent.records.queries import list_handoffs
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(f"sqlite:///{tmp_path}/records.db") as database:
-        yield database
 
 
 def request(handoff_id: str = "h-1", **more: Any) -> HandoffRequest:

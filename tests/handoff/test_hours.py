@@ -9,6 +9,7 @@ HOURS = working_hours(
     {
         "zone": "Europe/London",
         **dict.fromkeys(("monday", "tuesday", "wednesday", "thursday"), "09:00-12:30, 13:30-18:00"),
+        "friday": ["09:00-12:30", "13:30-18:00"],
         "saturday": "22:00-04:00",
         "closed": ["2031-12-25"],
     }
@@ -21,9 +22,10 @@ HOURS = working_hours(
         ("2031-05-05T07:59", False, "2031-05-05T08:00"),  # Monday, summer time
         ("2031-05-05T08:00", True, "2031-05-05T11:30"),
         ("2031-05-05T12:00", False, "2031-05-05T12:30"),
-        ("2031-05-08T17:00", False, "2031-05-10T21:00"),  # Thursday evening until Saturday night
+        ("2031-05-09T12:00", False, "2031-05-09T12:30"),
+        ("2031-05-09T17:00", False, "2031-05-10T21:00"),  # Friday evening until Saturday night
         ("2031-05-11T02:59", True, "2031-05-11T03:00"),
-        ("2031-12-24T18:00", False, "2031-12-27T22:00"),  # no Christmas Day
+        ("2031-12-24T18:00", False, "2031-12-26T09:00"),  # no Christmas Day
         ("2031-10-25T23:30", True, "2031-10-26T04:00"),  # the clocks go back in that night
     ],
 )
