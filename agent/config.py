@@ -16,7 +16,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from agent.call.floor import FloorSettings
+from agent.chat.settings import ChatSettings
 from agent.gateways.catalogue import gateways
+from agent.sections import ConsoleSection, PrivacySection, QueueSection
 from agent.yamlfile import FileError, YamlFile, explain, read_yaml
 from models.llm.addresses import check_address
 
@@ -332,6 +334,10 @@ class Secrets(Section):
     """CALLAGENT_TOKEN_KEY: signs one-use path tokens and bearer tokens of the plain protocol and the API."""
     webhook_key: SecretStr | None = None
     """CALLAGENT_WEBHOOK_KEY: signs webhooks."""
+    vision_key: SecretStr | None = None
+    """CALLAGENT_VISION_KEY: the key of the server that describes pictures, sent as a bearer token."""
+    audit_key: SecretStr | None = None
+    """CALLAGENT_AUDIT_KEY: keys the chain of the audit trail; set it before the first row, it cannot be changed."""
     llm_key: SecretStr | None = None
     """CALLAGENT_LLM_KEY: the key of the language model's server, sent as a bearer token."""
 
@@ -381,6 +387,10 @@ class Settings(Section):
     records: RecordSettings = RecordSettings()
     gateways: dict[str, GatewaySettings] = {}
     audiosocket: AudioSocketSettings = AudioSocketSettings()
+    console: ConsoleSection = ConsoleSection()
+    queue: QueueSection = QueueSection()
+    privacy: PrivacySection = PrivacySection()
+    chat: ChatSettings = ChatSettings()
     logs: LogSettings = LogSettings()
     secrets: Secrets = Field(default=Secrets(), exclude=True)
 

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from agent.config import PREFIX, GatewaySettings, Secrets, Settings
 
 _UNITS = {
+    "_days": "days",
     "_per_s": "1/s",
     "_ms": "ms",
     "_s": "s",
@@ -40,16 +41,27 @@ class Setting:
 
 def settings_reference() -> Iterator[Setting]:
     """Every setting but the secrets, in the order of `agent config`."""
+    for shown, model in sections():
+        reasons = field_docs(model)
+        for key, setting in model.model_fields.items():
+            if inspect.isclass(setting.annotation) and issubclass(setting.annotation, BaseModel):
+                continue
+            unit = next((unit for tail, unit in _UNITS.items() if key.endswith(tail)), "")
+            default = _written(setting.get_default(call_default_factory=True))
+            yield Setting(shown, key, default, unit, _allowed(setting), reasons.get(key, ""))
+
+
+def sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every section but the secrets, those inside others after them; one section stands for all gateways."""
     for section, field in Settings.model_fields.items():
         model = GatewaySettings if section == "gateways" else field.annotation
         if model is Secrets or not (inspect.isclass(model) and issubclass(model, BaseModel)):
             continue
         shown = "gateways.NAME" if section == "gateways" else section
-        reasons = field_docs(model)
-        for key, setting in model.model_fields.items():
-            unit = next((unit for tail, unit in _UNITS.items() if key.endswith(tail)), "")
-            default = _written(setting.get_default(call_default_factory=True))
-            yield Setting(shown, key, default, unit, _allowed(setting), reasons.get(key, ""))
+        yield shown, model
+        for name, inner in model.model_fields.items():
+            if inspect.isclass(inner.annotation) and issubclass(inner.annotation, BaseModel):
+                yield f"{shown}.{name}", inner.annotation
 
 
 def secrets_reference() -> Iterator[tuple[str, str]]:
@@ -63,12 +75,12 @@ def secrets_reference() -> Iterator[tuple[str, str]]:
 def markdown() -> str:
     """The reference as Markdown: a table for each section, then the secrets."""
     lines: list[str] = []
+    models = dict(sections())
     section = ""
     for row in settings_reference():
         if row.section != section:
             section = row.section
-            model = GatewaySettings if section == "gateways.NAME" else Settings.model_fields[section].annotation
-            about = inspect.getdoc(model) or ""
+            about = inspect.getdoc(models[section]) or ""
             lines += ["", f"### {section}", "", about.splitlines()[0], ""]
             lines += [_HEAD, "|---|---|---|---|---|"]
         cells = (f"`{row.key}`", row.default, row.unit, row.allowed, row.reason)
