@@ -35,7 +35,7 @@ def test_working_hours_are_read_in_their_zone() -> None:
         ("QUEUE__ZONE", "Mars/Olympus", "no time zone"),
         ("QUEUE__CALLBACK_KEY", "yes", "pattern"),
         ("PRIVACY__AUDIO_DAYS", "-1", "greater than or equal"),
-        ("PRIVACY__DOMAINS", "{clinic: {everything: 3}}", "domains"),
+        ("PRIVACY__DOMAINS", "{clinic: {everything: 3}}", "everything"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:
