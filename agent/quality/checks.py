@@ -165,7 +165,7 @@ def _silence(criterion: Silence, call: CallEvidence) -> Finding:
     if not call.spoken:
         return Finding(None, "the caller never spoke")
     share = _falling(call.silence, criterion.good, criterion.bad)
-    waits = [gap for gap in call.gaps if gap.before is not None and gap.before.speaker != "caller" and gap.start > 0]
+    waits = [gap for gap in call.gaps if gap.before is not None and gap.before.speaker == "agent" and gap.start > 0]
     longest = waits[0] if waits else None
     seconds = longest.length / 1000.0 if longest is not None else 0.0
     wait = _falling(seconds, criterion.good_s, criterion.bad_s)

@@ -213,7 +213,8 @@ class CallEvidence:
             end = max(turn.ended for turn in self.turns)
         gaps, quiet_from = [], 0.0
         for turn in sorted(self.turns, key=lambda one: one.started):
-            if turn.started > quiet_from:
+            # Waiting for a person is no silence: there is music or the place in the queue.
+            if turn.started > quiet_from and turn.speaker != "human":
                 gaps.append(Gap(quiet_from, min(turn.started, end), turn))
             quiet_from = max(quiet_from, turn.ended)
         if end > quiet_from:

@@ -32,7 +32,7 @@ from agent.dialogue.text import render, sentences
 from agent.quality.evidence import SMALL
 from agent.quality.satisfaction import HIGHEST, LOWEST
 from agent.yamlfile import FileError, YamlFile, explain, read_yaml
-from models.contracts import Tone, UnderstandingContext
+from models.contracts import Tone, UnderstandingContext, Understood
 
 SURE = 0.7
 """Confidence from which words that are no answer are another wish, which the dialogue goes on with."""
@@ -223,6 +223,20 @@ class SurveyedDialogue:
     def apology(self) -> AsyncIterator[Part]:
         """As the dialogue inside."""
         return self._inner.apology()
+
+    def overheard(self, speaker: str, text: str, understood: Understood | None) -> None:
+        """As the dialogue inside; a person who has the call ends the survey."""
+        self._state.waiting = False
+        self._inner.overheard(speaker, text, understood)
+
+    def handed_back(self, who: str, note: str) -> AsyncIterator[Part]:
+        """As the dialogue inside."""
+        self._state.waiting = False
+        return self._inner.handed_back(who, note)
+
+    def instruct(self, text: str) -> str:
+        """As the dialogue inside."""
+        return self._inner.instruct(text)
 
     def snapshot(self) -> Any:
         """The state as it is now."""

@@ -175,6 +175,17 @@ async def test_asks_in_the_callers_language(talk: Conversation) -> None:
     assert {say.language for say in asked.says} == {"zh"}
 
 
+async def test_a_person_who_takes_the_call_ends_the_survey(talk: Conversation) -> None:
+    await to_the_survey(talk)
+    talk.call.overheard("human", "Hello, Bo here. Five minutes please.", None)
+    back = await gather(talk.call.handed_back("bo", "told about the delay"))
+    assert back.text
+    assert told(await talk.say("five", "out_of_scope")) is None
+    assert talk.call.instruct("apologise")
+    members = [name for name in vars(Dialogue) if not name.startswith("_")]
+    assert [name for name in members if not hasattr(SurveyedDialogue, name)] == []
+
+
 def test_the_last_answer_of_a_call_counts() -> None:
     turns = [*good()[:-1], agent(2, "Thanks.", 13_000.0, 14_000.0, survey={"value": 3, "via": "key"})]
     assert survey_of(evidence(turns)) == 3
