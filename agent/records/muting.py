@@ -18,7 +18,9 @@ from agent.records.redaction import redact
 from models.contracts import Word
 
 PAD_MS = 200.0
-"""Silenced before and after a private word: a recognizer's times are that uncertain."""
+"""Silenced after a private word: a recognizer's times are that uncertain."""
+LEAD_MS = 400.0
+"""Silenced before one: where a word begins is told late rather than early."""
 BEFORE_MS = 500.0
 """Silenced before a turn that is silenced whole: its beginning is noticed late."""
 KEY_MS = 400.0
@@ -33,6 +35,10 @@ FRAME = 4
 REASON = "private"
 """The key in a turn's `reasons` that holds its spans."""
 
+LONG_NUMBER = 12
+"""Digits from which a number that is none of the kinds known counts as a card's that was misheard."""
+_LIKE_DIGITS = frozenset("for to too oh o won ate tree sex nein".split())
+"""Words that a digit is taken for; beside a private number they go with it."""
 _PLACEHOLDER = re.compile(r"\[(card|email|phone|digits|name|address|withheld|keys?|\d+ keys?)\]")
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
@@ -63,7 +69,7 @@ def private_spans(
         words: the recognized words, their times in seconds from the first sample of the turn; may be empty.
         first_ms, ended_ms: when that sample and the end of the turn were, in ms from the start of the call.
     """
-    ranges = private_ranges(text, redactor)
+    ranges = [(start, stop, _likelier(kind, text[start:stop])) for start, stop, kind in private_ranges(text, redactor)]
     if not ranges:
         return ()
     places = _places(text, words)
@@ -73,11 +79,15 @@ def private_spans(
         if not inside or not _sound(words[inside[0] : inside[-1] + 1]):
             return (_whole(first_ms, ended_ms, _worst(kind for _, _, kind in ranges)),)
         first, last = inside[0], inside[-1]
+        while first > 0 and _like_digit(words[first - 1]):
+            first -= 1
+        while last + 1 < len(words) and _like_digit(words[last + 1]):
+            last += 1
         # The silence between words goes too: a word's time is surest where the next one's begins.
         after = words[last + 1].start if last + 1 < len(words) else (ended_ms - first_ms) / 1000.0
         from_s = min(words[first].start, words[first - 1].end if first else 0.0)
         to_s = max(words[last].end, after)
-        spans.append(Span(max(0.0, first_ms + from_s * 1000 - PAD_MS), first_ms + to_s * 1000 + PAD_MS, kind))
+        spans.append(Span(max(0.0, first_ms + from_s * 1000 - LEAD_MS), first_ms + to_s * 1000 + PAD_MS, kind))
     return merged(spans)
 
 
@@ -291,6 +301,16 @@ def _places(text: str, words: Sequence[Word]) -> list[tuple[int, int]]:
         at = begin + len(bare)
         places.append((begin, at))
     return [] if re.search(r"\w", text[at:]) else places
+
+
+def _likelier(kind: str, words: str) -> str:
+    """A long number of no known kind is a card's that was misheard."""
+    digits = sum(mark.isdigit() or mark in "零〇一二三四五六七八九幺两" for mark in words)
+    return "card" if kind == "digits" and digits >= LONG_NUMBER else kind
+
+
+def _like_digit(word: Word) -> bool:
+    return word.text.strip(" .,-?!").lower() in _LIKE_DIGITS
 
 
 def _sound(words: Sequence[Word]) -> bool:

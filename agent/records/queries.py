@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,24 +98,6 @@ async def events_of(database: Database, kind: str, domains: Collection[str], lim
         return [dict(data) for data in found.scalars()]
 
 
-async def export_call(database: Database, call_id: str, folder: Path, recordings: Path | None = None) -> dict[str, str]:
-    """Write one call below `folder`/`call_id`: `call.json` (the transcript with all events) and `call.wav` if kept.
-
-    Numbers of caller and called are redacted, as all texts are. `recordings` is where recordings lie now, where they
-    were moved since. Returns the paths written, by `json` and `recording`.
-
-    Raises:
-        CallNotFound: no such call.
-        OSError: the folder cannot be written.
-    """
-    loaded = await load_call(database, call_id)
-    document = transcript(loaded, {}) | {"events": [_without_call(event) for event in loaded["events"]]}
-    recording = loaded["call"]["recording"]
-    if recording is not None and recordings is not None:
-        recording = str(recordings / Path(recording).name)
-    return await asyncio.to_thread(_export, document, recording, folder / call_id)
-
-
 def transcript(loaded: Mapping[str, Any], events: Mapping[str, int]) -> Row:
     """The transcript of a call as `load_call` gives it: JSON-ready, numbers of caller and called redacted.
 
@@ -145,16 +125,6 @@ def write_transcript(path: Path, document: Mapping[str, Any]) -> None:
     text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     draft.write_bytes(text.encode("utf-8", "replace"))
     draft.replace(path)
-
-
-def _export(document: Row, recording: str | None, folder: Path) -> dict[str, str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    written = {"json": str(folder / "call.json")}
-    if recording is not None and Path(recording).exists():
-        shutil.copyfile(recording, folder / "call.wav")
-        written["recording"] = str(folder / "call.wav")
-    write_transcript(folder / "call.json", document)
-    return written
 
 
 def _without_numbers(row: Mapping[str, Any]) -> Row:

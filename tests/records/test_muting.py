@@ -97,7 +97,15 @@ def test_private_words_are_found_by_their_times() -> None:
     (span,) = private_spans(text, spoken(text), first_ms=10_000, ended_ms=15_000)
     assert span.kind == "card"
     # Words 3 to 6 sound at 1.5 s to 3.4 s; the silences around them and the padding go too.
-    assert (span.from_ms, span.to_ms) == (pytest.approx(11_200), pytest.approx(13_700))
+    assert (span.from_ms, span.to_ms) == (pytest.approx(11_000), pytest.approx(13_700))
+
+
+def test_a_misheard_card_number_goes_with_the_digits_that_were_taken_for_words() -> None:
+    text = "is for 111, 111, 111, 111, 111 and it"
+    (span,) = private_spans(text, spoken(text), 0, 4500)
+    assert span.kind == "card"
+    assert (span.from_ms, span.to_ms) == (pytest.approx(0), pytest.approx(3700))
+    assert private_spans(text, (), 0, 4500) == (Span(0, 4700, "card"),)
 
 
 def test_a_card_number_heard_in_one_piece_with_the_next_word() -> None:

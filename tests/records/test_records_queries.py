@@ -13,8 +13,10 @@ from agent.cli.records import app
 from agent.clock import RealClock
 from agent.handoff.contracts import HandoffRequest
 from agent.handoff.queue import Desk
+from agent.records.audit import AuditTrail
 from agent.records.contracts import ActionRecord, CallFinished, CallOpened, TurnRecord
-from agent.records.queries import CallNotFound, export_call, list_calls, load_call, turns_after
+from agent.records.exporting import Exporter
+from agent.records.queries import CallNotFound, list_calls, load_call, turns_after
 from agent.records.writer import SqlRecords
 
 
@@ -90,12 +92,16 @@ async def test_turns_after(records: SqlRecords) -> None:
 
 
 async def test_export(records: SqlRecords, tmp_path: Path) -> None:
-    written = await export_call(records.database, "call-1", tmp_path / "out")
+    def exporter(folder: Path) -> Exporter:
+        trail = AuditTrail(records.database, records.clock)
+        return Exporter(records.database, folder, records.clock, trail, only_here=True)
+
+    written = await exporter(records.folder).export_call("call-1", tmp_path / "out", "jane")
     assert written == {"json": f"{tmp_path}/out/call-1/call.json", "recording": f"{tmp_path}/out/call-1/call.wav"}
     document = await asyncio.to_thread(lambda: json.loads(Path(written["json"]).read_text()))
     assert document["call"]["caller"] == document["handoffs"][0]["caller"] == "[phone]"
     assert document["events"] == [{"sequence": 1, "kind": "state", "at_ms": 0.0, "data": {"state": "LISTENING"}}]
-    moved = await export_call(records.database, "call-1", tmp_path / "out2", recordings=tmp_path / "empty")
+    moved = await exporter(tmp_path / "empty").export_call("call-1", tmp_path / "out2", "jane")
     assert set(moved) == {"json"}
 
 
