@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from agent.call.gatewayed import Admission
 from agent.chat.desk import PictureDesk, told
@@ -281,6 +282,8 @@ async def _object(request: Request) -> Mapping[str, Any]:
                 if len(body) > MOST_BODY:
                     raise Refusal("too_large", 413, f"the request has more than {MOST_BODY} bytes")
         value = json.loads(bytes(body) or b"{}")
+    except ClientDisconnect as error:
+        raise Refusal("cut_off", 400, "the request did not come whole") from error
     except TimeoutError as error:
         raise Refusal("too_slow", 408, "the request did not come within 10 s") from error
     except (ValueError, RecursionError) as error:
@@ -314,6 +317,8 @@ async def _upload(request: Request, most: int) -> bytes:
                 data += piece
                 if len(data) > most:
                     raise Refusal("too_large", 413, _too_large(most))
+    except ClientDisconnect as error:
+        raise Refusal("cut_off", 400, "the picture did not come whole") from error
     except TimeoutError as error:
         raise Refusal("too_slow", 408, f"the picture did not come within {UPLOAD_S:g} s; send a smaller one") from error
     return bytes(data)

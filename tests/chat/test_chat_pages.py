@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 
 import pytest
 from chatfakes import picture
@@ -210,6 +211,19 @@ NO_PICTURES = [
     (b"", "image/png", 422, "unknown_format"),
     (b"x" * 200_000, "image/png", 413, "too_large"),
 ]
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(chat, caplog):
+    up = await chat()
+    path = (await ticket(up, await visit(up), "picture")).json()["path"]
+    _, writer = await asyncio.open_connection("127.0.0.1", up.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: 5000\r\n\r\n"
+    writer.write(head.encode() + b"x" * 100)
+    await writer.drain()
+    await eventually(lambda: up.chat.uploads == 1)
+    writer.transport.abort()
+    await eventually(lambda: up.chat.uploads == 0)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_what_is_no_picture_is_refused_and_may_be_tried_again(chat):
