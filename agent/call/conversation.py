@@ -867,7 +867,7 @@ class Conversation:
                 self.handover.queue.accept(who, self.handover.handoff_id)
             except Exception as error:
                 by = getattr(error, "by", None)
-                if by is None:
+                if not by:
                     log.info("the call is taken out of the queue: %s", error)
                     await self._withdraw()
                     return None

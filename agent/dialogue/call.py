@@ -411,7 +411,7 @@ class CallDialogue:
         first: list[Part] = []
         for one in asked:
             if one.kind == "apologise":
-                first.append(Say(sorry(self._here.language), "sorry"))
+                first.insert(0, Say(sorry(self._here.language), "calm"))
             elif one.words:
                 first += [Say(text) for text in sentences(one.words)]
         if any(one.kind == "transfer" for one in asked):
