@@ -85,7 +85,8 @@ def erase(
     config: Config = None,
     recordings: Recordings = None,
     backups: Annotated[
-        list[Path] | None, typer.Option("--backups", help="A folder to search for copies; may be given several times.")
+        list[Path] | None,
+        typer.Option("--backups", help="A folder to search for copies, also several; default: privacy.backups."),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Erase what was erased before and is back, as from a backup.")
@@ -108,7 +109,8 @@ def erase(
     async def work(opened: Database, settings: Settings) -> Erased:
         clock = RealClock()
         kept = recordings or settings.records.recordings
-        eraser = Eraser(opened, kept, clock, AuditTrail(opened, clock), backups or ())
+        searched = settings.privacy.backups if backups is None else backups
+        eraser = Eraser(opened, kept, clock, AuditTrail(opened, clock), searched)
         if caller is None:
             return await eraser.erase_again(_who(who), dry_run)
         return await eraser.erase_caller(caller, _who(who), dry_run)
@@ -132,11 +134,15 @@ def prune(
     recordings: Recordings = None,
     who: Who = None,
 ) -> None:
-    """Remove what is older than these days after its call's end, once. What no option names is kept."""
+    """Remove what is older than these days after its call's end, once; what no option names is kept.
+
+    Without any of them, by the settings under `privacy`.
+    """
 
     async def work(opened: Database, settings: Settings) -> dict[str, int]:
         clock = RealClock()
-        rules = RetentionRules(Retention(audio, words, labels, numbers, calls))
+        given = Retention(audio, words, labels, numbers, calls)
+        rules = settings.privacy.rules() if given == Retention() else RetentionRules(given)
         kept = recordings or settings.records.recordings
         return dict(await RetentionJob(opened, kept, rules, clock, AuditTrail(opened, clock)).once(_who(who)))
 

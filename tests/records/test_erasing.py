@@ -359,6 +359,15 @@ async def test_command_line(records: SqlRecords, tmp_path: Path) -> None:
     left = await command("erase", JOE, "--yes", *at)
     assert (left.exit_code, "call joe-9 goes on" in left.output) == (1, True)
     assert (await command("prune", "--audio", "0", *at)).output == "nothing is too old\n"
+    await make_call(records, "ann-2", ANN)
+    async with records.database.engine.begin() as connection:
+        await connection.execute(sa.text("update calls set finished_at = '2020-05-01' where id = 'ann-2'"))
+    config = tmp_path / "settings.yaml"
+    await asyncio.to_thread(config.write_text, f"privacy:\n  labels_days: 9\n  backups: [{tmp_path}/out]\n")
+    assert (await command("prune", "--config", config, *at)).output == "labels: 1 calls\n"
+    assert (await command("prune", "--words", "9", "--config", config, *at)).output == "words: 1 calls\n"
+    listed = await command("erase", ANN, "--config", config, "--dry-run", *at)
+    assert "calls would be erased: 1" in listed.output
 
     rows = json.loads((await command("audit", "list", "--json", "--about", JOE, *database)).output)
     assert [row["what"] for row in rows] == ["erased", "erasing_begun"] * 2 + ["exported"]
