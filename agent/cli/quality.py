@@ -58,16 +58,15 @@ def score(
         if call is not None:
             await quality.score_call(call)
             return 1, 0
-        done = 0
-        with Progress(transient=True) as progress:
+        done = failed = 0
+        with Progress(transient=True, console=Console(stderr=True)) as progress:
             task = progress.add_task("scoring", total=None)
-            async for done, count in quality.score_since(from_time, again):
-                progress.update(task, completed=done, total=count)
-        return done, len(await quality.unscored(from_time))
+            async for done, failed, count in quality.score_since(from_time, again):
+                progress.update(task, completed=done, total=count, description=f"scoring, {failed} failed")
+        return done - failed, failed
 
-    done, left = _run("score", run, rubrics, database, config)
-    failed = left if not again else 0
-    typer.echo(f"{done - failed} calls scored" + (f"; {failed} could not be, see the log" if failed else ""))
+    done, failed = _run("score", run, rubrics, database, config)
+    typer.echo(f"{done} calls scored" + (f"; {failed} could not be, the log says why" if failed else ""))
     if call is not None:
         show(call, rubrics, database, config)
     raise typer.Exit(1 if failed else 0)

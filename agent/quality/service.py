@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent.clock import Clock
 from agent.dialogue.loader import load_domain
@@ -81,7 +80,7 @@ class Quality:
         """As `score_call`, for the end of a call: a failure is logged, never raised, and None comes back."""
         try:
             return await self.score_call(call_id)
-        except (QualityError, CallNotFound, SQLAlchemyError, OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # the end of a call must not fail by its score
             log.error(
                 "call %s is not scored: %s: %s; later: agent quality score", call_id, type(error).__name__, error,
                 extra={"code": "not_scored"},
@@ -141,12 +140,14 @@ class Quality:
             rows = (await connection.execute(query)).all()
         return [row.id for row in rows if again or row.digest != self.rubrics.of(row.domain).digest]
 
-    async def score_since(self, since: datetime | None = None, again: bool = False) -> AsyncIterator[tuple[int, int]]:
-        """Score what `unscored` finds; gives (done, all) after each. Calls that fail are logged and left out."""
-        calls = await self.unscored(since, again)
+    async def score_since(
+        self, since: datetime | None = None, again: bool = False
+    ) -> AsyncIterator[tuple[int, int, int]]:
+        """Score what `unscored` finds; gives (done, failed, all) after each. What fails is logged and left out."""
+        calls, failed = await self.unscored(since, again), 0
         for done, call_id in enumerate(calls, 1):
-            await self.score(call_id)
-            yield done, len(calls)
+            failed += await self.score(call_id) is None
+            yield done, failed, len(calls)
 
     async def check_rating(self, rating: Rating) -> None:
         """Refuse a rating that cannot be taken.

@@ -18,7 +18,7 @@ from agent.quality.searching import Range, SearchError, Wanted, load_quality, se
 from agent.quality.service import BadRating, NotFinished, Quality, QualityError, Rating, facts_from, score_call
 from agent.quality.tables import QualityScore
 from agent.records.contracts import CallOpened
-from agent.records.database import Call
+from agent.records.database import Call, Turn
 from agent.records.queries import CallNotFound
 from agent.records.writer import SqlRecords
 
@@ -34,7 +34,7 @@ async def begin(records: SqlRecords) -> None:
     await (await records.open_call(CallOpened("open", "twilio", "CA1", "shop"))).flush()
 
 
-async def all_scored(quality: Quality, again: bool = False) -> list[tuple[int, int]]:
+async def all_scored(quality: Quality, again: bool = False) -> list[tuple[int, int, int]]:
     return [progress async for progress in quality.score_since(again=again)]
 
 
@@ -67,9 +67,12 @@ async def test_calls_recorded_before_are_scored_once(records: SqlRecords, qualit
     for name in ("a", "b", "c"):
         await keep(records, name)
     await quality.score_call("b")
-    assert await all_scored(quality) == [(1, 2), (2, 2)]
+    assert await all_scored(quality) == [(1, 0, 2), (2, 0, 2)]
     assert await all_scored(quality) == []
     assert len(await all_scored(quality, again=True)) == 3
+    async with records.database.engine.begin() as connection:
+        await connection.execute(update(Turn).where(Turn.call_id == "b", Turn.number == 1).values(reasons=7, emotion=7))
+    assert (await all_scored(quality, again=True))[-1] == (3, 1, 3), "a broken record stops nobody else's score"
     assert await quality.unscored(NOON + timedelta(days=1), again=True) == []
     async with records.database.engine.begin() as connection:
         await connection.execute(update(QualityScore).values(digest="older"))
