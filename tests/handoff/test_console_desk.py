@@ -306,6 +306,52 @@ async def test_listeners_that_fail_and_cancelled_calls_do_no_harm(database: Data
         assert here.desk.snapshot()["queue"] == []
 
 
+async def test_lists_stay_bounded_and_what_is_lost_is_counted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.handoff.console_desk.REMEMBERED", 2)
+    monkeypatch.setattr("agent.handoff.console_desk.MOST_WRITES", 2)
+    async with house(database) as here:
+        for n in range(4):
+            await here.ask(f"h{n}")
+            await here.desk.caller_left(f"x{n}")
+            here.desk.listen(f"y{n}", here.said.append)
+        assert len(here.desk._gone) == len(here.desk._listeners) == 2
+        for n in range(4):
+            here.desk.wrapped_up("sam", f"h{n}", "spam")
+        assert here.desk.counters["failed_writes"] == 2
+        with pytest.raises(ValueError, match="disposition is empty"):
+            here.desk.wrapped_up("sam", "h0", " ")
+        await here.desk.finished("h0", "sideways")
+        here.desk.released("sam", "c-9")
+
+
+async def test_a_handoff_after_the_end_is_refused(database: Database) -> None:
+    async with house(database, default_transfer="+12125550100") as here:
+        await here.desk.aclose()
+        here.desk.on_duty("sam", [], [])
+        assert (await here.ask()).detail == "the server stops"
+
+
+async def test_the_queue_goes_on_after_a_fault_of_its_own(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(database, settings=QueueSettings(ring_s=20, first_words_s=60)) as here:
+        here.desk.on_duty("sam", [], [])
+        here.ask()
+        await here.waits()
+        start = here.clock.ms
+        await here.clock.next(start + 20_000)
+        with monkeypatch.context() as patch:
+            patch.setattr("agent.handoff.console_desk.step", lambda *_: 1 / 0)
+            here.clock.advance(20_000)
+            await here.clock.next(start + 21_000)
+        assert "tries again" in caplog.text
+        here.clock.advance(1_000)
+        await here.until(lambda: here.desk.snapshot()["queue"][0]["rings"] == "sam")
+        here.desk.accept("sam", "h")
+
+
 class Wording:
     """A writer that says what it is told to."""
 

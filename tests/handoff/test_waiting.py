@@ -35,7 +35,7 @@ from agent.handoff.happening import (
 from agent.handoff.line import QueueSettings, QueueState, anger, places
 from agent.handoff.machine import HandoffState as S
 from agent.handoff.people import NoCapacity, QueueError, TooLate, UnknownHandoff
-from agent.handoff.waiting import next_at, step
+from agent.handoff.waiting import MOST_OVER, next_at, step
 
 SETTINGS = QueueSettings(
     skills={"dispute": "cards"}, value_points={"fraud": 5.0}, ring_s=20.0, first_words_s=8.0, words_every_s=45.0
@@ -366,6 +366,41 @@ def test_caller_leaves(stage: str) -> None:
     assert "h" not in queue.state.people["a"].busy
     assert bool(queue.of(Settled)) == (stage in ("queued", "ringing"))
     assert queue.at(101, CallerLeft("h")) == []
+
+
+def test_who_is_not_on_duty_may_take_a_call_and_then_is_there_for_it_alone() -> None:
+    queue = Queue()
+    queue.at(0, OnDuty("a"), Engaged("a", "x"), enter("h"), Accept("boss", "h"), Engaged("chief", "c-9"))
+    assert [one.who for one in queue.state.people.values() if not one.on_duty] == ["boss", "chief"]
+    queue.at(1, OnDuty("boss", ("cards",)))
+    assert queue.state.people["boss"].busy == {"h"}
+    queue.at(2, OffDuty("boss"), Engaged("chief", "c-9", on=False), Bridged("h"), Over("h", "ended"))
+    queue.at(100, OffDuty("nobody"), Engaged("nobody", "x", on=False))
+    assert set(queue.state.people) == {"a"}
+
+
+def test_asked_twice_is_in_the_line_once_and_a_failed_transfer_frees_the_person() -> None:
+    queue = Queue()
+    queue.at(0, OnDuty("a"), enter("h"), enter("h"), Decline("b", "h"))
+    assert queue.rings() == [(0, "a", "h")]
+    queue.at(1, Accept("a", "h"), HumanLost("b", "h"), Over("h", "failed"), Over("h", "failed"))
+    assert queue.state.people["a"].free == 1
+    assert not queue.state.cases
+
+
+def test_declined_by_who_is_there_and_left_by_who_was_not_asked() -> None:
+    queue = Queue()
+    queue.at(0, OnDuty("a"), OnDuty("b"), Engaged("b", "x"), enter("h"), Decline("a", "h"), OffDuty("b"))
+    assert queue.of(Settled) == [(0, Settled("h", "declined"))]
+
+
+def test_only_the_latest_are_remembered() -> None:
+    queue = Queue()
+    for n in range(MOST_OVER + 1):
+        queue.at(0, enter(f"h{n}"))
+    assert len(queue.state.over) == MOST_OVER
+    with pytest.raises(UnknownHandoff):
+        queue.at(0, Accept("a", "h0"))
 
 
 @pytest.mark.parametrize(
