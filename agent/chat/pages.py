@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from agent.call.gatewayed import Admission
+from agent.call.transport import NORMAL
 from agent.chat.desk import PictureDesk, told
 from agent.chat.headers import PictureError
 from agent.chat.settings import ChatSettings
@@ -46,11 +47,18 @@ _BUSY = frozenset({"busy"})
 log = logging.getLogger(__name__)
 
 
+class Ends(Protocol):
+    """A call that can be ended."""
+
+    def end(self, outcome: str, reason: str, code: int) -> None:
+        """End the call."""
+
+
 class Host(Protocol):
     """The server that takes the calls: `agent.server.CallServer`."""
 
     @property
-    def sessions(self) -> Mapping[str, object]:
+    def sessions(self) -> Mapping[str, Ends]:
         """The calls that are going on, by our id of them."""
         ...
 
@@ -151,12 +159,15 @@ def add_chat(app: FastAPI, chat: Chat) -> None:
             return
         # The first connection is the call; one that returns is another until that carries it on.
         opening = Opening(new_call_id() if visit.ever else visit.id)
-        gateway = _gateway(visit)
+        gateway = _gateway(chat, visit)
         chat.visits.enter(visit)
+        watch = asyncio.create_task(_end_idle(chat, visit), name=f"{visit.id}:idle")
         try:
             await chat.host.take(socket, gateway, opening, Admission(f"web:{visit.id}", visit.id))
         finally:
             chat.visits.leave(visit)
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
     if chat.desk is not None:
         _add_pictures(app, chat, chat.desk, page)
@@ -211,12 +222,21 @@ def _next(chat: Chat, call_id: str) -> str | None:
         return None
 
 
-def _gateway(visit: Visit) -> Gateway:
+async def _end_idle(chat: Chat, visit: Visit) -> None:
+    """End a chat in which nothing is typed any more; who calls by voice may be silent."""
+    if visit.kind == "chat":
+        await chat.visits.until_idle(visit)
+        session = chat.host.sessions.get(visit.id)
+        if session is not None:
+            session.end("caller_left", "visitor_idle", NORMAL)
+
+
+def _gateway(chat: Chat, visit: Visit) -> Gateway:
     base = plain.GATEWAYS[0]
     return Gateway(
         name=base.name,
         title="Web page",
-        new=lambda opening: WebProtocol(visit.id, visit.kind, visit.language),
+        new=lambda opening: WebProtocol(visit.id, visit.kind, visit.language, lambda: chat.visits.said(visit)),
         capabilities=base.capabilities,
         ways=(),
     )

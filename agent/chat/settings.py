@@ -47,6 +47,8 @@ class ChatSettings(BaseModel):
     """The same from one address (IPv6: one /64)."""
     new_per_minute: int = Field(6, ge=1)
     """New conversations a minute from one address; more are refused with 429."""
+    idle_s: float = Field(600.0, gt=0, le=3600)
+    """A chat in which nothing was typed for so long is ended, so that open tabs do not hold the places."""
     picture_mb: float = Field(8.0, gt=0, le=32)
     """Largest picture in millions of bytes; telephones make 2 to 6."""
     picture_megapixels: float = Field(50.0, gt=0, le=100)

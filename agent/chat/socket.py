@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from agent.gateways.base import CallStarted, Capabilities, Command, Event, Fault, ShowTurn
+from agent.gateways.base import CallStarted, Capabilities, Command, Dtmf, Event, Fault, ShowTurn, TextIn
 from agent.gateways.messages import UNSUPPORTED
 from agent.gateways.plain import PlainProtocol
 
@@ -22,13 +22,20 @@ class WebProtocol:
     agent understood and why. There is nowhere to transfer a browser to.
     """
 
-    def __init__(self, visit_id: str, kind: Literal["chat", "call"], language: str) -> None:
-        """`visit_id` is the id that every connection of this visit starts with."""
+    def __init__(
+        self,
+        visit_id: str,
+        kind: Literal["chat", "call"],
+        language: str,
+        said: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`visit_id`: every connection of this visit starts with it. `said` is told when something is typed."""
         self.name = NAMES[kind]
         self._plain = PlainProtocol(visit_id)
         self._visit_id = visit_id
         self._kind = kind
         self._language = language
+        self._said = said
         self._able = self._plain.capabilities
         self._capabilities = replace(self._able, transfer="none")
 
@@ -49,6 +56,8 @@ class WebProtocol:
         return () if isinstance(command, ShowTurn) else self._plain.send(command)
 
     def _ours(self, event: Event) -> Event:
+        if isinstance(event, TextIn | Dtmf):
+            self._said()
         if not isinstance(event, CallStarted):
             return event
         able = self._plain.capabilities

@@ -53,6 +53,7 @@ class Visit:
     connected: int = 0
     ever: bool = False
     left_ms: float = 0.0
+    said_ms: float = 0.0
     tickets: deque[float] | None = None
 
 
@@ -191,7 +192,18 @@ class Visits:
     def enter(self, visit: Visit) -> None:
         """A connection of `visit` is open; `leave` it when it is over."""
         visit.connected += 1
+        if not visit.ever:
+            self.said(visit)
         visit.ever = True
+
+    def said(self, visit: Visit) -> None:
+        """The visitor typed something or pressed a key."""
+        visit.said_ms = self._clock.now_ms()
+
+    async def until_idle(self, visit: Visit) -> None:
+        """Wait until the visitor has typed nothing for `idle_s`."""
+        while (due_ms := visit.said_ms + self._settings.idle_s * 1000.0) > self._clock.now_ms():
+            await self._clock.sleep_until(due_ms)
 
     def leave(self, visit: Visit) -> None:
         """A connection of `visit` is over."""

@@ -179,7 +179,7 @@ any_line = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(any_line, max_size=12))
 def test_any_text_gives_fields_within_bounds(found_lines):
     for one in fields_of(found_lines, [ORDER, GIFT, AMOUNT, DATE, EMAIL]):

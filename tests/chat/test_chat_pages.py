@@ -154,8 +154,12 @@ async def test_neither_nonsense_nor_other_sites_get_in(chat):
         assert refused.value.response.status_code in (401, 404, 414, 431)
 
 
-async def test_limits_by_address_and_in_all(chat):
-    up = await chat(new_per_minute=3, most_per_address=1)
+async def test_limits_by_address_an_idle_chat_and_what_is_left_out(chat):
+    up = await chat(new_per_minute=3, most_per_address=1, calls=False, pictures=False, idle_s=0.4)
+    assert (await up.http.get("/call")).status_code == 404
+    assert (await up.http.get("/chat/about")).json()["pictures"] is False
+    assert (await up.http.post("/pictures/x", content=b"", headers=JPEG)).status_code in (404, 405)
+    assert (await up.http.post("/chat/visits", json={"kind": "call"})).status_code == 422
     told = await visit(up)
     second = await visit(up)
     async with up.socket(told["path"]):
@@ -167,14 +171,10 @@ async def test_limits_by_address_and_in_all(chat):
     answer = await up.http.post("/chat/visits", json={"kind": "chat"})
     assert (answer.status_code, answer.json()["error"]) == (429, "rate_limited")
     assert await up.refused("rate_limited") == 1
-
-
-async def test_calls_can_be_left_out(chat):
-    up = await chat(calls=False, pictures=False)
-    assert (await up.http.get("/call")).status_code == 404
-    assert (await up.http.post("/chat/visits", json={"kind": "call"})).status_code == 422
-    assert (await up.http.get("/chat/about")).json()["pictures"] is False
-    assert (await up.http.post("/pictures/x", content=b"", headers=JPEG)).status_code == 404
+    async with up.socket((await ticket(up, second)).json()["path"]) as socket:
+        await socket.send(json.dumps(TYPED))
+        assert await closed(socket) == 1000
+    assert (await up.record(second["visit"]))["call"]["reason"] == "visitor_idle"
 
 
 async def test_a_picture_is_read_once_and_what_is_sure_reaches_the_dialogue(chat):
@@ -213,21 +213,8 @@ NO_PICTURES = [
 ]
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing(chat, caplog):
-    up = await chat()
-    path = (await ticket(up, await visit(up), "picture")).json()["path"]
-    _, writer = await asyncio.open_connection("127.0.0.1", up.port)
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: 5000\r\n\r\n"
-    writer.write(head.encode() + b"x" * 100)
-    await writer.drain()
-    await eventually(lambda: up.chat.uploads == 1)
-    writer.transport.abort()
-    await eventually(lambda: up.chat.uploads == 0)
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
-
-
-async def test_what_is_no_picture_is_refused_and_may_be_tried_again(chat):
-    up = await chat(picture_mb=0.1, pictures_per_call=6)
+async def test_what_is_no_picture_or_not_whole_is_refused_and_may_be_tried_again(chat, caplog):
+    up = await chat(picture_mb=0.1, pictures_per_call=7)
     told = await visit(up)
     path = (await ticket(up, told, "picture")).json()["path"]
     for content, kind, status, code in NO_PICTURES:
@@ -242,6 +229,15 @@ async def test_what_is_no_picture_is_refused_and_may_be_tried_again(chat):
     answer = await up.http.post(path, content=endless(), headers=JPEG)
     assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
     path = answer.json()["next"]
+    _, writer = await asyncio.open_connection("127.0.0.1", up.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: 5000\r\n\r\n"
+    writer.write(head.encode() + b"x" * 100)
+    await writer.drain()
+    await eventually(lambda: up.chat.uploads == 1)
+    writer.transport.abort()
+    await eventually(lambda: up.chat.uploads == 0)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    path = (await ticket(up, told, "picture")).json()["path"]
     assert (await up.http.post(path, content=picture(), headers=JPEG)).status_code == 200
     path = (await ticket(up, told, "picture")).json()["path"]
     last = await up.http.post(path, content=picture(), headers=JPEG)
