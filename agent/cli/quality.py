@@ -89,7 +89,7 @@ def show(
         console.print(f"not scored yet: agent quality score {escape(call)}")
     table = Table("criterion", "points", "met", "why", "turns")
     for item in found["items"]:
-        points = "" if item["score"] is None else f"{item['score'] * item['weight'] / 100:g} of {item['weight']:g}"
+        points = "" if item["score"] is None else f"{item['score']:g} of {item['weight']:g}"
         met = {True: "yes", False: "[red]no[/]", None: "-"}[item["passed"]]
         table.add_row(escape(item["title"]), points, met, escape(item["why"]), ", ".join(map(str, item["evidence"])))
     console.print(table)
@@ -115,7 +115,7 @@ def compare(
     for key in ("intent", "outcome", "emotion", "duration_s", "satisfaction", "score", "human_score"):
         table.add_row(key, *("-" if call[key] is None else escape(str(call[key])) for call in found["calls"]))
     for row in found["items"]:
-        cells = ("-" if cell is None else f"{_number(cell['score'])}  {cell['why']}" for cell in row["cells"])
+        cells = ("-" if cell is None else f"{_share(cell['value'])}  {cell['why']}" for cell in row["cells"])
         table.add_row(escape(row["title"]), *map(escape, cells))
     Console().print(table)
 

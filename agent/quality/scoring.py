@@ -25,14 +25,16 @@ class Item:
         return None if self.finding.value is None else self.finding.value >= self.criterion.passes
 
     def data(self) -> dict[str, Any]:
-        """JSON-ready: score is 0 to 100; evidence the numbers of turns, details their words."""
+        """JSON-ready: score is the points got of `weight`, value the same in [0, 1]; None for both where it does not
+        apply. evidence: numbers of turns; details: their words."""
         value, criterion = self.finding.value, self.criterion
         return {
             "name": criterion.name,
             "title": criterion.title,
             "check": criterion.check,
             "weight": criterion.weight,
-            "score": None if value is None else round(value * 100.0, 1),
+            "score": None if value is None else round(value * criterion.weight, 2),
+            "value": None if value is None else round(value, 4),
             "passed": self.passed,
             "why": self.finding.why,
             "evidence": turns_of(self.finding.evidence),

@@ -267,9 +267,7 @@ class Quality:
             grouped.setdefault(row.call_id, []).append(row)
         pairs = []
         for call_id, of_call in grouped.items():
-            items = {
-                item["name"]: None if item["score"] is None else item["score"] / 100.0 for item in of_call[0].items
-            }
+            items = {item["name"]: item["value"] for item in of_call[0].items}
             names = {name for row in of_call for name in row.judged}
             judged = {name: _mean([row.judged[name] for row in of_call if name in row.judged]) for name in names}
             pairs.append(Pair(call_id, of_call[0].score, _mean([row.human for row in of_call]), items, judged))

@@ -45,7 +45,7 @@ async def test_a_call_is_scored_and_kept(records: SqlRecords, quality: Quality) 
     assert (scored.score, found["score"], found["intent"]) == (100.0, 100.0, "order_status")
     assert {"greeting", "disclosure", "resolution"} <= {item["name"] for item in found["items"]}
     greeted = next(item for item in found["items"] if item["name"] == "greeting")
-    assert (greeted["score"], greeted["evidence"], greeted["passed"]) == (100.0, [0], True)
+    assert (greeted["score"], greeted["value"], greeted["evidence"], greeted["passed"]) == (5.0, 1.0, [0], True)
     assert greeted["details"][0]["text"].startswith("Thanks for calling")
     again = await score_call(records.database, "a", Rubrics(CONFIG), records.clock)
     assert again.score == 100.0
