@@ -184,9 +184,13 @@ async def _sign_in(guard: Guard, request: Request, body: SignInBody) -> Person:
 
 async def _checked(guard: Guard, request: Request, name: str, password: str) -> Person | None:
     address = address_of(request)
+    busy_s = guard.tries.wait_s("all")
+    if busy_s:
+        raise Refused(429, "too_often", "too many people are signing in; wait", busy_s)
     wait_s = guard.lockout.wait_s(name, address)
     if wait_s:
         raise Refused(429, "locked", f"too many wrong passwords; wait {round(wait_s / 60 + 0.5)} minutes", wait_s)
+    guard.tries.count("all")
     guard.lockout.wrong(name, address)
     try:
         person = await guard.accounts.check(name, password)

@@ -94,3 +94,7 @@ class Backend(Protocol):
     def control(self, call_id: str) -> CallControl | None:
         """The control of a call that runs."""
         ...
+
+    def picture(self, call_id: str, picture_id: str) -> bytes | None:
+        """A picture that a caller sent, as JPEG, while it is kept."""
+        ...

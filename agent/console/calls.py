@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field, JsonValue
 
 from agent.console import kept
@@ -16,6 +16,7 @@ from agent.console.backend import Backend
 from agent.console.controls import CallControl, Runs
 from agent.console.guard import TAKEN, Guard, Refused, at_least, free_for, require
 from agent.console.parts import Parts
+from agent.console.pictures import Pictures
 from agent.console.presence import Presence, has
 from agent.console.sessions import Signed
 from agent.handoff.people import QueueError
@@ -85,11 +86,12 @@ class Nothing(Body):
 class Calls:
     """What people see of calls and do with them. Agents: with those they have; supervisors: with all."""
 
-    def __init__(self, backend: Backend, guard: Guard, parts: Parts, presence: Presence) -> None:
+    def __init__(self, backend: Backend, guard: Guard, parts: Parts, presence: Presence, pictures: Pictures) -> None:
         self._backend = backend
         self._guard = guard
         self._parts = parts
         self._presence = presence
+        self._pictures = pictures
 
     async def live(self, signed: Signed, recorded: int = 0) -> dict[str, Any]:
         """Calls that run and that `signed` may see; for supervisors also the latest that were recorded."""
@@ -121,17 +123,31 @@ class Calls:
         if control is None and found is None:
             raise Refused(404, "not_found", "there is no such call, or it is not yours to see")
         await self._guard.audit(signed.name, "call_opened", call_id[:128])
-        row = found or {**kept.EMPTY, "notes": [], "wrap_ups": [], "pictures": [], "history": []}
+        row = found or {**kept.EMPTY, "notes": [], "wrap_ups": [], "history": []}
         own = [wrapped for wrapped in row["wrap_ups"] if wrapped["who"] == signed.name]
         return {
             **row,
             "live": control is not None,
             "state": None if control is None else control.state(),
             "runnable": list(control.actions()) if isinstance(control, Runs) else [],
+            "pictures": self._pictures.of(call_id),
             "wrap_up": (own or row["wrap_ups"] or [None])[-1],
             "intents": sorted(self._backend.intents),
             "dispositions": list(DISPOSITIONS),
         }
+
+    async def picture(self, signed: Signed, call_id: str, picture_id: str) -> bytes:
+        """A picture that the caller sent, as JPEG.
+
+        Raises:
+            Refused: there is none that `signed` may see.
+        """
+        await self._may_see(signed, call_id)
+        found = self._backend.picture(call_id, picture_id)
+        if found is None:
+            raise Refused(404, "not_found", "there is no such picture any more; pictures are kept for a short time")
+        await self._guard.audit(signed.name, "picture_opened", call_id, {"picture": picture_id[:64]})
+        return found
 
     async def take_over(self, signed: Signed, call_id: str, handoff_id: str | None) -> dict[str, Any]:
         """Give `signed` a call: an agent one that waits, a supervisor any. Of two, the second is told who has it."""
@@ -258,6 +274,11 @@ def add_calls(router: APIRouter, guard: Guard, calls: Calls) -> None:
     @router.get("/calls/{call_id}")
     async def one(call_id: str, signed: Signed = anybody) -> dict[str, Any]:
         return await calls.one(signed, call_id)
+
+    @router.get("/calls/{call_id}/pictures/{picture_id}")
+    async def picture(call_id: str, picture_id: str, signed: Signed = anybody) -> Response:
+        found = await calls.picture(signed, call_id, picture_id)
+        return Response(found, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @router.get("/queue")
     async def queue(_: Signed = anybody) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from agent.console.feed import Feed
 from agent.console.guard import Guard
 from agent.console.parts import Parts
 from agent.console.passwords import Passwords
+from agent.console.pictures import Pictures
 from agent.console.presence import Presence
 from agent.console.sessions import ConsoleSettings
 from agent.console.shell import HEADERS, NO_STORE, Shell
@@ -114,6 +115,10 @@ class ServerBackend:
     def control(self, call_id: str) -> CallControl | None:
         return self._server.control(call_id)
 
+    def picture(self, call_id: str, picture_id: str) -> bytes | None:
+        desk = getattr(self._server, "pictures", None)
+        return None if desk is None else cast("bytes | None", desk.shelf.get(call_id, picture_id))
+
 
 class Console:
     """The console of one server."""
@@ -126,7 +131,8 @@ class Console:
         self.parts = Parts()
         self.presence = Presence(backend, self.parts, self.settings.lost_s)
         self.guard = Guard(backend, self.parts, self.settings, passwords)
-        self.calls = Calls(backend, self.guard, self.parts, self.presence)
+        self.pictures = Pictures()
+        self.calls = Calls(backend, self.guard, self.parts, self.presence, self.pictures)
         self.sockets = Sockets(backend, self.guard, self.parts, self.presence)
         self.audio = Audio(backend, self.guard, self.parts, self.presence)
         self._followed: Feed | None = None
@@ -138,6 +144,7 @@ class Console:
             self._followed = feed
             self.parts.listen(feed)
             feed.subscribe(wanted=self.presence.follow)
+            feed.subscribe(wanted=self.pictures.learn)
             desk = self.backend.desk
             for row in () if desk is None else desk.snapshot()["queue"]:
                 self.parts.moved(row["call"], row["id"], row["state"], row.get("human"))

@@ -26,6 +26,10 @@ from agent.records.database import Database
 COOKIE = "callagent_session"
 CSRF = "X-CSRF-Token"
 SAFE = frozenset({"GET", "HEAD"})
+STRANGERS = 120
+"""Requests of one address within a minute whose cookie is nobody's."""
+TRIES = 120
+"""Passwords that are checked within a minute, whoever asks: an eighth of one core, the rest is for calls."""
 TAKEN = "call_taken"
 """What the audit trail says of somebody who got a call."""
 
@@ -54,6 +58,9 @@ class Guard:
         self._passwords = passwords or Passwords()
         self.lockout = Lockout(settings, self.clock)
         self._rate = Limit(settings.per_minute, 60.0, self.clock)
+        self._strangers = Limit(STRANGERS, 60.0, self.clock)
+        self.tries = Limit(TRIES, 60.0, self.clock)
+        """Passwords that are looked at, of all together, under one key."""
         self._made: tuple[Database, Accounts, Sessions, AuditTrail] | None = None
         self._sockets: dict[str, int] = {}
 
@@ -104,9 +111,7 @@ class Guard:
             self.check_origin(asking)
         elif asking.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Refused(403, "origin", "this is answered to the console's own page only")
-        signed = await self.sessions.find(asking.cookies.get(COOKIE, ""))
-        if signed is None:
-            raise Refused(401, "signed_out", "sign in first")
+        signed = await self._signed(asking)
         if changing and not hmac.compare_digest(asking.headers.get(CSRF, "").encode(), signed.csrf.encode()):
             raise Refused(403, "csrf", f"send the header {CSRF} with the value that /console/api/me gives")
         self._count(signed)
@@ -120,9 +125,7 @@ class Guard:
             Refused: as `let_in`; 429 where he has too many open.
         """
         self.check_origin(asking)
-        signed = await self.sessions.find(asking.cookies.get(COOKIE, ""))
-        if signed is None:
-            raise Refused(401, "signed_out", "sign in first")
+        signed = await self._signed(asking)
         self._count(signed)
         if self._sockets.get(signed.name, 0) >= self.limits.sockets:
             raise Refused(429, "too_many_sockets", f"{self.limits.sockets} connections are open; close a page", 5.0)
@@ -202,6 +205,19 @@ class Guard:
     def _public_host(self) -> str | None:
         base = self.settings.server.public_url
         return None if base is None else urlsplit(base).netloc.lower().removesuffix(":443")
+
+    async def _signed(self, asking: HTTPConnection) -> Signed:
+        """Whose session it is. Addresses that send cookies of no session are looked up so often only."""
+        token, address = asking.cookies.get(COOKIE, ""), address_of(asking)
+        wait_s = self._strangers.wait_s(address)
+        if token and wait_s and not self.sessions.knows(token):
+            raise Refused(429, "too_often", "too many requests that are not signed in; wait", wait_s)
+        signed = await self.sessions.find(token)
+        if signed is None:
+            if token:
+                self._strangers.count(address)
+            raise Refused(401, "signed_out", "sign in first")
+        return signed
 
     def _count(self, signed: Signed) -> None:
         wait_s = self._rate.wait_s(signed.session)

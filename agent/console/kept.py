@@ -24,19 +24,17 @@ EMPTY: Row = {"call": None, "turns": [], "actions": [], "events": [], "handoffs"
 
 
 async def whole_call(database: Database, call_id: str) -> Row | None:
-    """Everything the records have of a call, with `notes`, `wrap_ups`, `pictures` and `history`; None for nothing."""
+    """Everything the records have of a call, with `notes`, `wrap_ups` and `history`; None for nothing."""
     try:
         loaded = await load_call(database, call_id)
     except CallNotFound:
         return None
     call = {name: value for name, value in loaded["call"].items() if name != "owner"}
-    pictures = [event["data"] | {"at_ms": event["at_ms"]} for event in loaded["events"] if event["kind"] == "picture"]
     return {
         **loaded,
         "call": call,
         "notes": await notes_of(database, call_id),
         "wrap_ups": await wrap_ups_of(database, call_id),
-        "pictures": pictures,
         "history": await history(database, call_id, call["caller"]),
     }
 

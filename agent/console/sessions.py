@@ -108,6 +108,10 @@ class Sessions:
                 self._known.popitem(last=False)
         return signed
 
+    def knows(self, token: str) -> bool:
+        """Whether this cookie was somebody's a moment ago."""
+        return len(token) <= LONGEST_TOKEN and token.isascii() and _digest(token) in self._known
+
     async def end(self, session: str) -> None:
         """End a session."""
         self._known.pop(session, None)

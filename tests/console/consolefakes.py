@@ -212,6 +212,9 @@ class World:
     def control(self, call_id: str) -> ScriptedCall | None:
         return self.running.get(call_id)
 
+    def picture(self, call_id: str, picture_id: str) -> bytes | None:
+        return b"jpeg" if (call_id, picture_id) == ("c-1", "p-1") else None
+
     async def call(self, call_id: str, caller: str | None = "+12125550100") -> ScriptedCall:
         """A call that runs and that the records know, with one caller turn."""
         assert self.database is not None

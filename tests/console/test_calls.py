@@ -168,3 +168,17 @@ async def test_scripts_in_texts_stay_texts(world):
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json()["notes"][0]["text"] == "<img src=x onerror=alert(1)>"
+
+
+async def test_pictures_of_a_call(world):
+    ann, bo = await world.signed_in("ann", "supervisor"), await world.signed_in("bo")
+    await world.call("c-1")
+    world.console.follow()
+    fields = [{"name": "order", "value": "42719", "confidence": 0.9}]
+    world.feed.publish("picture", "c-1", {"picture_id": "p-1", "fields": fields, "description": ""})
+    [shown] = (await ann.get("calls/c-1")).json()["pictures"]
+    assert (shown["id"], shown["fields"]) == ("p-1", fields)
+    picture = await ann.http.get(shown["url"])
+    assert (picture.content, picture.headers["content-type"]) == (b"jpeg", "image/jpeg")
+    assert (await bo.http.get(shown["url"])).status_code == 404
+    assert (await ann.get("calls/c-1/pictures/p-2")).status_code == 404

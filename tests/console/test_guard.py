@@ -167,6 +167,24 @@ async def test_requests_are_limited(world):
     assert (await ann.get("me")).status_code == 200
 
 
+async def test_guessing_cookies_and_passwords_is_limited_for_all_together(world):
+    await world.add("ann", "admin")
+    browser, ann = Browser(world), Browser(world)
+    await ann.sign_in("ann")
+    world.console.guard._strangers._most = world.console.guard.tries._most = 3
+    browser.http.cookies.set(COOKIE, "guess")
+    statuses = [(await browser.get("me")).status_code for _ in range(5)]
+    assert statuses == [401, 401, 401, 429, 429]
+    assert (await ann.get("me")).status_code == 200, "who is signed in there already goes on"
+    browser.http.cookies.clear()
+    assert (await browser.get("me")).status_code == 401
+    world.clock.ahead_s += 61
+    tried = [(await browser.sign_in(f"name{number}")).status_code for number in range(5)]
+    assert tried == [401, 401, 401, 429, 429]
+    world.clock.ahead_s += 61
+    assert (await browser.sign_in("ann")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/console", "/console/", "/console/api/me", "/console/nowhere", "/console/static/x"])
 async def test_every_answer_has_the_headers(world, path):
     answer = await Browser(world).http.get(path)

@@ -189,4 +189,4 @@ async def test_one_account_has_so_many_sockets(world, base):
     assert await refused(ann.socket("/console/feed")) == (429, "too_many_sockets")
     await asyncio.gather(*(page.close() for page in pages))
     await eventually(lambda: not world.console.guard._sockets)
-    assert world.feed.subscribers == 2, "the console's own"
+    assert world.feed.subscribers == 3, "the console's own"
