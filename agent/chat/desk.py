@@ -109,7 +109,7 @@ class PictureDesk:
             read = replace(read, delivered=names)
         feed = self._feed()
         if feed is not None:
-            feed.publish("picture", call_id, redact_json(told(read)))
+            feed.publish("picture", call_id, {**redact_json(told(read)), "picture_id": read.picture_id})
         log.info("a picture was read: %d lines, fields %s", len(lines), [one.name for one in read.fields])
         return read
 
