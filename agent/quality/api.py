@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.clock import Clock
+from agent.config import CONFIGS
 from agent.quality.measures import (
     MOST_DAYS,
     OneCall,
@@ -73,8 +74,18 @@ Days = Annotated[int, Query(ge=1, le=MOST_DAYS)]
 Text = Annotated[str | None, Query(max_length=128)]
 
 
-def add_quality(router: APIRouter, guard: Guard, rubrics: Rubrics) -> None:
-    """Put quality/* and measures* on the console's router, for supervisors. rubrics: what calls are scored by."""
+def add_quality(router: APIRouter, guard: Guard, rubrics: Rubrics | None = None) -> None:
+    """Put quality/* and measures* on the console's router, for supervisors.
+
+    rubrics: what calls are scored by; without them those of `configs/quality`.
+
+    Raises:
+        FileError: one of those is wrong.
+    """
+    _add(router, guard, rubrics or Rubrics(CONFIGS / "quality"))
+
+
+def _add(router: APIRouter, guard: Guard, rubrics: Rubrics) -> None:
     allowed = Depends(guard.role(LEAST))
 
     def service() -> Quality:
