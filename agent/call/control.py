@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -122,7 +123,7 @@ class CallControl(Protocol):
         ...
 
     async def take_over(self, who: str, handoff_id: str | None = None) -> Seat:
-        """Speak with the caller in place of the agent; again for who has the call already, it gives a new seat.
+        """Speak with the caller in place of the agent; again for who has the call already, it gives his seat.
 
         Raises:
             Taken: another has the call.
@@ -151,6 +152,19 @@ class CallControl(Protocol):
         Raises:
             NotYours: he does not have the call.
             ValueError: the text is empty or too long, or too many wait.
+        """
+        ...
+
+    def actions(self) -> list[dict[str, Any]]:
+        """Actions of the domain that who has the call may run: name, description, arguments with known values."""
+        ...
+
+    async def act(self, who: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one, as the agent would: {ok, result, replayed}.
+
+        Raises:
+            NotYours: he does not have the call.
+            ValueError: there is no such action, or the arguments are not its own.
         """
         ...
 
@@ -255,6 +269,9 @@ class LiveControl:
             raise Taken(self._bridge.human or "")
         if conversation.moving:
             raise Gone("the caller is being transferred already")
+        seat = self._bridge.seats.get(who)
+        if self._bridge.human == who and seat is not None and seat.mode == "talk":
+            return seat
         if self._bridge.human is None:
             conversation.taken_by(who)
         return self._bridge.seat(who, Stand("talk"))
@@ -275,6 +292,16 @@ class LiveControl:
         """See `CallControl.say`."""
         self._has(who)
         self._bridge.say(text, self._conversation.language, who)
+
+    def actions(self) -> list[dict[str, Any]]:
+        """See `CallControl.actions`."""
+        return self._conversation.runnable()
+
+    async def act(self, who: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """See `CallControl.act`."""
+        self._has(who)
+        acted = await self._conversation.act(who, name, arguments)
+        return {"ok": acted.ok, "result": dict(acted.result), "replayed": acted.replayed}
 
     def press(self, keys: str) -> None:
         """See `CallControl.press`."""

@@ -29,7 +29,7 @@ from agent.call.replying import Manner, Reply, Speaker
 from agent.call.services import CallServices
 from agent.call.tools import ClientTools
 from agent.call.transport import INTERNAL, NORMAL
-from agent.dialogue.contracts import Acted, CallerTurn, Expect, HandOff, HangUp, Part, Say
+from agent.dialogue.contracts import Acted, Acts, CallerTurn, Expect, HandOff, HangUp, Part, Say
 from agent.gateways.base import CallStarted, Clear, GatewayProtocol, Hangup, SendDtmf, ShowReply, ShowSpeech, SpeakText
 from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
@@ -545,7 +545,7 @@ class Conversation:
             case Expect(profile):
                 self._step(floor.Expecting(profile))
             case Acted():
-                self._notes.acted(reply, part)
+                self._notes.acted(reply.turn, part)
             case _:
                 pass
 
@@ -927,6 +927,19 @@ class Conversation:
         self._drop_prepared()
         self._notes.event("instruction", who=who, text=text, told=told)
         self._notes.publish("note", who=who, text=text, told=told)
+
+    def runnable(self) -> list[dict[str, Any]]:
+        """Actions that a person who has the call may run."""
+        return self._dialogue.runnable() if isinstance(self._dialogue, Acts) else []
+
+    async def act(self, who: str, name: str, arguments: Mapping[str, Any]) -> Acted:
+        """Run an action for `who`."""
+        if not isinstance(self._dialogue, Acts):
+            raise ValueError(f"action {name[:60]!r} is none that can be run here")
+        acted = await self._dialogue.act(name, arguments)
+        self._notes.event("action_by", who=who, name=name, ok=acted.ok)
+        self._notes.acted(self._number, acted)
+        return acted
 
     def press(self, keys: str) -> None:
         """Press keys towards the caller."""

@@ -228,8 +228,8 @@ class Notes:
             self.caption("agent", fixed.heard or "", reply.turn, final=True)
         return fixed
 
-    def acted(self, reply: Reply, acted: Acted) -> None:
-        """An action ran. Told again, after the turn it ran in was taken back, it counts once."""
+    def acted(self, turn: int, acted: Acted) -> None:
+        """An action ran in turn `turn`. Told again, after the turn it ran in was taken back, it counts once."""
         if any(known is acted for known in self._acted):
             return
         self._acted.append(acted)
@@ -239,7 +239,7 @@ class Notes:
         if self.record is not None:
             self.record.action(
                 ActionRecord(
-                    reply.turn,
+                    turn,
                     acted.name,
                     acted.arguments,
                     acted.ok,

@@ -267,6 +267,40 @@ class CallDialogue:
         self._instructions = [*self._instructions, instruction][-MOST_INSTRUCTIONS:]
         return instruction.told
 
+    def runnable(self) -> list[dict[str, Any]]:
+        """The actions whose arguments are known; see `agent.dialogue.contracts.Acts`."""
+        state, actions, found = self._state, self._acting.actions, list[dict[str, Any]]()
+        for name in sorted(actions.names):
+            schema = actions.schema(name)
+            if schema is None:
+                continue
+            required, arguments = schema.get("required", ()), dict[str, Any]()
+            for argument, kind in schema.get("properties", {}).items():
+                known = None if argument in state.sensitive else state.slots.get(argument)
+                arguments[argument] = {
+                    "type": kind.get("type", "string"),
+                    "required": argument in required,
+                    "value": None if known is None else known.value,
+                }
+            found.append({"name": name, "description": actions.spec(name).description or "", "arguments": arguments})
+        return found
+
+    async def act(self, name: str, arguments: Mapping[str, Any]) -> Acted:
+        """Run an action for a person who has the call; see `agent.dialogue.contracts.Acts`."""
+        schema = self._acting.actions.schema(name) if name in self._acting.actions.names else None
+        if schema is None:
+            raise ValueError(f"action {name[:60]!r} is none that can be run here")
+        unknown = sorted(arguments.keys() - schema.get("properties", {}).keys())
+        missing = sorted(set(schema.get("required", ())) - arguments.keys())
+        if unknown or missing:
+            wrong = [f"unknown: {', '.join(unknown)}"] if unknown else []
+            wrong += [f"missing: {', '.join(missing)}"] if missing else []
+            raise ValueError(f"arguments of action {name} are not its own; {'; '.join(wrong)}")
+        self._acts_for_caller()
+        outcome = [acted async for acted in self._acting.run(Need(name, dict(arguments))) if acted is not None]
+        self._said("human", f"({name}: {'done' if outcome[-1].ok else 'failed'})")
+        return outcome[-1]
+
     def snapshot(self) -> Snapshot:
         """The state as it is now."""
         return Snapshot(copy.deepcopy(self._state), len(self._acting.done), tuple(self._instructions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from models.contracts import Tone, UnderstandingContext, Understood, VoiceEmotion
 
@@ -191,4 +191,21 @@ class Dialogue(Protocol):
 
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         """Every sentence of the domain without a variable part, with its tone, to warm the phrase cache."""
+        ...
+
+
+@runtime_checkable
+class Acts(Protocol):
+    """A dialogue whose actions a person who has the call may run."""
+
+    def runnable(self) -> list[dict[str, Any]]:
+        """The actions: name, description, and arguments {name: {type, required, value}}, with the values known."""
+        ...
+
+    async def act(self, name: str, arguments: Mapping[str, Any]) -> Acted:
+        """Run one, as the dialogue would; once for the same arguments.
+
+        Raises:
+            ValueError: there is no such action, or the arguments are not its own.
+        """
         ...

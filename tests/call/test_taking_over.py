@@ -230,8 +230,10 @@ def test_two_who_take_a_call_over_one_wins() -> None:
         with pytest.raises(PermissionError):
             control.join("bo", "talk")
         first = results[0]
-        again = await control.take_over("ana")
+        assert await control.take_over("ana") is first
+        again = control.join("ana", "talk")
         assert again is not first
+        assert first.closed  # type: ignore[union-attr]
         phone.hang_up()
         await call.ended()
         with pytest.raises(Gone):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from browserfakes import Browser, Ear, announced, control_of, now_ms, quiet_line
-from callfakes import PHONE, FakeCall
+from callfakes import PHONE, FakeCall, FakeDialogue
 from virtual_time import run_virtual
 
 from agent.call.control import NotYours
 from agent.call.floor import FloorSettings, FloorState, GivenBack, PersonLost, Phase, TakenOver, step
 from agent.call.moves import DropTurn, Interrupt
+from agent.dialogue.contracts import Acted
 from agent.gateways.base import Capabilities, Command, SendDtmf, Transfer
 
 VOICE = 0.3
@@ -146,6 +149,34 @@ def test_an_instruction_reaches_the_dialogue_and_the_record() -> None:
         assert (data["who"], data["text"]) == ("sam", "offer a voucher")
         phone.hang_up()
         await call.ended()
+
+    run_virtual(main())
+
+
+def test_who_has_the_call_runs_actions() -> None:
+    class Acting(FakeDialogue):
+        def runnable(self) -> list[dict[str, Any]]:
+            return [{"name": "refund", "description": "", "arguments": {}}]
+
+        async def act(self, name: str, arguments: Mapping[str, Any]) -> Acted:
+            return Acted(name, arguments, True, {"refunded": 20}, "key-1")
+
+    async def main() -> None:
+        call = FakeCall()
+        call.dialogue = Acting()
+        phone = await call.start()
+        await phone.wait_for_agent()
+        control = control_of(call)
+        assert [one["name"] for one in control.actions()] == ["refund"]
+        with pytest.raises(NotYours):
+            await control.act("ana", "refund", {})
+        await control.take_over("ana")
+        done = await control.act("ana", "refund", {"order": "42719"})
+        assert done == {"ok": True, "result": {"refunded": 20}, "replayed": False}
+        phone.hang_up()
+        await call.ended()
+        assert [(action.name, action.ok) for action in call.record.actions] == [("refund", True)]
+        assert ("action_by", {"who": "ana", "name": "refund", "ok": True}) in call.record.events
 
     run_virtual(main())
 

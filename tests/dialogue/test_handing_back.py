@@ -106,3 +106,22 @@ async def test_the_agent_hands_over_when_told_to(desk: Desk) -> None:
     assert answer.hand_off is not None
     assert answer.hand_off.rule == "instructed"
     assert answer.says
+
+
+async def test_a_person_runs_an_action_once(desk: Desk) -> None:
+    call = desk.call()
+    await gather(call.call.open(None, {}))
+    await call.say("where is order 42719", "order_status", order_number="42719")
+    actions = {one["name"]: one for one in call.call.runnable()}
+    assert actions["find_order"]["arguments"]["order_number"]["value"] == "42719"
+    assert actions["find_order"]["arguments"]["order_number"]["required"]
+    acted = await call.call.act("find_order", {"order_number": "42719"})
+    assert acted.ok
+    assert ("human", "(find_order: done)") in call.call.snapshot().state.history
+    for name, arguments, wrong in [
+        ("no_such", {}, "none that can be run"),
+        ("find_order", {}, "missing: order_number"),
+        ("find_order", {"order_number": "42719", "colour": "red"}, "unknown: colour"),
+    ]:
+        with pytest.raises(ValueError, match=wrong):
+            await call.call.act(name, arguments)
