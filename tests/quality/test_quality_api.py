@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,8 +20,13 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from qualityfakes import CONFIG, NOON, DayClock, agent, good, greeting, keep
 from typer.testing import CliRunner
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
+
+from consolefakes import a_world
+
 from agent.cli import quality as quality_command
 from agent.cli import records as records_command
+from agent.console.console import mount
 from agent.quality.api import add_quality
 from agent.quality.measures import Period, as_csv, measures, scored_calls
 from agent.quality.plots import SCALES
@@ -138,6 +144,21 @@ def test_plots_are_svg_without_styles() -> None:
     assert "style" not in drawn
     assert "no calls" in plot("contained", [])
     assert set(SCALES) >= {"calls", "contained", "score", "satisfaction", "silence"}
+
+
+async def test_behind_the_real_console(records: SqlRecords, quality: Quality, tmp_path: Path) -> None:
+    await five_calls(records, quality)
+    async with a_world(tmp_path / "records.db") as world:
+        world.app = FastAPI()
+        mount(world.app, world.console, (add_quality,))
+        sue, al = await world.signed_in("sue", "supervisor"), await world.signed_in("al", "agent")
+        assert (await sue.get("quality/calls/a")).json()["score"] == 100.0
+        assert (await al.get("quality/calls/a")).status_code == 403
+        assert (await sue.post("quality/calls/a/rating", score=50, items={"greeting": 1})).status_code == 200
+        assert (await world.audited())[-1] == ("sue", "quality.rated", "a")
+        del sue.http.headers["X-CSRF-Token"]
+        assert (await sue.post("quality/calls/a/rating", score=0)).status_code == 403
+        assert (await sue.get("measures/plot.svg")).headers["content-type"].startswith("image/svg+xml")
 
 
 async def test_only_supervisors(web: httpx.AsyncClient) -> None:
