@@ -187,6 +187,7 @@ class World:
     """The server behind a console; see `agent.console.backend.Backend`."""
 
     trail = None
+    extras: tuple[Any, ...] = ()
     intents = ("cancel_order", "track_order")
 
     def __init__(self, database: Database) -> None:
@@ -203,7 +204,7 @@ class World:
     def app(self) -> FastAPI:
         """The application; making it takes longer than most tests."""
         app = FastAPI()
-        mount(app, self.console)
+        mount(app, self.console, self.extras)
         return app
 
     def calls(self) -> list[str]:
