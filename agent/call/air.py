@@ -34,6 +34,8 @@ class Air:
         self._sent = sent
         self._piece = self._encoding.rate * capabilities.frame_ms // 1000
         self.mixing = False
+        self.away = False
+        """Whether the line is gone and may come back: what is said to the caller meanwhile is lost, not kept."""
         self._begin()
 
     def _begin(self) -> None:
@@ -90,7 +92,7 @@ class Air:
 
     def send(self, frame: Pcm16 | None, now_ms: float) -> None:
         """Send 20 ms to the caller, mixed."""
-        if not self._can.audio_out:
+        if not self._can.audio_out or self.away:
             return
         if frame is None and not self._sounding and not self._can.silence:
             return

@@ -241,7 +241,7 @@ class LiveControl:
             "waiting_s": None if waiting is None else round((now - waiting) / 1000.0, 1),
             "intent": summary.get("intent"),
             "slots": dict(summary.get("slots", {})),
-            "emotion": list(conversation.emotions),
+            "emotion": list(summary.get("emotion", ())),
             "summary": redact(str(summary.get("paragraph") or "")),
         }
 

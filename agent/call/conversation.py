@@ -202,6 +202,7 @@ class Conversation:
             self.playout.pause(now)
         if self.air.mixing:
             self.air.put(Clear())
+        self.air.away = True
 
     def release(self, now: float) -> None:
         """The line is back: go on at the word where the sound stopped.
@@ -211,6 +212,7 @@ class Conversation:
         if self._held_ms is None:
             return
         gone, self._held_ms = now - self._held_ms, None
+        self.air.away = False
         self._turns = self._usual
         self._floor = floor.later(self._floor, gone, now)
         self._keys_ms += gone
@@ -832,11 +834,6 @@ class Conversation:
         except Exception as error:
             self._notes.fault("summary_failed", f"{type(error).__name__}: {error}")
             return {}
-
-    @property
-    def emotions(self) -> Sequence[Mapping[str, Any]]:
-        """How the caller felt, turn by turn."""
-        return self._notes.emotions
 
     @property
     def language(self) -> str:

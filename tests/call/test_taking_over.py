@@ -380,10 +380,12 @@ def test_a_line_that_breaks_while_a_person_has_the_call_may_come_back() -> None:
         call = FakeCall()
         phone = await call.start()
         await phone.wait_for_agent()
-        await control_of(call).take_over("ana")
-        phone.drop()
-        await asyncio.sleep(1)
-        assert not call.session.done
+        async with Browser(await control_of(call).take_over("ana"), call) as ana:
+            await asyncio.gather(ana.say("are you there", 600), phone.wait(600))
+            phone.drop()
+            await ana.send_level(0.5, 4000)
+            assert not call.session.done
+            assert "audio_dropped" not in call.session.notes.counters
         ended = await call.ended(200)
         assert (ended.outcome, ended.reason) == ("handed_off", "line_lost")
 
