@@ -260,6 +260,18 @@ def silence_file(path: Path, spans: Sequence[Span]) -> int:
     return round(silenced / FRAME * 1000 / wav.rate)
 
 
+def silence_secrets(path: Path, turns: Iterable[Mapping[str, Any]]) -> int:
+    """Take what must not be kept out of a finished recording, by its turns' rows; returns how many ms it made silent.
+
+    Most of it is silent already, having been muted while it was recorded.
+
+    Raises:
+        OSError, ValueError: as `MutedWav`.
+    """
+    secret = [span for span in spans_of_call(turns) if span.kind in SECRET]
+    return silence_file(path, secret) if secret else 0
+
+
 def write_muted(path: Path, spans: Sequence[Span], target: Path) -> None:
     """Write a copy of a recording with its spans silent; whole or not at all.
 

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.records.database import Call, Database
+from agent.records.muting import silence_secrets
 from agent.records.queries import load_call, transcript, write_transcript
 from agent.records.rows import store
 from agent.records.spill import Spill, read_spill
@@ -108,6 +109,11 @@ async def _abort(database: Database, folder: Path, call_id: str, now: datetime) 
         "counters": {},
         "recording": str(recording) if recording.exists() else None,
     }
+    if recording.exists():
+        try:
+            await asyncio.to_thread(silence_secrets, recording, loaded["turns"])
+        except (OSError, ValueError) as error:
+            log.error("the recording %s may still hold secrets: %s; remove it, or free the disk", recording, error)
     loaded["call"] |= closing | {"finished_at": now.isoformat()}
     document = transcript(loaded, Counter(event["kind"] for event in loaded["events"]))
     written: str | None = str(path)

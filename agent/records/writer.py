@@ -18,6 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from agent.clock import Clock
 from agent.records.contracts import ActionRecord, CallFinished, CallOpened, Recording, TurnRecord
 from agent.records.database import Database
+from agent.records.muting import silence_secrets
 from agent.records.queries import list_handoffs, transcript, write_transcript
 from agent.records.recording import StereoRecording
 from agent.records.recovery import OwnerLock, recover
@@ -356,6 +357,13 @@ class SqlCallRecord:
         if self._stereo is not None:
             await asyncio.to_thread(self._stereo.close)
             left["recording"] = str(self._stereo.path)
+            try:
+                await asyncio.to_thread(silence_secrets, self._stereo.path, list(self._turns.values()))
+            except (OSError, ValueError) as error:
+                self._records.counters["failed_recordings"] += 1
+                log.error(
+                    "the recording %s may still hold secrets: %s; remove it, or free the disk", self._stereo.path, error
+                )
             if self._stereo.error is not None:
                 self._records.counters["failed_recordings"] += 1
             if self._stereo.lost_samples:

@@ -103,6 +103,13 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
+def silent(path: Path) -> list[tuple[float, float]]:
+    """Stretches of silence on both channels, in ms."""
+    quiet = ~read_wav(path).samples.any(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], quiet, [False])).astype(int)))
+    return [(start / 8.0, stop / 8.0) for start, stop in edges.reshape(-1, 2).tolist()]
+
+
 @pytest.mark.parametrize("written", [JOE, "12065550142", "0012065550142", " +1 (206) 555-0142 ", "tel:+12065550142"])
 def test_a_number_is_known_however_it_is_written(written: str) -> None:
     assert {JOE, "12065550142"} <= set(forms_of(written))
@@ -245,7 +252,7 @@ async def test_export_of_a_caller_has_all_their_calls_with_private_words_silent(
         await exporter.export_call("nope", tmp_path / "out", "jane")
     raw = Exporter(records.database, records.folder, clock, trail, unmuted=True)
     written = await raw.export_call("joe-1", tmp_path / "raw", "jane")
-    assert read_wav(written["recording"]).samples.all()
+    assert silent(Path(written["recording"])) == [(500, 1000)]  # the card number is not in the file at all
     assert [entry.data for entry in await trail.entries()] == [{"muted": False}, {"calls": 2, "muted": True}]
     moved = Exporter(records.database, tmp_path / "empty", clock, trail, only_here=True)
     assert set(await moved.export_call("joe-1", tmp_path / "moved", "jane")) == {"json"}
@@ -380,3 +387,27 @@ async def test_command_line(records: SqlRecords, tmp_path: Path) -> None:
         await connection.execute(sa.delete(tables.Base.metadata.tables["audit_trail"]).where(sa.text("sequence = 3")))
     broken = await command("audit", "verify", *database)
     assert (broken.exit_code, "broken at row 3: row 3 is missing" in broken.output) == (1, True)
+
+
+async def test_secrets_are_not_in_the_file_of_a_finished_call(records: SqlRecords) -> None:
+    assert silent(records.folder / "joe-1.wav") == [(500, 1000)]  # the key is silent only when it is played
+
+
+async def test_secrets_are_not_in_the_file_of_a_call_whose_server_died(tmp_path: Path, clock: WallClock) -> None:
+    url, folder = f"sqlite:///{tmp_path}/records.db", tmp_path / "recordings"
+    async with tables.Database.open(url) as database:
+        dead = await SqlRecords(database, folder, clock).__aenter__()
+        call = await dead.open_call(CallOpened("joe-1", "plain", "g", "shop", JOE))
+        assert call.recording is not None
+        call.recording.caller(np.full(32_000, 500, dtype=np.int16), 0)
+        call.turn(TurnRecord(1, "caller", "it is 4111 1111 1111 1111", 1000, 2000))
+        await call.flush()
+        await asyncio.to_thread(call.recording.close)  # type: ignore[attr-defined]
+        assert dead._writer is not None
+        dead._writer.cancel()
+        await asyncio.gather(dead._writer, return_exceptions=True)
+        assert dead._lock is not None
+        dead._lock._file.close()  # as the system does when a process dies
+        async with SqlRecords(database, folder, clock):
+            pass
+    assert silent(folder / "joe-1.wav") == [(500, 2200)]
