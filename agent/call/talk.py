@@ -24,8 +24,13 @@ LEAST_MS, MOST_MS = 60.0, 200.0
 """How much of a browser's voice waits before it is passed on: little, and more where its network is uneven."""
 UNEVEN_FRAMES = 25
 """A voice that is back within so many frames after it broke off, 0.5 s, was late; after more it had paused."""
-CALM_FRAMES = 250
-"""Frames, 5 s, in which more waited than was needed, after which less waits."""
+WINDOW = 50
+"""Frames, 1 s, in which what never was needed of what waits is found: it is left out in silence, and a frame of it in
+speech."""
+CALM_WINDOWS = 5
+"""Windows in a row in which more waited than was needed, after which less has to."""
+QUIET = 200
+"""Amplitude, -44 dBFS, below which a frame counts as silence."""
 KNEE = 0.7 * 32767.0
 """Amplitude from which voices put together are limited."""
 
@@ -49,7 +54,8 @@ class Jitter:
         self._filling = True
         self._waited = 0
         self._lowest = self._most
-        self._count = 0
+        self._count = self._calm = 0
+        self._surplus = 0
         self.dropped = 0
         """Samples that were dropped because too much waited."""
 
@@ -85,19 +91,32 @@ class Jitter:
             if not enough and not (self._length and self._waited * FRAME > self._needed + FRAME):
                 return None
             self._filling = False
-            self._lowest, self._count = self._length, 0
+            self._lowest, self._count, self._surplus = self._length, 0, 0
         if not self._length:
             self._filling, self._waited = True, 0
             return None
         given = self._given(min(FRAME, self._length))
+        while self._surplus >= FRAME and self._length >= FRAME and int(np.abs(given).max()) < QUIET:
+            self._surplus -= FRAME
+            self.dropped += FRAME
+            given = self._given(FRAME)
         self._lowest = min(self._lowest, self._length)
         self._count += 1
-        if self._count >= CALM_FRAMES:
-            if self._lowest > FRAME:
-                self._needed = max(self._least, self._needed - FRAME)
-                self._drop(min(FRAME, self._lowest - FRAME))
-            self._lowest, self._count = self._length, 0
+        if self._count >= WINDOW:
+            self._settle()
         return given if len(given) == FRAME else np.concatenate([given, np.zeros(FRAME - len(given), dtype=np.int16)])
+
+    def _settle(self) -> None:
+        """A window is over: what of it was never needed?"""
+        if self._surplus >= FRAME and self._length >= FRAME:
+            self._drop(FRAME)  # nobody paused meanwhile
+            self._lowest = max(0, self._lowest - FRAME)
+        self._calm = self._calm + 1 if self._lowest >= self._needed - FRAME and self._needed > self._least else 0
+        if self._calm >= CALM_WINDOWS:
+            self._calm = 0
+            self._needed -= FRAME
+        self._surplus = max(0, self._lowest - (self._needed - FRAME))
+        self._lowest, self._count = self._length, 0
 
     def clear(self) -> None:
         """Forget what waits."""

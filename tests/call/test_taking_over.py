@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browserfakes import Browser, Ear, FakeFeed, announced, control_of, now_ms, quiet_line
-from callfakes import PHONE, FakeCall
+from callfakes import PHONE, FakeCall, FakeDialogue
 from virtual_time import run_virtual
 
 from agent.call.control import Gone, NotYours, Taken
@@ -171,16 +171,16 @@ def test_voices_are_passed_on_within_150_ms(chunk_ms: int) -> None:
         ear = Ear(phone)
         await phone.wait_for_agent()
         async with Browser(await control_of(call).take_over("ana"), call) as ana:
-            for n in range(5):
+            for n in range(8):
                 async with quiet_line(phone):
-                    await ana.wait(700 + 7 * n)
+                    await ana.wait(400 + 7 * n)
                     spoke = now_ms()
                     await ana.say(f"word {n}", 300)
                     await ana.wait(300)
                 sent = ear.first_heard(call.lines.level(f"word {n}"), spoke)
                 assert sent is not None
                 # A frame spoken from `spoke` on leaves the browser 20 ms later; `spoke` is when it came in here.
-                assert sent - spoke <= 130
+                assert sent - spoke <= 100
                 talking = asyncio.create_task(ana.wait(1500))
                 spoke = now_ms()
                 await phone.say(f"answer {n}", 300)
@@ -188,7 +188,7 @@ def test_voices_are_passed_on_within_150_ms(chunk_ms: int) -> None:
                 await talking
                 heard = ana.first_heard(call.lines.level(f"answer {n}"), spoke)
                 assert heard is not None
-                assert heard - spoke <= 130
+                assert heard - spoke <= 150
             phone.hang_up()
             await call.ended()
 
@@ -388,5 +388,34 @@ def test_a_line_that_breaks_while_a_person_has_the_call_may_come_back() -> None:
             assert "audio_dropped" not in call.session.notes.counters
         ended = await call.ended(200)
         assert (ended.outcome, ended.reason) == ("handed_off", "line_lost")
+
+    run_virtual(main())
+
+
+def test_a_secret_that_the_agent_had_asked_for_is_not_kept_when_it_is_told_to_a_person() -> None:
+    class Asking(FakeDialogue):
+        sensitive = True  # type: ignore[assignment]
+
+    async def main() -> None:
+        call = FakeCall()
+        call.dialogue = Asking()
+        feed = watched(call)
+        phone = await call.start()
+        await phone.wait_for_agent()
+        async with Browser(await control_of(call).take_over("ana"), call) as ana:
+            talking = asyncio.create_task(ana.wait(4000))
+            await phone.say("my pin is 4711", 1500)
+            await phone.wait(1500)
+            await phone.say("thank you", 900)
+            await phone.wait(900)
+            await talking
+            phone.hang_up()
+            await call.ended()
+        assert [turn.text for (_, who), turn in call.record.turns.items() if who == "caller"] == [
+            "[withheld]",
+            "thank you",
+        ]
+        assert "4711" not in str(feed.messages)
+        assert "4711" not in str(call.record.events)
 
     run_virtual(main())

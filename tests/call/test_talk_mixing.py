@@ -165,3 +165,20 @@ async def test_a_browser_that_reads_slowly_loses_the_oldest_and_is_told_the_end(
     assert seat.dropped == 15
     with pytest.raises(SeatClosed):
         seat.change(muted=True)
+
+
+@pytest.mark.parametrize(("level", "seconds"), [(0, 2), (5000, 16)])
+def test_what_a_stall_left_waiting_is_gone_soon_in_silence_and_in_time_in_speech(level: int, seconds: int) -> None:
+    jitter = Jitter()
+    for _ in range(50):
+        jitter.put(tone(5000))
+        jitter.take()
+    for _ in range(15):
+        jitter.take()  # the network stalls for 300 ms
+    for _ in range(15):
+        jitter.put(tone(5000))  # and gives all of it at once
+    assert jitter.waiting_ms >= 300
+    for _ in range(seconds * 50):
+        jitter.put(tone(level))
+        jitter.take()
+    assert jitter.waiting_ms <= 80
