@@ -16,27 +16,37 @@ from agent.call.assistant import KnowledgeAssistant
 from agent.call.replying import patience_ms, priority
 from agent.call.services import CallServices, Carrier, TurnEndModel
 from agent.clock import Clock, RealClock
-from agent.config import Settings
+from agent.config import CONFIGS, Settings
+from agent.console.feed import Feed
 from agent.dialogue.actions import open_actions
+from agent.dialogue.contracts import Dialogue
 from agent.dialogue.domain import Domain
 from agent.dialogue.engine import DialogueEngine
 from agent.dialogue.knowledge.opening import CACHE, open_knowledge
 from agent.dialogue.knowledge.watch import KnowledgeWatch
 from agent.dialogue.loader import load_domain
+from agent.dialogue.writing.contracts import Writer
 from agent.dialogue.writing.opening import open_writer
 from agent.gateways.catalogue import gateways
 from agent.gateways.gateway import Account
 from agent.gateways.rest import RestCarrier
+from agent.handoff import callbacks
+from agent.handoff.console_desk import ConsoleDesk
 from agent.handoff.queue import Desk
 from agent.handoff.webhook import Webhook
 from agent.learning.live import LiveUnderstanding, Opened, VersionWatch, giving_way
 from agent.learning.opening import Choice, Opener
 from agent.learning.shadow import Shadow
 from agent.metrics import Metrics
+from agent.quality.rubric import Rubrics
+from agent.quality.service import Quality, facts_from
+from agent.quality.survey import SurveyedDialogue, goodbyes, load_survey
+from agent.records.audit import AuditTrail
 from agent.records.database import Database
 from agent.records.history import calls_of, verdicts
 from agent.records.keeping import SqlKeeper
 from agent.records.redaction import redact
+from agent.records.retention import RetentionJob
 from agent.records.writer import SqlRecords
 from agent.tongues import ears_of, languages_of, load_together, understanding_of, voice_of
 from agent.yamlfile import FileError
@@ -58,6 +68,11 @@ T = TypeVar("T")
 PHRASE_RATE = 16_000
 """Sample rate in Hz at which phrases are kept, the widest any gateway takes; brought down to 8 kHz as they play."""
 
+QUALITY = CONFIGS / "quality"
+"""Folder of the rubrics that calls are scored by, and of the survey's words."""
+
+NewDialogue = Callable[[str, str | None], Dialogue]
+
 GATHER_MS = 10.0
 """Voice activity of all calls that comes within this is done together; a single call's, every 32 ms, never waits."""
 
@@ -69,7 +84,8 @@ class Loaded:
     """A server's parts. `warm` renders fixed phrases that are not cached; `database` is the records database.
 
     versions: brings another version of understanding into service while its `run` is run; knowledge: the same for
-    knowledge files that change.
+    knowledge files that change. audit: who did what. keeping: removes what is kept no longer, while its `run` is run.
+    quality: scores calls that are over.
     """
 
     services: CallServices
@@ -80,6 +96,9 @@ class Loaded:
     warm: Callable[[], Awaitable[int]]
     versions: VersionWatch | None = None
     knowledge: Mapping[str, KnowledgeWatch] = field(default_factory=dict)
+    audit: AuditTrail | None = None
+    keeping: RetentionJob | None = None
+    quality: Quality | None = None
 
 
 @asynccontextmanager
@@ -171,8 +190,11 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         alerts = new_alerts(domain.name, clock, metrics, settings.alerts, key)
         alerts.restore(await verdicts(records.database, domain.name, alerts.since()))
         http = await stack.enter_async_context(httpx.AsyncClient())
-        desk = _desk(settings, records.database, clock)
+        feed = Feed(clock)
+        desk = _desk(settings, records.database, clock, feed, writer)
         stack.push_async_callback(desk.aclose)
+        audit_key = settings.secrets.audit_key
+        trail = AuditTrail(records.database, clock, b"" if audit_key is None else audit_key.get_secret_value().encode())
         cache = PhraseCache(settings.voice.cache, max_bytes=settings.voice.cache_mb * 1_000_000)
         cached = CachedVoice(voice, cache, rate=PHRASE_RATE, run=_synthesis(pool))
         services = CallServices(
@@ -186,7 +208,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             turn_end=await asyncio.to_thread(_turn_end, domain, emotion),
             emotion=emotion,
             voice=cached,
-            new_dialogue=engine.new_call,
+            new_dialogue=_surveyed(domain, engine.new_call),
             records=records,
             desk=desk,
             metrics=metrics,
@@ -202,6 +224,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             shadow=shadow,
             languages=languages if len(languages) > 1 else (),
             alerts=alerts,
+            feed=feed,
             assistant=KnowledgeAssistant(domain, engine.knowledge),
         )
         # those of other languages are rendered when they are first spoken: English does not wait for them
@@ -215,7 +238,25 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             language: _knowledge_watch(domain.localized.get(language, domain), engine, encoder, clock)
             for language in engine.knowledge
         }
-        yield Loaded(services, pool, domain, records.database, phrases, warm, versions, watches)
+        await callbacks.recover(records.database, clock.wall())
+        rubrics = Rubrics(QUALITY)
+        facts = facts_from([settings.domain_path(), CONFIGS / "domains"])
+        quality = Quality(records.database, rubrics, clock, facts)
+        keeping = RetentionJob(records.database, settings.records.recordings, settings.privacy.rules(), clock, trail)
+        yield Loaded(
+            services, pool, domain, records.database, phrases, warm, versions, watches, trail, keeping, quality
+        )
+
+
+def _surveyed(domain: Domain, new_call: NewDialogue) -> NewDialogue:
+    """Dialogues that ask for a rating before they say goodbye, where the domain has a survey."""
+    if domain.folder is None:
+        return new_call
+    survey = load_survey(domain.folder, QUALITY / "survey.yaml")
+    if survey is None:
+        return new_call
+    last_words, language = goodbyes(domain), domain.manner.language
+    return lambda call_id, caller: SurveyedDialogue(new_call(call_id, caller), survey, last_words, language)
 
 
 def _knowledge_watch(domain: Domain, engine: DialogueEngine, encoder: SentenceEncoder, clock: Clock) -> KnowledgeWatch:
@@ -284,7 +325,7 @@ def _turn_end(domain: Domain, emotion: VoiceEmotionModel | None) -> TurnEndModel
     return turn_end
 
 
-def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:
+def _desk(settings: Settings, database: Database, clock: Clock, feed: Feed, writer: Writer | None) -> Desk:
     chosen, key = settings.handoff, settings.secrets.webhook_key
     webhook = None
     if chosen.webhook_url is not None and key is not None:
@@ -301,7 +342,9 @@ def _desk(settings: Settings, database: Database, clock: Clock) -> Desk:
             raise FileError([f"handoff.webhook_url: {error}"]) from error
     elif chosen.webhook_url is not None:
         log.warning("handoff.webhook_url is set but CALLAGENT_WEBHOOK_KEY is not: no webhook is sent")
-    return Desk(database, webhook, chosen.transfer_to, clock)
+    if not settings.queue.enabled:
+        return Desk(database, webhook, chosen.transfer_to, clock)
+    return ConsoleDesk(database, webhook, chosen.transfer_to, clock, settings.queue.chosen(), feed, writer)
 
 
 def _carriers(settings: Settings, http: httpx.AsyncClient, clock: Clock) -> dict[str, Carrier]:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
 
+from agent.records.pausing import PausedFilter
 from agent.records.redaction import RedactingFilter
 
 call_id: ContextVar[str] = ContextVar("call_id", default="")
@@ -68,6 +69,7 @@ def set_up_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     handler.addFilter(_CallId())
     handler.addFilter(RedactingFilter())
+    handler.addFilter(PausedFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("httpx", "httpcore", "aiosqlite", "alembic", "faster_whisper", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

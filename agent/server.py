@@ -20,19 +20,29 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from agent import audiosocket, logs
+from agent.call.control import CallControl
 from agent.call.monitoring import MonitorSession
+from agent.call.services import Feed
 from agent.call.session import Admission, Session
 from agent.call.transport import GOING_AWAY, Transport
+from agent.chat.desk import PictureDesk
+from agent.chat.opening import open_chat
+from agent.chat.pages import add_chat
 from agent.clock import Clock, RealClock
 from agent.config import Settings
+from agent.console.console import add_console
 from agent.dialing import DialError, dial
 from agent.door import Door, Token, new_call_id, report
 from agent.entrances import add_gateways, chosen_subprotocol, refuse_by_message
 from agent.gateways.base import GatewayProtocol
 from agent.gateways.catalogue import gateways
 from agent.gateways.gateway import Gateway, Opening
+from agent.handoff.console_desk import ConsoleDesk
 from agent.jambonz import JambonzApps
-from agent.loading import Loaded, load
+from agent.loading import QUALITY, Loaded, load
+from agent.quality.api import add_quality
+from agent.quality.rubric import Rubrics
+from agent.records.api import add_recordings
 from agent.records.queries import CallNotFound, list_calls, list_handoffs, load_call
 from agent.sockets import SocketTransport
 from agent.watch import KEPT_S, Watch
@@ -62,6 +72,8 @@ class CallServer:
         self._waiting = 0
         self._empty = asyncio.Event()
         self._empty.set()
+        self._scoring: set[asyncio.Task[Any]] = set()
+        self.pictures: PictureDesk | None = None
         self._dialled: set[asyncio.Task[None]] = set()
         self._keys: dict[str, str] = {}
         shown = None if settings.secrets.token_key is not None else settings.secrets.key_of("jambonz")
@@ -96,6 +108,10 @@ class CallServer:
             if loaded.versions is not None:
                 watching.append(asyncio.create_task(loaded.versions.run(), name="versions"))
             watching += [asyncio.create_task(one.run(), name="knowledge") for one in loaded.knowledge.values()]
+            if isinstance(loaded.services.desk, ConsoleDesk):
+                loaded.services.desk.start()
+            if loaded.keeping is not None:
+                watching.append(asyncio.create_task(loaded.keeping.run(), name="retention"))
             try:
                 async with self._listening():
                     yield
@@ -103,6 +119,9 @@ class CallServer:
                 self.end_calls()
                 await self._empty.wait()
                 await self.jambonz.close()
+                if self.pictures is not None:
+                    await self.pictures.aclose()
+                await asyncio.gather(*self._scoring, return_exceptions=True)
                 self.loaded = None
                 for task in watching:
                     task.cancel()
@@ -232,6 +251,7 @@ class CallServer:
             del self.sessions[call_id], self._keys[call_id]
             if not self.sessions:
                 self._empty.set()
+            self._score(call_id)
 
     async def dial(self, gateway: Gateway, url: str) -> str:
         """Open the media socket of a call that waits at the gateway; returns our id of the call, which then runs.
@@ -254,6 +274,27 @@ class CallServer:
         self._dialled.add(running)
         running.add_done_callback(self._dialled.discard)
         return opening.call_id
+
+    @property
+    def own_clock(self) -> Clock | None:
+        """Another clock than the machine's, where there is one."""
+        return self._clock
+
+    def feed(self) -> Feed | None:
+        """What consoles are told; None while nothing is loaded."""
+        return None if self.loaded is None else self.loaded.services.feed
+
+    def _score(self, call_id: str) -> None:
+        """Judge a call that is over, in the background; `agent quality score` does those of a server that ended."""
+        quality = None if self.loaded is None else self.loaded.quality
+        if quality is not None and not self.draining:
+            scoring = asyncio.create_task(quality.score(call_id), name=f"score-{call_id}")
+            self._scoring.add(scoring)
+            scoring.add_done_callback(self._scoring.discard)
+
+    def control(self, call_id: str) -> CallControl | None:
+        """How people at the console see and steer a call that runs."""
+        return getattr(self.sessions.get(call_id), "control", None)
 
     def _earlier(self, gateway: str, gateway_call_id: str, key: str | None = None) -> Session | None:
         """The session of this call; one that came in by `key`, where that is given."""
@@ -369,6 +410,20 @@ def create_app(server: CallServer) -> FastAPI:
     app = FastAPI(title="callagent", docs_url=None, redoc_url=None, openapi_url=None)
     _add_health(app, server)
     _add_api(app, server)
+    if server.settings.console.enabled:
+        rubrics = Rubrics(QUALITY)
+        add_console(app, server, extras=(add_recordings, lambda router, guard: add_quality(router, guard, rubrics)))
+    if server.settings.chat.enabled:
+        key = server.settings.secrets.vision_key
+        chat = open_chat(
+            server,
+            server.settings.chat,
+            server.own_clock,
+            key=None if key is None else key.get_secret_value(),
+            feed=server.feed,
+        )
+        server.pictures = chat.desk
+        add_chat(app, chat)
     add_gateways(app, server)
     return app
 

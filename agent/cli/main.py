@@ -11,6 +11,7 @@ from agent.cli import (
     bench,
     call,
     config,
+    console,
     demo,
     doctor,
     domain,
@@ -21,6 +22,7 @@ from agent.cli import (
     label,
     learn,
     models,
+    quality,
     records,
     replay,
     serve,
@@ -60,6 +62,8 @@ app.add_typer(domain.app, name="domain")
 app.add_typer(knowledge.app, name="knowledge", help="What a domain knows: add files, list sections, ask, remove.")
 app.command("config")(config.config)
 app.add_typer(records.app, name="records", help="List, show and export recorded calls.")
+app.add_typer(console.app, name="console", help="Who may sign in to the console.")
+app.add_typer(quality.app, name="quality", help="Score calls, rate them, and see trends and measures.")
 app.add_typer(evaluate.app, name="evaluate", help="Measure models, memory and start.")
 
 if __name__ == "__main__":
