@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from agent.quality.fitting import Numbers, ridge
+
 LEAST_PAIRS = 10
 """With fewer rated calls no correction is fitted."""
 TRUST = 20.0
@@ -92,22 +94,20 @@ def calibrate(pairs: Sequence[Pair], passes: Mapping[str, float]) -> Calibration
     correlation = round(float(np.corrcoef(scores, humans)[0, 1]), 3) if varied else None
     correction, left_out = Correction(), None
     if len(pairs) >= LEAST_PAIRS:
-        correction = _corrected(scores, humans)
-        guesses = [
-            _corrected(np.delete(scores, n), np.delete(humans, n)).apply(float(scores[n])) for n in range(len(pairs))
-        ]
-        left_out = round(float(np.abs(np.array(guesses, dtype=np.float64) - humans).mean()), 2)
+        correction, guesses = _corrected(scores, humans)
+        left_out = round(float(np.abs(guesses - humans).mean()), 2)
     bias, error = float((scores - humans).mean()), float(np.abs(scores - humans).mean())
     return Calibration(len(pairs), round(bias, 2), round(error, 2), correlation, correction, left_out, items, told)
 
 
-def _corrected(scores: np.ndarray, humans: np.ndarray) -> Correction:
-    """A line through (score, human), drawn to the identity by `TRUST` calls."""
+def _corrected(scores: Numbers, humans: Numbers) -> tuple[Correction, Numbers]:
+    """A line through (score, human), drawn to the identity by `TRUST` calls; and each call by a line without it."""
     # Around 50 and in units of 50, so that offset and slope weigh alike.
     rows = np.column_stack([np.ones_like(scores), (scores - 50.0) / 50.0])
-    moved = np.linalg.solve(rows.T @ rows + np.eye(2) * TRUST / 2.0, rows.T @ ((humans - scores) / 50.0))
+    moved, left_out = ridge(rows, (humans - scores) / 50.0, TRUST)
     slope = 1.0 + float(moved[1])
-    return Correction(round(float(moved[0]) * 50.0 + 50.0 - 50.0 * slope, 4), round(slope, 4))
+    line = Correction(round(float(moved[0]) * 50.0 + 50.0 - 50.0 * slope, 4), round(slope, 4))
+    return line, np.clip(scores + 50.0 * left_out, 0.0, 100.0)
 
 
 def _agreement(name: str, passes: float, pairs: Sequence[Pair]) -> Agreement | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agent.quality.evidence import CallEvidence
+from agent.quality.fitting import ridge
 from agent.quality.rubric import Satisfaction
 
 LOWEST, HIGHEST = 1, 5
@@ -100,19 +101,9 @@ def fit(settings: Satisfaction, surveys: Sequence[tuple[Mapping[str, float], flo
     rows = np.array([[1.0, *(features.get(name, 0.0) for name in names)] for features, _ in surveys])
     given = np.array([value for _, value in surveys], dtype=np.float64)
     start = np.array([prior.base, *(prior.weights[name] for name in names)])
-    weights = _ridge(rows, given, start, settings.trust)
-    left_out = [
-        float(rows[n] @ _ridge(np.delete(rows, n, 0), np.delete(given, n), start, settings.trust))
-        for n in range(len(surveys))
-    ]
-    error = float(np.abs(np.clip(left_out, LOWEST, HIGHEST) - given).mean())
+    moved, left_out = ridge(rows, given - rows @ start, settings.trust)
+    weights = start + moved
+    error = float(np.abs(np.clip(rows @ start + left_out, LOWEST, HIGHEST) - given).mean())
     before = float(np.abs(np.clip(rows @ start, LOWEST, HIGHEST) - given).mean())
     fitted = {name: round(float(weight), 4) for name, weight in zip(names, weights[1:], strict=True)}
     return Fit(len(surveys), Predictor(round(float(weights[0]), 4), fitted), round(error, 3), round(before, 3))
-
-
-def _ridge(rows: np.ndarray, given: np.ndarray, start: np.ndarray, trust: float) -> np.ndarray:
-    """Least squares drawn to `start`. `trust` counts as that many calls, shared among all weights."""
-    penalty = np.eye(rows.shape[1]) * trust / rows.shape[1]
-    moved = np.linalg.solve(rows.T @ rows + penalty, rows.T @ (given - rows @ start))
-    return np.asarray(start + moved, dtype=np.float64)

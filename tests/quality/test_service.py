@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from qualityfakes import ANGRY, CONFIG, NOON, agent, caller, good, greeting, keep
 from sqlalchemy import delete, update
 
 from agent.quality.calibration import Correction, Pair, calibrate
+from agent.quality.fitting import ridge
 from agent.quality.rubric import Rubrics
 from agent.quality.satisfaction import FEATURES, Predictor, fit
 from agent.quality.searching import Range, SearchError, Wanted, load_quality, search_calls, side_by_side, unscored_calls
@@ -211,6 +213,15 @@ def test_calibration_is_drawn_to_no_correction() -> None:
     assert calibrate(few[:9], {}).correction == Correction()
     assert Correction(10.0, 1.0).apply(95.0) == 100.0
     assert Correction().apply(None) is None
+
+
+def test_what_is_left_out_is_exactly_that() -> None:
+    random = np.random.default_rng(1)
+    rows, given = random.normal(size=(30, 3)), random.normal(size=30)
+    _, left_out = ridge(rows, given, 5.0)
+    for n in (0, 17):
+        weights, _ = ridge(np.delete(rows, n, 0), np.delete(given, n), 5.0)
+        assert left_out[n] == pytest.approx(rows[n] @ weights)
 
 
 def test_kappa() -> None:
