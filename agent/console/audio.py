@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from agent.call.control import CallControl, Mode, Seat, SeatClosed
+from agent.call.talk import MODES
 from agent.call.transport import NORMAL, Disconnected
 from agent.console.answers import REFUSALS, refused, sentence
 from agent.console.backend import Backend
-from agent.console.controls import MODES, CallControl, Mode, Seat, SeatClosed
 from agent.console.guard import Guard, Refused, require
 from agent.console.parts import Parts
 from agent.console.presence import Presence, has

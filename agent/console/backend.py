@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from agent.call.control import CallControl
 from agent.clock import Clock
 from agent.config import Settings
-from agent.console.controls import CallControl
 from agent.console.feed import Feed
 from agent.records.audit import AuditTrail
 from agent.records.database import Database

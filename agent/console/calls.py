@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field, JsonValue
 
+from agent.call.control import CallControl
 from agent.console import kept
 from agent.console.answers import REFUSALS, refused
 from agent.console.api import Body
 from agent.console.backend import Backend
-from agent.console.controls import CallControl, Runs
 from agent.console.guard import TAKEN, Guard, Refused, at_least, free_for, require
 from agent.console.parts import Parts
 from agent.console.pictures import Pictures
@@ -129,7 +129,7 @@ class Calls:
             **row,
             "live": control is not None,
             "state": None if control is None else control.state(),
-            "runnable": list(control.actions()) if isinstance(control, Runs) else [],
+            "runnable": [] if control is None else control.actions(),
             "pictures": self._pictures.of(call_id),
             "wrap_up": (own or row["wrap_ups"] or [None])[-1],
             "intents": sorted(self._backend.intents),
@@ -207,8 +207,6 @@ class Calls:
     async def act(self, signed: Signed, call_id: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Run an action of the domain for the caller."""
         control = await self._his(signed, call_id)
-        if not isinstance(control, Runs):
-            raise Refused(409, "no_actions", "no action can be run in this call")
         await self._guard.audit(signed.name, "call_action", call_id, {"action": name, "given": sorted(arguments)})
         return dict(await control.act(signed.name, name, arguments))
 

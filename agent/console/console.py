@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from agent.call.control import CallControl
 from agent.clock import Clock, RealClock
 from agent.config import Settings
 from agent.console.answers import code_of, sentence
@@ -24,7 +25,6 @@ from agent.console.api import add_accounts
 from agent.console.audio import Audio
 from agent.console.backend import Backend, QueueDesk
 from agent.console.calls import Calls, add_calls
-from agent.console.controls import CallControl
 from agent.console.feed import Feed
 from agent.console.guard import Guard
 from agent.console.parts import Parts

@@ -7,8 +7,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from agent.call.control import CallControl, Seat
 from agent.console.backend import Backend
-from agent.console.controls import CallControl, Seat
 from agent.console.feed import Message
 from agent.console.parts import Parts
 
