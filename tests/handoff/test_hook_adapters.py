@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from agent.cli.handoffs import app
 from agent.clock import RealClock
 from agent.handoff.hooks import wording
+from agent.handoff.hooks.asterisk import AsteriskHook, variables
 from agent.handoff.hooks.chatwoot import ChatwootHook
 from agent.handoff.hooks.events import CallOver
 from agent.handoff.hooks.loading import load_hooks
@@ -248,6 +249,25 @@ def test_wrong_ways_are_refused(way: Any, words: str) -> None:
         TwilioWay(*way)
 
 
+async def test_asterisk_gets_variables_that_mean_nothing_to_a_dialplan(clock: VirtualClock) -> None:
+    call = replace(REQUEST, gateway="asterisk", gateway_call_id="17.4/x", summary="a,b ${SHELL(rm)} 订单 " + "y" * 300)
+    async with desk(in_turn((503, None), (204, None))) as there:
+        hook = AsteriskHook("pbx", sender(there, clock, basic("agent", "pw")))
+        assert hook.wants(event(request=call))
+        assert not hook.wants(event("accepted", request=call))
+        assert not hook.wants(event())
+        await hook.deliver(event(request=call))
+    first, again, *rest = there.seen
+    assert first.line == again.line == "POST /channels/17.4%2Fx/variable?variable=__HANDOFF_ID&value=h-1"
+    assert first.headers["authorization"] == "Basic " + base64.b64encode(b"agent:pw").decode()
+    assert len(rest) == len(variables(call)) - 1
+    assert variables(call)["HANDOFF_SUMMARY"].startswith("a b SHELL rm 订单 yyy")
+    assert max(map(len, variables(call).values())) == 250
+    async with desk(lambda asked: (404, {"message": "Channel not found"})) as there:
+        with pytest.raises(CallOver, match="has hung up"):
+            await AsteriskHook("pbx", sender(there, clock)).deliver(event(request=call))
+
+
 def loaded(name: str, url: str, tmp_path: Path) -> Any:
     """The hook of a template of ours, at our own server."""
     text = (TEMPLATES / name).read_text()
@@ -337,7 +357,7 @@ async def test_no_token_to_be_had(clock: VirtualClock) -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in TEMPLATES.glob("*.yaml")))
 def test_our_templates_load_and_miss_their_secret(name: str) -> None:
     secret = "a-secret-of-16-bytes-or-more"
-    variables = ("DESK", "CHATWOOT", "TWILIO", "ZENDESK", "SALESFORCE")
+    variables = ("DESK", "CHATWOOT", "TWILIO", "ASTERISK", "ZENDESK", "SALESFORCE")
     found = load_hooks(TEMPLATES / name, RealClock(), {f"HOOK_{one}": secret for one in variables})
     assert found.hooks
     with pytest.raises(FileError, match=rf"{name}:\d+: hook '\w+' has no secret; set HOOK_"):

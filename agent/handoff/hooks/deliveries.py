@@ -1,4 +1,4 @@
-"""Tells hooks of the steps of handoffs, in order, beside the calls; what cannot be told becomes a dead letter."""
+"""Tells hooks of the steps of handoffs beside the calls, each in order; what cannot be told becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -18,17 +18,30 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 1000
 """Events that wait for one hook; a further one becomes a dead letter at once, with the code `overflow`. While as many
 of those wait for the disk, it is lost, logged and counted."""
+AT_ONCE = 8
+"""Handoffs that one hook is told of at the same time; the steps of one handoff come one after the other."""
 
 
 @dataclass(slots=True)
 class _Lane:
     hook: Hook
     queue: deque[HandoffEvent] = field(default_factory=deque)
+    running: dict[str, HandoffEvent] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self) -> HandoffEvent | None:
+        """The first event of a handoff that is not being told of; it is now."""
+        for index, event in enumerate(self.queue):
+            handoff_id = event.request.handoff_id
+            if handoff_id not in self.running:
+                del self.queue[index]
+                self.running[handoff_id] = event
+                return event
+        return None
 
 
 class Hooks:
-    """All hooks. Each has its own queue and task, so that a slow one holds up nobody.
+    """All hooks. Each has its own queue and tasks, so that a slow one holds up nobody.
 
     `tell` never waits for a hook and never raises. `start` begins; `aclose` waits a little, and makes dead letters of
     the rest. counters: NAME_delivered, NAME_dead, and lost (not even the dead letter could be kept).
@@ -53,7 +66,11 @@ class Hooks:
     def start(self) -> None:
         """Begin, where that has not happened."""
         if not self._tasks and not self._closed:
-            self._tasks = [asyncio.create_task(self._work(one), name=f"hook-{one.hook.name}") for one in self._lanes]
+            self._tasks = [
+                asyncio.create_task(self._work(lane), name=f"hook-{lane.hook.name}-{number}")
+                for lane in self._lanes
+                for number in range(AT_ONCE)
+            ]
             self._tasks.append(asyncio.create_task(self._bury_overflow(), name="hook-overflow"))
 
     async def tell(self, event: HandoffEvent) -> None:
@@ -80,27 +97,31 @@ class Hooks:
         """Wait up to `grace_s` for what is on its way, then make dead letters of the rest."""
         self._closed = True
         until = self._clock.now_ms() + grace_s * 1000.0
-        while self._tasks and any(lane.queue for lane in self._lanes) and self._clock.now_ms() < until:
+        while self._tasks and any(lane.queue or lane.running for lane in self._lanes) and self._clock.now_ms() < until:
             await self._clock.sleep_until(min(self._clock.now_ms() + 20.0, until))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         for lane in self._lanes:
-            while lane.queue:
-                await self._bury(lane.hook, lane.queue[0], "stopped", "the server stopped")
-                lane.queue.popleft()
+            for event in (*lane.running.values(), *lane.queue):
+                await self._bury(lane.hook, event, "stopped", "the server stopped")
+            lane.running.clear()
+            lane.queue.clear()
         while self._overflow:
             await self._bury(*self._overflow[0], "overflow", f"{self._most} events wait")
             self._overflow.popleft()
 
     async def _work(self, lane: _Lane) -> None:
         while True:
-            await lane.wake.wait()
-            lane.wake.clear()
-            while lane.queue:
-                await self._deliver(lane.hook, lane.queue[0])
-                lane.queue.popleft()
+            event = lane.take()
+            if event is None:
+                lane.wake.clear()
+                await lane.wake.wait()
+                continue
+            await self._deliver(lane.hook, event)
+            del lane.running[event.request.handoff_id]
+            lane.wake.set()
 
     async def _deliver(self, hook: Hook, event: HandoffEvent) -> None:
         try:

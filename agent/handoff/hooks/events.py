@@ -53,7 +53,7 @@ class HandoffEvent:
 
 
 class Hook(Protocol):
-    """Somebody outside who is told. Deliveries of one hook come one after the other."""
+    """Somebody outside who is told: of one handoff in order, of several at once."""
 
     @property
     def name(self) -> str:

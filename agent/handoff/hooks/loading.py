@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.clock import Clock
+from agent.handoff.hooks.asterisk import AsteriskHook
 from agent.handoff.hooks.chatwoot import ChatwootHook
 from agent.handoff.hooks.deliveries import Hooks
 from agent.handoff.hooks.events import STEPS, Hook, Step
@@ -65,6 +66,12 @@ class _Twilio(_Entry):
     sorry: str = Field("Nobody can take your call right now. We will call you back.", min_length=1, max_length=500)
 
 
+class _Asterisk(_Entry):
+    kind: Literal["asterisk"]
+    url: str
+    user: str = Field(min_length=1)
+
+
 class _Proof(_Section):
     kind: Literal["bearer", "basic", "header", "client_credentials"]
     user: str | None = None
@@ -88,7 +95,7 @@ class _Template(_Entry):
     steps: tuple[Step, ...]
 
 
-_AnyHook = Annotated[_Signed | _Chatwoot | _Twilio | _Template, Field(discriminator="kind")]
+_AnyHook = Annotated[_Signed | _Chatwoot | _Twilio | _Asterisk | _Template, Field(discriminator="kind")]
 
 
 class _File(_Section):
@@ -166,6 +173,8 @@ def _make(entry: _AnyHook, secret: str, clock: Clock) -> Hook:
     if isinstance(entry, _Twilio):
         way = TwilioWay(entry.way, entry.target, entry.number, entry.ring_s, entry.sorry)
         return TwilioHook(entry.name, sender(basic(entry.account, secret)), entry.account, way)
+    if isinstance(entry, _Asterisk):
+        return AsteriskHook(entry.name, sender(basic(entry.user, secret)))
     talk = sender(_proof(entry.proof, secret))
     return TemplateHook(
         entry.name,
