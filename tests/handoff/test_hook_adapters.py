@@ -178,6 +178,7 @@ async def test_twilio_enqueues_with_the_tasks_attributes(clock: VirtualClock) ->
         event("accepted", human="robin"),
         event("accepted", transfer_to="+12125550100"),
         event("accepted", request=replace(REQUEST, gateway="vonage")),
+        event("accepted", request=replace(REQUEST, gateway="twilio-relay")),
     ],
 )
 def test_twilio_leaves_callers_alone_whom_somebody_else_moves(other: Any) -> None:

@@ -16,7 +16,8 @@ from agent.outbound import OutboundError
 
 MOST_TWIML = 4000
 """Characters that Twilio takes as `Twiml` of a call."""
-GATEWAYS = ("twilio", "twilio-relay")
+GATEWAY = "twilio"
+"""Not `twilio-relay`: there our `end` has Twilio ask for the next script at once, which would end the call."""
 _GONE = 20404
 _UNANSWERED = frozenset({"busy", "failed", "no-answer", "canceled", "completed"})
 _LANGUAGES = {"en": "en-US", "zh": "cmn-CN"}
@@ -61,7 +62,7 @@ class TwilioHook:
     def wants(self, event: HandoffEvent) -> bool:
         """Accepted, by Twilio, and nobody else moves the caller."""
         nobody = event.human is None and event.transfer_to is None
-        return event.step == "accepted" and nobody and event.request.gateway in GATEWAYS
+        return event.step == "accepted" and nobody and event.request.gateway == GATEWAY
 
     async def deliver(self, event: HandoffEvent) -> None:
         """Move the caller.
