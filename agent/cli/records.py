@@ -183,9 +183,11 @@ def _print_found(calls: list[Row]) -> None:
             facts.append(f"score {call['score']:.0f}")
         if call["satisfaction"] is not None:
             facts.append(f"satisfaction {call['satisfaction']:.1f}{'' if call['surveyed'] else ' (predicted)'}")
-        console.print(f"[bold]{escape(call['call_id'])}[/]  {escape('  '.join(fact for fact in facts if fact))}")
+        console.print(
+            f"[bold]{escape(call['call_id'])}[/]  {escape('  '.join(fact for fact in facts if fact))}", soft_wrap=True
+        )
         for turn in call["matches"]:
-            console.print(f"    turn {turn['turn']} {turn['speaker']}: {escape(turn['text'])}")
+            console.print(f"    turn {turn['turn']} {turn['speaker']}: {escape(turn['text'])}", soft_wrap=True)
     console.print(f"{len(calls)} calls")
 
 
