@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-import wave
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pagefake import AT, FRAME, FakeConsole, call_state, eventually, recording, whole
+from pagevoice import CHROMIUM, browser_options
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt install chromium"),
@@ -25,29 +22,10 @@ expect = sync_api.expect
 Open = Callable[..., Any]
 
 
-def speech(path: Path) -> Path:
-    """Two seconds that sound like a voice to a browser's noise suppression: harmonics in syllables."""
-    at = np.arange(96_000) / 48_000
-    pitch = 140 + 30 * np.sin(2 * np.pi * 0.7 * at)
-    phase = 2 * np.pi * np.cumsum(pitch) / 48_000
-    voice = sum(np.sin(n * phase) / n for n in range(1, 14)) * np.clip(np.sin(2 * np.pi * 3.5 * at), 0, 1)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 48_000, 0, "NONE", ""))
-        file.writeframes((voice / np.abs(voice).max() * 20_000).astype("<i2").tobytes())
-    return path
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    voice = speech(tmp_path_factory.mktemp("microphone") / "voice.wav")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required",
-                f"--use-file-for-fake-audio-capture={voice}",
-            ],
-        )  # fmt: skip
+        browser = playwright.chromium.launch(**browser_options(tmp_path_factory.mktemp("microphone")))
         yield browser
         browser.close()
 

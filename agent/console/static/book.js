@@ -98,6 +98,12 @@ export function newDetail(answer, nowMs) {
   return detail;
 }
 
+/** Whether a turn is new and the one before it is not known: something was said while nobody listened. */
+export function missed(detail, message) {
+  const last = Math.max(-1, ...detail.turns.map((turn) => turn.number));
+  return message.type === "turn" && message.number > last + 1;
+}
+
 /** Apply a message about this call; true where something shown changed. */
 export function applyDetail(detail, message, nowMs) {
   switch (message.type) {

@@ -1,7 +1,7 @@
 // One call: transcript, facts, and everything a person can do to it.
 
 import { get, part, post } from "./api.js";
-import { applyDetail, newDetail } from "./book.js";
+import { applyDetail, missed, newDetail } from "./book.js";
 import { button, h, notice, put } from "./dom.js";
 import { callerPanel, donePanel, emotionPanel, handoffPanel, historyPanel, knowledgePanel, notesPanel, picturesPanel,
   reasonsPanel, replyPanel, runnablePanel, slotsPanel } from "./facts.js";
@@ -48,17 +48,20 @@ export function callView(app, id) {
       for (const message of early) applyDetail(detail, message, performance.now());
       [waiting, settling] = [null, false];
       show();
+      if (detail.live && !detail.turns.length && asked < 4) setTimeout(load, 1000); // what was just said is still being written
     } catch (error) {
       settling = false;
       if (!closed) put(head, h("h1", {}, error.status === 404 ? t("no_such_call") : error.detail || error.message || t("no_connection")));
     }
   }
 
+  const loadSoon = soon(() => !closed && load(), 1500);
   const feed = new Feed({ call: id, stale: load });
   feed.listen((message) => {
     if (message.call !== id) return;
     if (waiting !== null && waiting.length < 1000) waiting.push(message);
     if (detail === null) return;
+    if (missed(detail, message)) loadSoon();
     if (applyDetail(detail, message, performance.now())) update();
     if (message.type === "call_ended") {
       settling = true; // the wrap-up form is made of what was recorded

@@ -2,7 +2,7 @@
 
 import { accountsView, auditView } from "./admin.js";
 import { ApiError, get, onSignedOut, post, setCsrf } from "./api.js";
-import { apply, newBook, refill, waits } from "./book.js";
+import { apply, callOf, newBook, refill, waits } from "./book.js";
 import { callView } from "./call.js";
 import { ask, tell } from "./dialogs.js";
 import { button, field, h, notice, put } from "./dom.js";
@@ -120,6 +120,9 @@ async function refresh() {
     const [{ calls }, { queue, people }] = await Promise.all([get("calls"), get("queue")]);
     refill(app.book, { calls, queue, people }, performance.now());
     app.changed("all");
+    const given = app.book.queue.find((one) => one.id === app.accepting && one.human === app.me?.name);
+    if (given !== undefined) welcome(callOf(given)); // the message that said so was missed
+    for (const call of app.book.calls.values()) if (call.human === app.me?.name) arrive(call.call_id);
   } catch (error) {
     if (error.status !== 401) notice(app.told(error), "bad");
   }
@@ -139,17 +142,20 @@ function take(message) {
   if (what === "unknown") refreshSoon();
   else if (what !== null) app.changed(what);
   if (message.type === "handoff" && app.book.queue.some((one) => one.id === message.id && !before.has(one.id) && ringsHere(app, one))) chime();
-  if (message.type === "handoff" && message.id === app.accepting && message.human === app.me.name) {
-    app.accepting = null;
-    app.took.add(message.call);
-    app.coming.add(message.call);
-    app.go(`call/${encodeURIComponent(message.call)}`);
-    setTimeout(() => arrive(message.call), ARRIVE_MS);
-  }
+  if (message.type === "handoff" && message.id === app.accepting && message.human === app.me.name) welcome(message.call);
   const mine = (message.type === "human" && message.event === "took_over" && message.who === app.me.name)
     || (message.type === "state" && message.with === "human" && message.human === app.me.name)
     || (message.type === "handoff" && message.state === "bridged" && message.human === app.me.name);
   if (mine) arrive(message.call);
+}
+
+/** A caller was accepted: show the call while he is told that somebody comes. */
+function welcome(id) {
+  app.accepting = null;
+  app.took.add(id);
+  app.coming.add(id);
+  app.go(`call/${encodeURIComponent(id)}`);
+  setTimeout(() => arrive(id), ARRIVE_MS);
 }
 
 /** A caller that was accepted is here: speak with him. */
