@@ -24,6 +24,7 @@ from agent.console.answers import code_of, sentence
 from agent.console.api import add_accounts
 from agent.console.audio import Audio
 from agent.console.backend import Backend, QueueDesk
+from agent.console.callbacks import add_callbacks
 from agent.console.calls import Calls, add_calls
 from agent.console.feed import Feed
 from agent.console.guard import Guard
@@ -155,6 +156,7 @@ class Console:
         router = APIRouter(prefix="/api")
         add_accounts(router, self.guard)
         add_calls(router, self.guard, self.calls)
+        add_callbacks(router, self.guard)
         for extra in extras:
             extra(router, self.guard)
         app.include_router(router)

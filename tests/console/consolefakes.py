@@ -28,7 +28,7 @@ from agent.console.feed import Feed
 from agent.console.passwords import Passwords
 from agent.console.sessions import ConsoleSettings
 from agent.handoff.people import TooLate, UnknownHandoff
-from agent.records.database import Call, Database, Turn, create_engine
+from agent.records.database import Call, Database, Handoff, Turn, create_engine
 from agent.serving import CallSocket
 
 PASSWORD = "correct horse battery"
@@ -212,6 +212,15 @@ class World:
 
     def control(self, call_id: str) -> ScriptedCall | None:
         return self.running.get(call_id)
+
+    async def handoff(self, handoff_id: str, call_id: str, state: str) -> None:
+        """A row of the queue in the records."""
+        assert self.database is not None
+        row = {"id": handoff_id, "call_id": call_id, "gateway": "plain", "gateway_call_id": call_id, "state": state}
+        row |= {"priority": 0, "reason": "", "rule": "", "language": "en", "summary": "", "context": {}, "detail": ""}
+        row |= {"caller": "+12125550100", "created_at": self.clock.wall(), "updated_at": self.clock.wall()}
+        async with self.database.engine.begin() as connection:
+            await connection.execute(insert(Handoff), [row])
 
     def picture(self, call_id: str, picture_id: str) -> bytes | None:
         return b"jpeg" if (call_id, picture_id) == ("c-1", "p-1") else None

@@ -1,7 +1,6 @@
 import asyncio
 
 from agent.learning.labels import labels_of
-from agent.records.database import Handoff
 
 
 async def queued(world, call_id="c-1", handoff_id="h-1"):
@@ -116,11 +115,7 @@ async def test_a_call_whole(world):
 async def test_wrap_up_is_kept_and_teaches(world):
     bo = await world.signed_in("bo")
     call = await queued(world)
-    handoff = {"id": "h-1", "call_id": "c-1", "gateway": "plain", "gateway_call_id": "c-1", "state": "bridged"}
-    handoff |= {"priority": 0, "reason": "", "rule": "", "language": "en", "summary": "", "context": {}, "detail": ""}
-    handoff |= {"created_at": world.clock.wall(), "updated_at": world.clock.wall()}
-    async with world.database.engine.begin() as connection:
-        await connection.execute(Handoff.__table__.insert(), [handoff])
+    await world.handoff("h-1", "c-1", "bridged")
     await bo.post("calls/c-1/take-over")
     call.over = True
     del world.running["c-1"]
@@ -182,3 +177,24 @@ async def test_pictures_of_a_call(world):
     assert (picture.content, picture.headers["content-type"]) == (b"jpeg", "image/jpeg")
     assert (await bo.http.get(shown["url"])).status_code == 404
     assert (await ann.get("calls/c-1/pictures/p-2")).status_code == 404
+
+
+async def test_two_who_race_to_call_somebody_back(world):
+    bo, cy = await world.signed_in("bo"), await world.signed_in("cy")
+    await world.call("c-1")
+    world.running.clear()
+    await world.handoff("h-1", "c-1", "callback")
+    [row] = (await bo.get("callbacks")).json()["callbacks"]
+    assert (row["id"], row["caller"], row["by"]) == ("h-1", "+12125550100", None)
+    assert (await bo.get("calls/c-1")).status_code == 404
+    first, second = await asyncio.gather(bo.post("callbacks/h-1", do="take"), cy.post("callbacks/h-1", do="take"))
+    (won, lost), winner = ((first, second), bo) if first.status_code == 200 else ((second, first), cy)
+    assert won.json()["by"] == ("bo" if winner is bo else "cy")
+    assert (lost.status_code, lost.json()["code"]) == (409, "too_late")
+    assert (await winner.get("calls/c-1")).status_code == 200
+    other = cy if winner is bo else bo
+    assert (await other.post("callbacks/h-1", do="reached")).status_code == 409
+    assert (await winner.post("callbacks/h-1", do="reached")).json() == {"done": True}
+    assert (await bo.get("callbacks")).json()["callbacks"] == []
+    assert (await bo.post("callbacks/h-9", do="take")).json()["code"] == "unknown_handoff"
+    assert (await bo.post("callbacks/h-1", do="sing")).status_code == 422
