@@ -250,6 +250,8 @@ class HandoffSettings(Section):
     """Total time for all tries; the caller is waiting on the line."""
     allow_private: bool = False
     """Allow webhooks to private and loopback addresses."""
+    hooks_file: Path | None = None
+    """File of hooks that are told of every step: signed webhooks, Chatwoot, Twilio and others (docs/handoff.md)."""
     transfer_to: str | None = None
     """Number, as +12125550100, that the carrier transfers to where the webhook names none."""
 
@@ -416,6 +418,8 @@ class Settings(Section):
         return named if named.is_dir() else Path(self.dialogue.domain)
 
 
+_READ_ELSEWHERE = frozenset({"console_password"})
+"""Variables that a command reads by itself."""
 _SECRET_MAPS = {"keys": "key_", "rest": "rest_"}
 """Fields of `Secrets` with a value for each gateway, and how the variables begin."""
 _SECRET_NAMES = tuple(name for name in Secrets.model_fields if name not in _SECRET_MAPS)
@@ -469,6 +473,8 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
+        if name in _READ_ELSEWHERE:
+            continue
         if name in _SECRET_NAMES:
             if value:
                 found.setdefault("secrets", {})[name] = value

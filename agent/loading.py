@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from agent.gateways.gateway import Account
 from agent.gateways.rest import RestCarrier
 from agent.handoff import callbacks
 from agent.handoff.console_desk import ConsoleDesk
+from agent.handoff.hooks.loading import load_hooks
+from agent.handoff.hooks.telling import Teller
 from agent.handoff.queue import Desk
 from agent.handoff.webhook import Webhook
 from agent.learning.live import LiveUnderstanding, Opened, VersionWatch, giving_way
@@ -72,6 +75,9 @@ QUALITY = CONFIGS / "quality"
 """Folder of the rubrics that calls are scored by, and of the survey's words."""
 
 NewDialogue = Callable[[str, str | None], Dialogue]
+
+HOOKS_S = 5.0
+"""How long a server that stops waits for hooks to be told."""
 
 GATHER_MS = 10.0
 """Voice activity of all calls that comes within this is done together; a single call's, every 32 ms, never waits."""
@@ -192,6 +198,11 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         http = await stack.enter_async_context(httpx.AsyncClient())
         feed = Feed(clock)
         desk = _desk(settings, records.database, clock, feed, writer)
+        if settings.handoff.hooks_file is not None:
+            hooks = load_hooks(settings.handoff.hooks_file, clock, os.environ).deliveries(clock)
+            hooks.start()
+            stack.push_async_callback(hooks.aclose, HOOKS_S)
+            desk.teller = Teller(hooks, clock)
         stack.push_async_callback(desk.aclose)
         audit_key = settings.secrets.audit_key
         trail = AuditTrail(records.database, clock, b"" if audit_key is None else audit_key.get_secret_value().encode())

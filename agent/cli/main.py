@@ -18,6 +18,7 @@ from agent.cli import (
     evaluate,
     explain,
     gateways,
+    handoffs,
     knowledge,
     label,
     learn,
@@ -62,6 +63,7 @@ app.add_typer(domain.app, name="domain")
 app.add_typer(knowledge.app, name="knowledge", help="What a domain knows: add files, list sections, ask, remove.")
 app.command("config")(config.config)
 app.add_typer(records.app, name="records", help="List, show and export recorded calls.")
+app.add_typer(handoffs.app, name="handoffs", help="What hooks could not be told of handoffs.")
 app.add_typer(console.app, name="console", help="Who may sign in to the console.")
 app.add_typer(quality.app, name="quality", help="Score calls, rate them, and see trends and measures.")
 app.add_typer(evaluate.app, name="evaluate", help="Measure models, memory and start.")

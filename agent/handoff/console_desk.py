@@ -198,6 +198,8 @@ class ConsoleDesk(Desk):
         if case is None or waiting is None or case.human != who or case.state not in (_S.BRIEFING, _S.BRIDGED):
             return HandoffResult("failed", detail=f"{who} does not have this handoff")
         waiting.result = asyncio.get_running_loop().create_future()
+        if self.teller is not None:
+            self.teller.queued(waiting.request)
         self._happen(HumanLost(who, handoff_id))
         try:
             result = await self._awaited(waiting)
@@ -206,6 +208,8 @@ class ConsoleDesk(Desk):
         except Exception as error:  # the contract: a broken desk must not break the call
             log.exception("handoff %s failed", handoff_id)
             result = HandoffResult("failed", detail=type(error).__name__)
+        if self.teller is not None:
+            self.teller.result(handoff_id, result)
         return result
 
     def briefing(self, handoff_id: str) -> Briefing | None:

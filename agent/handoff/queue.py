@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.clock import Clock
 from agent.dialogue.contracts import HandoffOutcome
 from agent.handoff.contracts import HandoffRequest, HandoffResult
+from agent.handoff.hooks.telling import Teller
 from agent.handoff.machine import WAITING, HandoffState, IllegalMove, move
 from agent.handoff.webhook import Webhook, WebhookError
 from agent.records.database import Database, Handoff, HandoffStep
@@ -49,6 +50,8 @@ class Desk:
         self._default_transfer = default_transfer
         self._clock = clock
         self._requests: OrderedDict[str, asyncio.Task[HandoffResult]] = OrderedDict()
+        self.teller: Teller | None = None
+        """Tells others of every step."""
         self._entering: dict[str, asyncio.Event] = {}
         self._moving = asyncio.Lock()
         self.counters: Counter[str] = Counter()
@@ -69,6 +72,8 @@ class Desk:
 
     async def caller_left(self, handoff_id: str) -> None:
         """The caller hung up while waiting; too late an answer of the webhook changes nothing any more."""
+        if self.teller is not None:
+            self.teller.caller_left(handoff_id)
         entering = self._entering.get(handoff_id)
         if entering is not None:
             await entering.wait()
@@ -79,6 +84,8 @@ class Desk:
 
         Later, where the person spoke on our line: the call is over (`ended`), or the agent has it back (`handed_back`).
         """
+        if self.teller is not None:
+            self.teller.finished(handoff_id, outcome)
         states = FINISHED.get(outcome)
         if states is None:
             log.error("handoff %s: outcome %r is unknown; use %s", handoff_id, outcome, ", ".join(FINISHED))
@@ -98,12 +105,16 @@ class Desk:
             if known is not None:
                 self._requests.pop(request.handoff_id, None)
                 return known
+            if self.teller is not None:
+                self.teller.queued(request)
             result = await self._decide(request)
             if await self._conclude(request.handoff_id, result):
                 self._requests.pop(request.handoff_id, None)
         except Exception as error:  # the contract: a broken desk must not break the call
             log.exception("handoff %s failed", request.handoff_id)
             result = HandoffResult("failed", detail=f"{type(error).__name__}")
+        if self.teller is not None:
+            self.teller.result(request.handoff_id, result)
         self.counters[result.outcome] += 1
         return result
 
