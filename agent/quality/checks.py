@@ -85,7 +85,9 @@ def _disclosure(criterion: Disclosure, call: CallEvidence) -> Finding:
 
 def _identity(criterion: Identity, call: CallEvidence) -> Finding:
     facts = call.facts
-    if facts is None or not facts.proofs:
+    if facts is None:
+        return Finding(None, "what the domain asks for is not known here")
+    if not facts.proofs:
         return Finding(None, "the domain asks for no proof of identity")
     proven, bad = False, []
     guarded = 0
@@ -163,7 +165,7 @@ def _resolution(criterion: Resolution, call: CallEvidence) -> Finding:
 
 def _silence(criterion: Silence, call: CallEvidence) -> Finding:
     if not call.spoken:
-        return Finding(None, "the caller never spoke")
+        return Finding(None, "the caller did not speak aloud")
     share = _falling(call.silence, criterion.good, criterion.bad)
     waits = [gap for gap in call.gaps if gap.before is not None and gap.before.speaker == "agent" and gap.start > 0]
     longest = waits[0] if waits else None
@@ -176,7 +178,7 @@ def _silence(criterion: Silence, call: CallEvidence) -> Finding:
 
 def _talk_over(criterion: TalkOver, call: CallEvidence) -> Finding:
     if not call.spoken:
-        return Finding(None, "the caller never spoke")
+        return Finding(None, "the caller did not speak aloud")
     over = [(turn, ms) for turn, ms in call.talked_over if ms >= criterion.least_ms]
     minutes = max(1.0, call.duration / 60_000.0)
     together = sum(ms for _, ms in over)

@@ -272,8 +272,8 @@ class Rubrics:
         self._own = {path.stem: load_rubric(path) for path in others}
 
     def of(self, domain: str) -> Rubric:
-        """The rubric for calls of a domain."""
-        return self._own.get(domain, self._default)
+        """The rubric for calls of a domain, by its name or path."""
+        return self._own.get(Path(domain).name, self._default)
 
     @property
     def all(self) -> tuple[Rubric, ...]:

@@ -275,24 +275,23 @@ class Quality:
 
 
 def facts_from(folders: Sequence[Path]) -> Callable[[str], DomainFacts | None]:
-    """Finds the facts of a domain by its name: a domain folder among `folders`, or one inside of them.
+    """Finds the facts of a domain by its name or path: a domain folder among `folders`, or one inside of them.
 
     A domain that cannot be read is logged and counts as unknown: what needs its facts does not apply to its calls then.
     """
 
     def find(name: str) -> DomainFacts | None:
-        for folder in folders:
-            for path in (folder, folder / name):
-                named = path == folder / name or folder.name == name
-                if not (named and Path(name).name == name and (path / "domain.yaml").is_file()):
-                    continue
-                try:
-                    return DomainFacts.of(load_domain(path))
-                except FileError as error:
-                    log.error(
-                        "calls of '%s' are scored without their domain: %s", name, error, extra={"code": "domain"}
-                    )
-                    return None
+        plain = Path(name).name == name
+        given = [folder for folder in folders if folder == Path(name) or (plain and folder.name == name)]
+        inside = [folder / name for folder in folders if plain]
+        for path in (*given, *inside):
+            if not (path / "domain.yaml").is_file():
+                continue
+            try:
+                return DomainFacts.of(load_domain(path))
+            except FileError as error:
+                log.error("calls of '%s' are scored without their domain: %s", name, error, extra={"code": "domain"})
+                return None
         return None
 
     return find

@@ -24,6 +24,7 @@ from agent.records.database import Call, Turn
 from agent.records.queries import CallNotFound
 from agent.records.writer import SqlRecords
 
+SHOP = CONFIG.parent / "domains" / "shop"
 RUDE = [
     greeting(),
     caller(1, "This is ridiculous, I want a refund for 100% of it.", 5500.0, 8000.0, emotion=ANGRY),
@@ -271,12 +272,16 @@ def test_facts_of_domains_that_are_not_there() -> None:
     assert find("nowhere") is None
     assert find("../domains/shop") is None
     assert find("") is None
+    own = CONFIG.parent / "domains" / "common"
+    assert facts_from([own])(str(own)) is None, "common is no domain by itself"
+    assert Rubrics(CONFIG).of("/srv/domains/shop").name == "default"
 
 
 async def test_the_domain_counts(records: SqlRecords) -> None:
     cut = [replace(good()[0], heard="Thanks for calling Harbor & Pine."), *good()[1:]]
     await keep(records, "a", cut)
-    find = facts_from([CONFIG.parent / "domains" / "shop"])
+    find = facts_from([SHOP])
+    assert find("shop") == find(str(SHOP)) is not None
     quality = Quality(records.database, Rubrics(CONFIG), records.clock, find)
     scored = await quality.score_call("a")
     assert [item.criterion.name for item in scored.items if item.passed is False] == ["disclosure"]
