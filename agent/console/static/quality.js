@@ -62,6 +62,12 @@ function scoreBadge(score) {
   return h("span", { class: `score s-${kind}` }, numberText(score, 0));
 }
 
+/** Whether an item of the rubric was met; null where it does not apply. */
+function metFlag({ passed }) {
+  const [kind, sign, word] = passed === true ? ["yes", "✓", "met"] : passed === false ? ["bad", "✗", "missed"] : ["none", "○", "does_not_apply"];
+  return h("span", { class: `flag ${kind}`, title: t(word) }, sign, h("span", { class: "unseen" }, t(word)));
+}
+
 /** One call's score: each item with why and its evidence, beside the transcript and the recording. */
 export function scoredCallView(app, id) {
   const head = h("header", { class: "view-head" }, h("h1", {}, t("score")));
@@ -93,8 +99,8 @@ export function scoredCallView(app, id) {
       player = playerOf(id, detail, script);
       middle.prepend(player.element);
     }
-    put(items, (scored.items ?? []).map((item) => h("section", { class: `panel item ${item.passed ? "" : "missed"}`.trim() },
-      h("h2", {}, h("span", { class: item.passed ? "flag yes" : "flag bad" }, item.passed ? "✓ " : "✗ "), item.title ?? codeText(item.name, "rubric"),
+    put(items, (scored.items ?? []).map((item) => h("section", { class: `panel item ${item.passed === false ? "missed" : ""}`.trim() },
+      h("h2", {}, metFlag(item), " ", item.title ?? codeText(item.name, "rubric"),
         h("span", { class: "weight" }, item.weight === undefined ? "" : `${numberText(item.score)} / ${numberText(item.weight)}`)),
       item.why ? h("p", {}, item.why) : null,
       (item.evidence ?? []).length ? h("p", { class: "under" }, t("evidence"), ": ", item.evidence.map((turn) => h("button", { type: "button", class: "link",
@@ -146,7 +152,7 @@ export function compareView(app, ids) {
       h("a", { href: `#quality/${part(ids[n])}` }, call.opened_at ? timeText(call.opened_at) : ids[n]), " ", scoreBadge(call.score))))),
     h("tbody", {}, names.map(([name, title]) => h("tr", {}, h("th", { scope: "row" }, title), calls.map((call) => {
       const item = (call.items ?? []).find((one) => one.name === name);
-      return h("td", {}, item ? [h("span", { class: item.passed ? "flag yes" : "flag bad" }, item.passed ? "✓" : "✗"), " ", item.why ?? ""] : "–");
+      return h("td", {}, item ? [metFlag(item), " ", item.why ?? ""] : "–");
     }))))));
   }, (error) => put(place, h("p", { class: "bad-text" }, app.told(error))));
   return { element, title: t("compare"), update() {}, close() {} };

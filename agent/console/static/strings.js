@@ -187,6 +187,8 @@ const WORDS = {
   compare_it: ["Compare", "对比"],
   human_score: ["By people", "人工评分"],
   missed: ["Missed", "未达标"],
+  met: ["Met", "达标"],
+  does_not_apply: ["Does not apply", "不适用"],
   loading: ["Loading …", "加载中…"],
   no_calls_found: ["No calls found.", "没有找到通话。"],
   item: ["Item", "项目"],
