@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agent.handoff.hours import WorkingHours
 from agent.handoff.line import QueueSettings
-from agent.records.consent import ConsentRule
 from agent.records.retention import Retention, RetentionRules
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -114,7 +113,7 @@ Days = float | None
 
 
 class PrivacySection(HumanSection):
-    """How long what calls leave behind is kept, and whether callers are asked before they are recorded."""
+    """How long what calls leave behind is kept."""
 
     audio_days: Days = Field(None, ge=0)
     """Recordings; none keeps them."""
@@ -130,14 +129,8 @@ class PrivacySection(HumanSection):
     """The same for single domains, as {clinic: {audio: 30}}."""
     backups: list[Path] = []
     """Where copies of recordings and database lie: `agent records erase` lists what is left there."""
-    consent: Literal["none", "notice", "ask"] = "none"
-    """`notice` says that the call is recorded, `ask` records only after a yes."""
 
     def rules(self) -> RetentionRules:
         """The retention rules."""
         usual = Retention(self.audio_days, self.words_days, self.labels_days, self.numbers_days, self.calls_days)
         return RetentionRules(usual, {name: Retention(**days) for name, days in self.domains.items()})
-
-    def gate(self) -> ConsentRule:
-        """What recording needs."""
-        return ConsentRule(self.consent)

@@ -226,9 +226,7 @@ class FakeDialogue:
     async def told(self) -> Mapping[str, Any]:
         return self.summary()
 
-    @property
-    def sensitive(self) -> bool:
-        return False
+    sensitive = False
 
     def use_tools(self, tools: Mapping[str, Any]) -> None:
         self.tools = dict(tools)

@@ -34,6 +34,7 @@ from agent.gateways.base import CallStarted, Clear, GatewayProtocol, Hangup, Sen
 from agent.handoff.contracts import HandoffResult
 from agent.records.contracts import CallOpened
 from agent.records.history import VERDICT
+from agent.records.pausing import Pausing, paused_call
 from audio.codec import Pcm16
 from audio.resample import StreamResampler, to_float, to_pcm16
 from models.contracts import AFFIRM, OUT_OF_SCOPE, Samples, Understood
@@ -108,6 +109,9 @@ class Conversation:
         self._speaker = Speaker(services.voice, self.playout, rate, self._clock, wake, self._on_part, manner)
         self.handover = Handover(services, protocol, outbox, notes, self._dialogue, call)
         self.tools = ClientTools(outbox.put)
+        recording = notes.record.recording if notes.record is not None else None
+        self._pausing = Pausing(recording, lambda kind, data: notes.event(kind, **data))
+        paused_call.set(self._pausing)
         self.air = Air(can, outbox, self._mixed)
         hooks = Hooks(
             self._aside_number, self._tap, self._switch, self._told, self._withheld, self._changed, self._seat_left
@@ -174,6 +178,7 @@ class Conversation:
 
     def advance(self, now: float) -> float | None:
         """Play what is due, act on what time brings; returns when to come again, in ms of the clock."""
+        self._keep_secrets()
         self._play(now)
         for silence in self.playout.fill(now):
             if not self.air.mixing:
@@ -190,6 +195,13 @@ class Conversation:
         if self._keys and not keys_wait:
             times.append(self._keys_ms + KEYS_MS)
         return min((at for at in times if at is not None), default=None)
+
+    def _keep_secrets(self) -> None:
+        """Record nothing while the caller is asked for what nobody may keep."""
+        if self._dialogue.sensitive:
+            self._pausing.hold("secret")
+        else:
+            self._pausing.release("secret")
 
     def hold(self, now: float) -> None:
         """The line is gone and may come back: stop the sound, and the time."""
