@@ -15,6 +15,7 @@ from pagevoice import CHROMIUM, browser_options
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.aside,
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt install chromium"),
 ]
 expect = sync_api.expect
@@ -484,9 +485,9 @@ def test_an_agent_sees_what_agents_may(console: FakeConsole, visit: Open):
     expect(page.get_by_role("heading", name="Live calls")).to_be_visible()
     assert page.locator("nav a").all_inner_texts() == ["Live calls", "Queue"]
     page.evaluate("location.hash = 'call/c-1'")
-    expect(page.get_by_role("log")).to_be_visible()
+    expect(page.locator(".call-head")).to_contain_text("+1 503 555 0142")
     assert page.locator(".toolbar button").count() == 0
-    assert page.get_by_label("Say to the caller").is_disabled()
+    expect(page.get_by_label("Say to the caller")).to_be_disabled()
 
 
 def _supervised(console: FakeConsole) -> None:

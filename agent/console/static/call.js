@@ -225,17 +225,17 @@ export function callView(app, id) {
 /** Where one types: to the caller, to the agent, or a note. */
 function composerOf(app, send) {
   const kinds = ["say", "instruct", "note"];
-  let kind = "instruct";
-  const text = h("textarea", { rows: 2, maxlength: 1000, "aria-label": t("compose_instruct"), onkeydown: (event) => {
+  let kind = "note"; // until it is known whose call it is
+  const text = h("textarea", { rows: 2, maxlength: 1000, "aria-label": t("compose_note"), onkeydown: (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       submit();
     }
   } });
   const radios = h("div", { class: "kinds", role: "radiogroup", "aria-label": t("compose") }, kinds.map((one) => h("label", { class: "kind" },
-    h("input", { type: "radio", name: "compose", value: one, checked: one === kind, onchange: () => choose(one) }), h("span", {}, t(`compose_${one}`)))));
+    h("input", { type: "radio", name: "compose", value: one, checked: one === kind, disabled: one !== kind, onchange: () => choose(one) }), h("span", {}, t(`compose_${one}`)))));
   const go = button(t("send"), submit, { class: "good" });
-  const element = h("div", { class: "composer" }, radios, h("div", { class: "row" }, text, go), h("p", { class: "hint" }, t("compose_hint_instruct")));
+  const element = h("div", { class: "composer" }, radios, h("div", { class: "row" }, text, go), h("p", { class: "hint" }, t("compose_hint_note")));
 
   async function submit() {
     const said = text.value.trim();
