@@ -9,7 +9,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve domains simulate test slow train-test lint clean
+.PHONY: help install demo serve domains simulate test aside slow train-test lint clean
 
 help:
 	@echo "make demo      one whole call, shown as it happens (the first time it installs what is needed)"
@@ -19,6 +19,8 @@ help:
 	@echo "make test      lint, types and quick tests, with coverage"
 	@echo "make domains   every domain checked, and its conversations played by text"
 	@echo "make slow      whole calls over real sockets with real models"
+	@echo "make aside     slow tests that need no quiet machine: pages in a browser (chromium), training of heads"
+	@echo "make install   everything that tests and all features need, Chinese and pictures too"
 	@echo "make train-test  tests of training, with torch in $(TRAIN_VENV)"
 	@echo "make lint      ruff and mypy only"
 	@echo "make clean     remove what was installed and what tests left; var/ (your data) stays"
@@ -40,8 +42,13 @@ domains: $(VENV)/installed
 	$(BIN)/agent domain check all --strict
 	$(BIN)/agent domain test all
 
+install: $(VENV)/installed-all
+
+aside: $(VENV)/installed-all
+	$(BIN)/python -m pytest -m "aside and not train" -rs
+
 slow: $(VENV)/installed-all
-	$(BIN)/python -m pytest -m "slow and not train"
+	$(BIN)/python -m pytest -m "slow and not aside and not train"
 
 train-test: $(TRAIN_VENV)/installed
 	OMP_NUM_THREADS=1 $(TRAIN_BIN)/python -m pytest -m train

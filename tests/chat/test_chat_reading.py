@@ -9,7 +9,7 @@ from agent.chat.ocr import Reader
 from agent.chat.pictures import clean
 from models.slots import SlotSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rapidocr")
 from PIL import ImageDraw, ImageFilter, ImageFont  # noqa: E402

@@ -12,6 +12,8 @@ from typer.testing import CliRunner, Result
 from agent.cli.train_emotion import train_emotion
 from models.emotion import HEADS_FILE, Heads
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 RATE = 16_000
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 

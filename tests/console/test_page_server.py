@@ -23,6 +23,7 @@ from agent.handoff.console_desk import ConsoleDesk
 async_api = pytest.importorskip("playwright.async_api", reason="needs playwright: pip install -e '.[dev]'")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.aside,
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt install chromium"),
 ]
 VOICE_START = {"type": "start", "version": 1, "rate": 16000, "mode": "voice", "caller": "+15035550142"}

@@ -14,6 +14,8 @@ from audio.resample import to_float
 from audio.wav import write_wav
 from models.contracts import Recognition, Word
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 QUIET = np.zeros(8 * 60, dtype=np.int16)
 TWO_WORDS = np.concatenate([sound(500), QUIET, sound(500)])
 

@@ -26,6 +26,8 @@ from models.training.voice_emotion_data import Clip, Dataset, load_dataset, read
 from models.training.voice_emotion_lines import TRAINED, add_noise, alaw, low_rate, muffled, telephone, vary
 from models.training.voice_emotion_report import evaluate
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 RATE = 16_000
 WIDTH = 12
 

@@ -13,7 +13,7 @@ from audio.wav import StereoWavWriter, read_mono
 from models.recognizer import WhisperRecognizer
 from models.voice import PiperVoice
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
 
 SAID = {
     "card": "Yes, my card number is 4 1 1 1, 1 1 1 1, 1 1 1 1, 1 1 1 1, and it expires soon.",
