@@ -17,6 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.dialogue.contracts import (
+    Acted,
+    Acts,
     Because,
     CallerTurn,
     Dialogue,
@@ -237,6 +239,20 @@ class SurveyedDialogue:
     def instruct(self, text: str) -> str:
         """As the dialogue inside."""
         return self._inner.instruct(text)
+
+    def runnable(self) -> list[dict[str, Any]]:
+        """As the dialogue inside."""
+        return self._inner.runnable() if isinstance(self._inner, Acts) else []
+
+    async def act(self, name: str, arguments: Mapping[str, Any]) -> Acted:
+        """As the dialogue inside.
+
+        Raises:
+            ValueError: there is no such action, or the arguments are not its own.
+        """
+        if not isinstance(self._inner, Acts):
+            raise ValueError(f"there is no action {name[:40]!r} in this call")
+        return await self._inner.act(name, arguments)
 
     def snapshot(self) -> Any:
         """The state as it is now."""

@@ -101,6 +101,16 @@ def told(answer: Answer) -> Any:
     return reasons.get("survey")
 
 
+async def test_people_run_the_actions_of_the_dialogue_inside(talk: Conversation) -> None:
+    dialogue: Any = talk.call
+    names = {one["name"] for one in dialogue.runnable()}
+    assert "order_status" in names
+    acted = await dialogue.act("order_status", {"order_number": "42719"})
+    assert acted.ok
+    with pytest.raises(ValueError, match="no_such"):
+        await dialogue.act("no_such", {})
+
+
 async def test_asks_before_the_goodbye(talk: Conversation) -> None:
     asked = await to_the_survey(talk)
     assert "from 1 to 5" in asked.text
