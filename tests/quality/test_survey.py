@@ -104,8 +104,8 @@ def told(answer: Answer) -> Any:
 async def test_people_run_the_actions_of_the_dialogue_inside(talk: Conversation) -> None:
     dialogue: Any = talk.call
     names = {one["name"] for one in dialogue.runnable()}
-    assert "order_status" in names
-    acted = await dialogue.act("order_status", {"order_number": "42719"})
+    assert "find_order" in names
+    acted = await dialogue.act("find_order", {"order_number": "42719"})
     assert acted.ok
     with pytest.raises(ValueError, match="no_such"):
         await dialogue.act("no_such", {})
