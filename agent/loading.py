@@ -20,6 +20,7 @@ from agent.clock import Clock, RealClock
 from agent.config import CONFIGS, Settings
 from agent.console.feed import Feed
 from agent.dialogue.actions import open_actions
+from agent.dialogue.consenting import ConsentedDialogue
 from agent.dialogue.contracts import Dialogue
 from agent.dialogue.domain import Domain
 from agent.dialogue.engine import DialogueEngine
@@ -45,6 +46,7 @@ from agent.quality.rubric import Rubrics
 from agent.quality.service import Quality, facts_from
 from agent.quality.survey import SurveyedDialogue, goodbyes, load_survey
 from agent.records.audit import AuditTrail
+from agent.records.consent import ConsentRule
 from agent.records.database import Database
 from agent.records.history import calls_of, verdicts
 from agent.records.keeping import SqlKeeper
@@ -219,7 +221,7 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
             turn_end=await asyncio.to_thread(_turn_end, domain, emotion),
             emotion=emotion,
             voice=cached,
-            new_dialogue=_surveyed(domain, engine.new_call),
+            new_dialogue=_consented(settings, domain, _surveyed(domain, engine.new_call)),
             records=records,
             desk=desk,
             metrics=metrics,
@@ -257,6 +259,14 @@ async def load(settings: Settings, clock: Clock | None = None) -> AsyncIterator[
         yield Loaded(
             services, pool, domain, records.database, phrases, warm, versions, watches, trail, keeping, quality
         )
+
+
+def _consented(settings: Settings, domain: Domain, new_call: NewDialogue) -> NewDialogue:
+    """Dialogues that tell or ask callers before they are recorded, where that is wanted."""
+    if settings.privacy.consent == "none":
+        return new_call
+    rule, language = ConsentRule(settings.privacy.consent), domain.manner.language
+    return lambda call_id, caller: ConsentedDialogue(new_call(call_id, caller), rule, language)
 
 
 def _surveyed(domain: Domain, new_call: NewDialogue) -> NewDialogue:

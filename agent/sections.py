@@ -127,6 +127,9 @@ class PrivacySection(HumanSection):
     """Everything of a call."""
     domains: dict[str, dict[Literal["audio", "words", "labels", "numbers", "calls"], float]] = {}
     """The same for single domains, as {clinic: {audio: 30}}."""
+    consent: Literal["none", "notice", "ask"] = "none"
+    """Before the greeting: `notice` says that the call is recorded, `ask` records only after a yes; who refuses at any
+    time is not recorded."""
     backups: list[Path] = []
     """Where copies of recordings and database lie: `agent records erase` lists what is left there."""
 

@@ -227,6 +227,7 @@ class FakeDialogue:
         return self.summary()
 
     sensitive = False
+    may_record = True
 
     def use_tools(self, tools: Mapping[str, Any]) -> None:
         self.tools = dict(tools)

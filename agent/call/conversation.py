@@ -202,6 +202,10 @@ class Conversation:
             self._pausing.hold("secret")
         else:
             self._pausing.release("secret")
+        if self._dialogue.may_record:
+            self._pausing.release("consent")
+        else:
+            self._pausing.hold("consent")
 
     def hold(self, now: float) -> None:
         """The line is gone and may come back: stop the sound, and the time."""

@@ -321,6 +321,10 @@ class CallDialogue:
         if text.strip():
             self._said("agent", text.strip())
 
+    @property
+    def may_record(self) -> bool:
+        return True
+
     def use_tools(self, tools: Mapping[str, Tool]) -> None:
         for name, tool in tools.items():
             if name in self._acting.actions.names:

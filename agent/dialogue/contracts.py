@@ -119,6 +119,11 @@ class Dialogue(Protocol):
         """Whether what the dialogue waits for is neither recorded nor shown (a PIN)."""
         ...
 
+    @property
+    def may_record(self) -> bool:
+        """Whether sound may be kept now; False while the caller has not agreed to that."""
+        ...
+
     def use_tools(self, tools: Mapping[str, Tool]) -> None:
         """Let the call's client do the work of actions of these names; names of no action are ignored."""
         ...

@@ -17,19 +17,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.dialogue.contracts import (
-    Acted,
-    Acts,
     Because,
     CallerTurn,
     Dialogue,
     Expect,
-    HandoffOutcome,
     HangUp,
     Part,
     Say,
-    Tool,
 )
 from agent.dialogue.domain import Domain
+from agent.dialogue.inside import AroundDialogue
 from agent.dialogue.text import render, sentences
 from agent.quality.evidence import SMALL
 from agent.quality.satisfaction import HIGHEST, LOWEST
@@ -177,12 +174,12 @@ class _State:
     language: str = "en"
 
 
-class SurveyedDialogue:
+class SurveyedDialogue(AroundDialogue):
     """A dialogue with a survey before its goodbye; implements `agent.dialogue.contracts.Dialogue`."""
 
     def __init__(self, inner: Dialogue, settings: SurveySettings, goodbye: Collection[str], language: str) -> None:
         """goodbye: the sentences of `goodbyes`. language: what the call begins in."""
-        self._inner = inner
+        super().__init__(inner)
         self._settings = settings
         self._goodbye = frozenset(goodbye)
         self._state = _State(language=language)
@@ -197,18 +194,6 @@ class SurveyedDialogue:
         """Whether what is waited for is neither recorded nor shown."""
         return not self._state.waiting and self._inner.sensitive
 
-    def use_tools(self, tools: Mapping[str, Tool]) -> None:
-        """As the dialogue inside."""
-        self._inner.use_tools(tools)
-
-    async def over(self) -> None:
-        """As the dialogue inside."""
-        await self._inner.over()
-
-    def open(self, caller: str | None, parameters: Mapping[str, str]) -> AsyncIterator[Part]:
-        """As the dialogue inside."""
-        return self._inner.open(caller, parameters)
-
     def respond(self, turn: CallerTurn) -> AsyncIterator[Part]:
         """Answer one turn, or take the answer to the survey."""
         return self._respond(turn, self._state, self._inner.respond)
@@ -217,14 +202,6 @@ class SurveyedDialogue:
         """What `respond` would answer; changes nothing. Answers to the survey are not foreseen."""
         state = copy.copy(self._state)
         return _nothing() if state.waiting else self._respond(turn, state, self._inner.preview)
-
-    def handoff_outcome(self, outcome: HandoffOutcome, detail: str = "") -> AsyncIterator[Part]:
-        """As the dialogue inside."""
-        return self._inner.handoff_outcome(outcome, detail)
-
-    def apology(self) -> AsyncIterator[Part]:
-        """As the dialogue inside."""
-        return self._inner.apology()
 
     def overheard(self, speaker: str, text: str, understood: Understood | None) -> None:
         """As the dialogue inside; a person who has the call ends the survey."""
@@ -236,24 +213,6 @@ class SurveyedDialogue:
         self._state.waiting = False
         return self._inner.handed_back(who, note)
 
-    def instruct(self, text: str) -> str:
-        """As the dialogue inside."""
-        return self._inner.instruct(text)
-
-    def runnable(self) -> list[dict[str, Any]]:
-        """As the dialogue inside."""
-        return self._inner.runnable() if isinstance(self._inner, Acts) else []
-
-    async def act(self, name: str, arguments: Mapping[str, Any]) -> Acted:
-        """As the dialogue inside.
-
-        Raises:
-            ValueError: there is no such action, or the arguments are not its own.
-        """
-        if not isinstance(self._inner, Acts):
-            raise ValueError(f"there is no action {name[:40]!r} in this call")
-        return await self._inner.act(name, arguments)
-
     def snapshot(self) -> Any:
         """The state as it is now."""
         return copy.copy(self._state), self._inner.snapshot()
@@ -263,18 +222,6 @@ class SurveyedDialogue:
         state, inner = snapshot
         self._state = copy.copy(state)
         self._inner.restore(inner)
-
-    def heard(self, text: str, complete: bool) -> None:
-        """What of the last answer the caller really heard."""
-        self._inner.heard(text, complete)
-
-    def summary(self) -> Mapping[str, Any]:
-        """As the dialogue inside."""
-        return self._inner.summary()
-
-    async def told(self) -> Mapping[str, Any]:
-        """As the dialogue inside."""
-        return await self._inner.told()
 
     def fixed_phrases(self) -> list[tuple[str, Tone]]:
         """Those of the dialogue inside, and the survey's."""
