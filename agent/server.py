@@ -246,11 +246,12 @@ class CallServer:
         self._keys[call_id] = admission.key
         self._empty.clear()
         try:
-            await session.run()
+            ended = await session.run()
         finally:
             del self.sessions[call_id], self._keys[call_id]
             if not self.sessions:
                 self._empty.set()
+        if ended.outcome not in ("refused", "continued"):  # those left no record of their own
             self._score(call_id)
 
     async def dial(self, gateway: Gateway, url: str) -> str:
