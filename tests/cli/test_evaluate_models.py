@@ -244,6 +244,7 @@ def test_sentences_must_be_there(agent, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_the_embedded_voice_is_understood_by_the_embedded_recognizer(agent, tmp_path):
     sentences, out = tmp_path / "three.txt", tmp_path / "out.json"
     sentences.write_text("[plain]\nIs there anything else I can do for you?\n[numbers]\nYour order number is 42719.\n")

@@ -111,6 +111,7 @@ def turn(number: int, text: str, model: str | None, intent: str = "order_status"
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_the_real_encoder_finds_examples_of_other_words(home):
     found = as_json(home, "has my purchase been dispatched")
     assert found["intent"] == "order_status"

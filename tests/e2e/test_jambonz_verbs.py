@@ -83,12 +83,14 @@ def validated(folder: Path, given: dict[str, Any]) -> dict[str, str | None]:
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_jambonz_takes_all_our_verbs(validator: Path) -> None:
     given = lists()
     assert validated(validator, given) == dict.fromkeys(given)
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_its_validator_would_find_mistakes(validator: Path) -> None:
     answer = validated(validator, wrong())
     assert all(answer[name] for name in wrong()), answer

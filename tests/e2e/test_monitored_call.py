@@ -15,7 +15,7 @@ from agent.loading import load
 from audio.resample import resample, to_pcm16
 from audio.wav import read_wav
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
 
 PIECE_MS = 200
 """As Genesys' AudioHook sends its stereo audio."""

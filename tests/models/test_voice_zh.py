@@ -110,6 +110,7 @@ def test_a_piece_is_levelled_as_far_as_its_peak_allows() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_phonemes_keep_digits_apart_and_read_latin_words() -> None:
     from models.kokoro import Kokoro
     from models.phonemes_zh import phonemes
@@ -126,6 +127,7 @@ def test_phonemes_keep_digits_apart_and_read_latin_words() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 async def test_what_the_chinese_voice_says_is_heard_over_a_telephone() -> None:
     from agent.lab.measuring.lines import line_of
     from agent.lab.measuring.word_errors import WordErrors, character_errors, written_out

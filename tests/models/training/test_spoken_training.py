@@ -191,6 +191,7 @@ def test_the_command_says_what_is_wrong_with_the_data(
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_the_command_writes_examples_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write(tmp_path / "data.csv", "text,intent", "where is my order,status", "cancel my order,cancel")
     out, cache = tmp_path / "out.jsonl", tmp_path / "cache.jsonl"
@@ -202,6 +203,7 @@ def test_the_command_writes_examples_that_can_be_read(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.aside
 def test_our_own_voice_is_heard_by_our_own_recognizer() -> None:
     from models.recognizer import WhisperRecognizer
     from models.voice import PiperVoice
