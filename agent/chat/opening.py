@@ -38,7 +38,7 @@ def open_chat(
     if settings.pictures and available():
         desk = PictureDesk(
             settings,
-            _pool(server),
+            _InPool(server),
             clock,
             vision=new_vision(settings.vision, key),
             slots=lambda call_id: _slots(server),
@@ -48,7 +48,9 @@ def open_chat(
     return Chat(settings, server, Visits(settings, clock), desk)
 
 
-class _pool:  # noqa: N801 - a function with a type parameter
+class _InPool:
+    """Runs work on the server's pool, behind everything that callers wait for."""
+
     def __init__(self, server: CallServer) -> None:
         self._server = server
 

@@ -140,7 +140,7 @@ def _is_angry(turn: Said, criterion: Empathy) -> bool:
 
 
 def _resolution(criterion: Resolution, call: CallEvidence) -> Finding:
-    if call.outcome not in criterion.outcomes:
+    if call.outcome is None or call.outcome not in criterion.outcomes:
         return Finding(None, f"a call that was {call.outcome} wanted nothing of us")
     value = criterion.outcomes[call.outcome]  # type: ignore[index]
     why = f"the call ended as {call.outcome}"

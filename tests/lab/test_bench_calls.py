@@ -18,6 +18,8 @@ from agent.lab.simulation import Target
 from agent.lab.spoken import RATE, Spoken, spoken
 from audio import g711
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 SPEED = 8.0
 REPLY_MS = 1000
 

@@ -20,6 +20,8 @@ from models.stretches import RATE, speech_bounds, windows
 from models.training.measure_recognizer import normalise
 from models.voice import PiperVoice
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 LINES = Path(__file__).parents[2] / "configs/scenarios/latency.wav"
 TEXT = "Could you please tell me where my order is?"
 

@@ -14,6 +14,8 @@ from models.text_model_open import AveragedModel
 from models.training.heads import cross_validate, generic_out_of_scope, train_intent_head
 from models.understanding import SOCIAL, TurnUnderstanding
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 SHOP = Path(__file__).parents[2] / "configs" / "domains" / "shop" / "intents.yaml"
 INTENTS = {
     "order_status", "cancel_order", "return_order", "change_address", "product_question", "policy_question",

@@ -20,6 +20,8 @@ from models.speakable import speakable
 from models.training.measure_recognizer import normalise
 from models.voice import LEAD_S, TAIL_S, PiperVoice, paced, trim
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 T = TypeVar("T")
 
 

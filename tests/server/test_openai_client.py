@@ -15,6 +15,8 @@ from live import Live, eventually
 from openai import AsyncOpenAI
 from websockets.exceptions import InvalidStatus
 
+pytestmark = [pytest.mark.slow, pytest.mark.aside]
+
 KEY = "sk-a-key-of-the-tests"
 LIMIT_S = 20.0
 
