@@ -15,6 +15,7 @@ recognizer: {context_s: 12}
 server: {max_calls: 4, handshake_s: 3}
 dialogue: {domain: bank, database_url: sqlite+aiosqlite:///real.db}
 handoff: {webhook_url: https://desk.example/handoff, transfer_to: "+15555550100"}
+alerts: {webhook_url: https://desk.example/surge}
 records: {record_audio: false}
 """
 
@@ -31,11 +32,20 @@ def test_settings_are_kept_but_data_and_ways_out_are_ours(tmp_path):
     assert settings.server.max_calls == 9
     assert settings.handoff.webhook_url is None
     assert settings.handoff.transfer_to is None
+    assert settings.alerts.webhook_url is None
     assert settings.dialogue.domain == "shop"
     assert str(tmp_path) in settings.dialogue.database_url
     assert str(tmp_path) in settings.records.database_url
     assert settings.records.recordings.is_relative_to(tmp_path)
     assert settings.voice.cache == tmp_path / "phrases"
+
+
+def test_handoffs_go_to_the_receiver_of_the_run(tmp_path):
+    written = tmp_path / "config.yaml"
+    url = "http://127.0.0.1:1/handoffs"
+    written.write_text(yaml.safe_dump(settings_to_measure(tmp_path, None, {}, 1, webhook=url)))
+    handoff = load_settings(written, {}).handoff
+    assert (handoff.webhook_url, handoff.allow_private) == (url, True)
 
 
 def test_a_wrong_configuration_is_refused_before_anything_starts(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ import yaml
 
 from agent.clock import Clock
 from agent.config import PREFIX, load_settings
+from agent.lab.handoff_receiver import HandoffReceiver
 from agent.lab.local_server import local_server
 from agent.lab.measuring.machine import MeasureFailed
 from agent.yamlfile import read_yaml
@@ -82,7 +84,8 @@ async def measured_server(
 ) -> AsyncIterator[MeasuredServer]:
     """Start the server that `config` describes, with a demo domain and a new database, and end it with the block.
 
-    Databases, recordings and the log lie in `folder`. No webhook is sent and no carrier called, whatever is configured.
+    Databases, recordings and the log lie in `folder`. Handoffs are accepted by a receiver of this run; no other webhook
+    is sent and no carrier called, whatever is configured.
     `changes` are further settings by section; `calls` at a time must be let in. `domain`: a name, or a folder. `began`:
     the time of day at the server's start, now without it. core: the only processor core it may use; Linux only.
 
@@ -92,8 +95,7 @@ async def measured_server(
     """
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     file = folder / "config.yaml"
-    settings = settings_to_measure(folder, config, changes or {}, calls, domain)
-    await asyncio.to_thread(file.write_text, yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    key = secrets.token_hex(32)
     pids: list[int] = []
 
     def on_start(pid: int) -> None:
@@ -102,20 +104,29 @@ async def measured_server(
             os.sched_setaffinity(pid, {core})
 
     from_ms = clock.now_ms()
-    async with (
-        local_server(
-            folder / "server.log", ("--config", str(file)), _environment(), on_start=on_start, began=began
-        ) as url,
-        httpx.AsyncClient(base_url=url, timeout=10.0) as http,
-    ):
-        await _until_ready(http)
-        yield MeasuredServer(url, pids[0], (clock.now_ms() - from_ms) / 1000.0, http)
+    async with HandoffReceiver(key, clock) as receiver:
+        settings = settings_to_measure(folder, config, changes or {}, calls, domain, receiver.url)
+        await asyncio.to_thread(file.write_text, yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        environment = {**_environment(), f"{PREFIX}WEBHOOK_KEY": key}
+        async with (
+            local_server(
+                folder / "server.log", ("--config", str(file)), environment, on_start=on_start, began=began
+            ) as url,
+            httpx.AsyncClient(base_url=url, timeout=10.0) as http,
+        ):
+            await _until_ready(http)
+            yield MeasuredServer(url, pids[0], (clock.now_ms() - from_ms) / 1000.0, http)
 
 
 def settings_to_measure(
-    folder: Path, config: Path | None, changes: Mapping[str, Any], calls: int, domain: str = "shop"
+    folder: Path,
+    config: Path | None,
+    changes: Mapping[str, Any],
+    calls: int,
+    domain: str = "shop",
+    webhook: str | None = None,
 ) -> dict[str, Any]:
-    """The configuration file of a measured server.
+    """The configuration file of a measured server, whose handoffs go to `webhook`, on loopback.
 
     Raises:
         FileError: `config` is wrong.
@@ -125,7 +136,13 @@ def settings_to_measure(
     ours: dict[str, Any] = {
         "server": {"max_calls": max(configured.server.max_calls, calls + 1)},
         "dialogue": {"domain": domain, "database_url": f"sqlite+aiosqlite:///{folder / 'business.db'}"},
-        "handoff": {"webhook_url": None, "transfer_to": None},
+        "handoff": {
+            "webhook_url": webhook,
+            "allow_private": webhook is not None,
+            "transfer_to": None,
+            "hooks_file": None,
+        },
+        "alerts": {"webhook_url": None},
         "records": {
             "database_url": f"sqlite+aiosqlite:///{folder / 'records.db'}",
             "recordings": str(folder / "recordings"),
