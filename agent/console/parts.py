@@ -21,6 +21,7 @@ class Parts:
         self._waiting: dict[str, None] = {}
         self._humans: dict[str, str] = {}
         self._given: dict[str, str] = {}
+        self._coming: set[str] = set()
         self._handoffs: dict[str, str] = {}
         self._had: OrderedDict[str, set[str]] = OrderedDict()
 
@@ -71,6 +72,7 @@ class Parts:
         """Nobody has a call any more."""
         self._humans.pop(call_id, None)
         self._given.pop(call_id, None)
+        self._coming.discard(call_id)
 
     def waiting(self, call_id: str) -> None:
         """The caller waits for a person."""
@@ -90,12 +92,14 @@ class Parts:
         elif message.kind == "state":
             if value.get("with") == "human" and isinstance(human, str) and human:
                 self.took(human, call_id)
+                self._coming.discard(call_id)
             elif value.get("with") == "queue":
                 self.waiting(call_id)
                 self._humans.pop(call_id, None)
             else:
                 self._waiting.pop(call_id, None)
-                self.gave(call_id)
+                if call_id not in self._coming:
+                    self.gave(call_id)
         return False
 
     def moved(self, call_id: str, handoff_id: object, state: object, human: object) -> None:
@@ -104,6 +108,10 @@ class Parts:
             self._handoffs[call_id] = handoff_id
         if isinstance(human, str) and human and state in ("briefing", "bridged"):
             self.took(human, call_id)
+        if human and state == "briefing":
+            self._coming.add(call_id)  # the agent takes leave of the caller first
+        elif state != "bridged":
+            self._coming.discard(call_id)
         if state in WAITING:
             self.waiting(call_id)
             if not human:

@@ -120,7 +120,19 @@ async def test_a_call_on_its_way_to_somebody_stays_his():
     feed.publish("handoff", "c-1", {"id": "h-1", "state": "briefing", "human": "bo"})
     feed.publish("state", "c-1", {"with": "queue"})
     assert parts.given("c-1") == "bo"
+    feed.publish("state", "c-1", {"with": "agent"})
+    assert parts.given("c-1") == "bo", "the agent takes leave of the caller"
     feed.publish("handoff", "c-1", {"id": "h-1", "state": "queued", "human": None})
     assert parts.given("c-1") is None, "he was lost, and others are asked"
     feed.publish("call_ended", "c-1", {})
     assert not parts.waits("c-1")
+
+
+async def test_a_call_that_was_handed_back_is_nobodys():
+    feed, parts = Feed(RealClock()), Parts()
+    parts.listen(feed)
+    for state in ("briefing", "bridged"):
+        feed.publish("handoff", "c-1", {"id": "h-1", "state": state, "human": "bo"})
+    feed.publish("state", "c-1", {"with": "human", "human": "bo"})
+    feed.publish("state", "c-1", {"with": "agent"})
+    assert parts.given("c-1") is None
