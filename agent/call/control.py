@@ -225,8 +225,8 @@ class LiveControl:
     def state(self) -> dict[str, Any]:
         """See `CallControl.state`."""
         conversation, now = self._conversation, self._services.clock.now_ms()
-        summary = conversation.summary()
-        waiting = conversation.waiting_since_ms
+        summary = conversation.around.summary()
+        waiting = conversation.search.waiting_since_ms
         redact = self._services.redact
         return {
             "call_id": self.call_id,
@@ -235,7 +235,7 @@ class LiveControl:
             "called": self._call.called,
             "language": summary.get("language"),
             "phase": str(conversation.phase),
-            **conversation.standing(),
+            **conversation.people.standing(),
             "started_at": self._began_at.isoformat(),
             "duration_s": round((now - self._began_ms) / 1000.0, 1),
             "waiting_s": None if waiting is None else round((now - waiting) / 1000.0, 1),
@@ -258,22 +258,22 @@ class LiveControl:
         """See `CallControl.take_over`. A call has one handoff at a time, so its id tells nothing more."""
         self._alive()
         conversation = self._conversation
-        if conversation.asking or conversation.bridging:
-            by = await conversation.claim(who, ACCEPT_S)
+        if conversation.search.asking or conversation.search.bridging:
+            by = await conversation.search.claim(who, ACCEPT_S)
             self._alive()
             if by not in (None, who):
                 raise Taken(str(by))
-            if conversation.asking or conversation.bridging:
+            if conversation.search.asking or conversation.search.bridging:
                 raise Gone("the call is being given to somebody; try again")
         if self._bridge.human not in (None, who):
             raise Taken(self._bridge.human or "")
-        if conversation.moving:
+        if conversation.people.moving:
             raise Gone("the caller is being transferred already")
         seat = self._bridge.seats.get(who)
         if self._bridge.human == who and seat is not None and seat.mode == "talk":
             return seat
         if self._bridge.human is None:
-            conversation.taken_by(who)
+            conversation.people.taken_by(who)
         return self._bridge.seat(who, Stand("talk"))
 
     async def hand_back(self, who: str, note: str = "") -> None:
@@ -281,26 +281,26 @@ class LiveControl:
         self._has(who)
         if len(note) > MOST_NOTE:
             raise ValueError(f"note has {len(note)} characters; send {MOST_NOTE} at most")
-        await self._conversation.given_back(who, note.strip())
+        await self._conversation.people.given_back(who, note.strip())
 
     def instruct(self, who: str, text: str) -> None:
         """See `CallControl.instruct`."""
         self._alive()
-        self._conversation.instruct(who, text)
+        self._conversation.people.instruct(who, text)
 
     def say(self, who: str, text: str) -> None:
         """See `CallControl.say`."""
         self._has(who)
-        self._bridge.say(text, self._conversation.language, who)
+        self._bridge.say(text, self._conversation.around.language, who)
 
     def actions(self) -> list[dict[str, Any]]:
         """See `CallControl.actions`."""
-        return self._conversation.runnable()
+        return self._conversation.people.runnable()
 
     async def act(self, who: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """See `CallControl.act`."""
         self._has(who)
-        acted = await self._conversation.act(who, name, arguments)
+        acted = await self._conversation.people.act(who, name, arguments)
         return {"ok": acted.ok, "result": dict(acted.result), "replayed": acted.replayed}
 
     def press(self, keys: str) -> None:
@@ -308,24 +308,24 @@ class LiveControl:
         self._alive()
         if not _KEYS.fullmatch(keys) or len(keys) > MOST_KEYS:
             raise ValueError(f"keys {keys[:40]!r} are no keys; send 1 to {MOST_KEYS} of 0-9, *, #, A-D")
-        self._conversation.press(keys.upper())
+        self._conversation.people.press(keys.upper())
 
     async def transfer(self, who: str, target: str) -> None:
         """See `CallControl.transfer`."""
         self._has(who)
         if not _TARGET.fullmatch(target) or len(target) > MOST_TARGET:
             raise ValueError(f"target {target[:40]!r} is none; send a number as +15550100 or a name of the gateway's")
-        await self._conversation.send_on(who, target)
+        await self._conversation.people.send_on(who, target)
 
     async def hang_up(self, who: str) -> None:
         """See `CallControl.hang_up`."""
         self._has(who)
-        self._conversation.end_by(who)
+        self._conversation.people.end_by(who)
 
     def human_lost(self, who: str) -> None:
         """See `CallControl.human_lost`."""
         if not self._bridge.over:
-            self._conversation.person_lost(who)
+            self._conversation.people.lost(who)
 
     def note(self, who: str, text: str) -> None:
         """See `CallControl.note`."""
@@ -333,7 +333,7 @@ class LiveControl:
         text = text.strip()
         if not text or len(text) > MOST_NOTE:
             raise ValueError(f"note has {len(text)} characters; send 1 to {MOST_NOTE}")
-        self._conversation.note(who, text)
+        self._conversation.people.note(who, text)
 
     def _alive(self) -> None:
         if self._bridge.over or self._conversation.phase is Phase.CLOSING:

@@ -151,7 +151,7 @@ class Session(Gatewayed):
         """See `Gatewayed`: it counts as unheard."""
         super().audio_dropped(frames)
         if self._conversation is not None:
-            self._conversation.unheard(frames)
+            self._conversation.sound.unheard(frames)
 
     async def start(self, started: CallStarted) -> None:
         """See `Gatewayed`. A call that is going on already goes on over this connection."""
@@ -206,13 +206,13 @@ class Session(Gatewayed):
         """See `Gatewayed`."""
         if self._conversation is None:
             return {}
-        await self._conversation.over()
+        await self._conversation.ending.over()
         try:
             await self._conversation.handover.stream_ended()
         except Exception as error:
             log.exception("the desk was not told that the call ended")
             self.notes.fault("desk_not_told", f"{type(error).__name__}: {error}")
-        playout = self._conversation.playout
+        playout = self._conversation.sound.playout
         return {
             "stale_marks": playout.stale_marks,
             "untrue_marks": playout.untrue_marks,
@@ -276,12 +276,11 @@ class Session(Gatewayed):
             case AudioIn(audio):
                 await self._listen(conversation, audio)
             case Dtmf(digit):
-                conversation.key(digit)
+                conversation.entries.key(digit)
             case MarkReached(name):
-                conversation.playout.reached(name, self.clock.now_ms())
-                self.wake.set()
+                conversation.reached(name)
             case TextIn(text):
-                conversation.typed(text)
+                conversation.entries.typed(text)
             case TextHeard(text, stopped):
                 conversation.read_out(text, stopped)
             case TurnBegan():

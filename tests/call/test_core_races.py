@@ -212,7 +212,7 @@ def test_time_that_passes_while_the_line_is_away_is_not_counted_twice() -> None:
         conversation = call.session._conversation
         assert conversation is not None
         now = call.services.clock.now_ms()
-        assert max(conversation._floor.idle_ms, conversation._floor.thinking_ms) <= now
+        assert max(conversation.floor.state.idle_ms, conversation.floor.state.thinking_ms) <= now
         await second.phone.wait_for_agent()
         assert "Nobody is free now." in (call.turn(2, "agent").heard or "")
         second.phone.hang_up()

@@ -271,7 +271,7 @@ def test_a_question_taken_back_no_longer_says_what_is_expected() -> None:
         conversation = call.session._conversation
         assert conversation is not None
         assert call.dialogue.restored == 1
-        assert conversation._floor.profile == "open"
+        assert conversation.floor.state.profile == "open"
         phone.hang_up()
         await call.ended()
 

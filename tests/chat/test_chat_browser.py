@@ -162,7 +162,7 @@ async def test_a_spoken_conversation(chat, browser):
         await level(page, "yours", lambda value: value == 0)
         await shot(page, "call-light-en")
         (session,) = up.calls.sessions.values()
-        playout = session._conversation.playout
+        playout = session._conversation.sound.playout
         await eventually(lambda: playout.stale_marks == playout.untrue_marks == 0)
         await page.emulate_media(color_scheme="dark")
         await page.get_by_role("button", name="中文").click()

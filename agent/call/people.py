@@ -1,0 +1,184 @@
+"""What people at consoles do with one call: take it over, help, act, send it on, end it, give it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.call import floor
+from agent.call.ending import Ending
+from agent.call.entries import Entries
+from agent.call.guesses import Guesses
+from agent.call.handover import Handover
+from agent.call.human import Bridge
+from agent.call.replies import Replies
+from agent.call.search import Search
+from agent.call.surroundings import Surroundings
+from agent.dialogue.contracts import Acted, Acts
+from agent.gateways.base import SendDtmf
+
+SEAT_S, RELOAD_S = 10.0, 3.0
+"""How long the console of a person who got the call may take to bring his voice; and to come back, after it left."""
+
+
+class People:
+    """Everybody who may have the call in place of the agent. Whether somebody may is asked by `agent.call.control`."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        handover: Handover,
+        bridge: Bridge,
+        replies: Replies,
+        guesses: Guesses,
+        search: Search,
+        entries: Entries,
+        ending: Ending,
+    ) -> None:
+        self._around = around
+        self._dialogue = around.dialogue
+        self._floor = around.floor
+        self._notes = around.notes
+        self._handover = handover
+        self._bridge = bridge
+        self._replies = replies
+        self._guesses = guesses
+        self._search = search
+        self._entries = entries
+        self._ending = ending
+        self._returning = False
+
+    def standing(self) -> dict[str, Any]:
+        """Who has the call, for consoles."""
+        human = self._bridge.human
+        queued = self._floor.phase is floor.Phase.TRANSFERRING
+        having = "human" if human is not None else "queue" if queued else "agent"
+        return {"with": having, "human": human, "reply": self._bridge.suggestion if human is not None else None}
+
+    @property
+    def moving(self) -> bool:
+        """Whether the caller is being sent elsewhere, or was."""
+        there = self._floor.phase is floor.Phase.HUMAN and self._bridge.human is None
+        return self._handover.stage == "moving" or (there and not self._returning)
+
+    # Having the call
+
+    def taken_by(self, who: str) -> None:
+        """`who` has the call from now on; the agent is silent."""
+        self._replies.leaving = None
+        self._entries.forget_keys()
+        self._bridge.human = who
+        self._bridge.suggestion = None
+        self._bridge.listen_to_caller(True)
+        self._bridge.expect(self._around.language)
+        self._search.over()
+        self._floor.step(floor.TakenOver())
+        self._notes.person(who, "took_over")
+        self.changed()
+        self._bridge.refresh()
+        if who not in self._bridge.seats:
+            self._around.spawn(self._seat_comes(who, SEAT_S), "seat")
+
+    async def given_back(self, who: str, note: str) -> None:
+        """`who` gives the call back to the agent."""
+        bridge = self._bridge
+        self._notes.person(who, "handed_back")
+        if note:
+            self.note(who, note)
+        bridge.human = None
+        bridge.close_seat(who, "handed_back")
+        self._returning = True
+        try:
+            await bridge.finish()
+        finally:
+            self._returning = False
+        if bridge.human is not None or self._floor.phase is not floor.Phase.HUMAN or bridge.over:
+            return
+        bridge.hush()
+        await self._handover.handed_back()
+        self._floor.step(floor.GivenBack())
+        self._replies.speak_up(self._dialogue.handed_back(who, note))
+        bridge.refresh()
+
+    def lost(self, who: str) -> None:
+        """The console of `who` is gone; where he has the call, another person is looked for."""
+        has = self._bridge.human == who
+        if has:
+            self._notes.person(who, "lost")
+            self._bridge.human = None
+        self._bridge.close_seat(who, "lost")
+        if not has or self._floor.phase is not floor.Phase.HUMAN:
+            return
+        self._bridge.hush()
+        self._bridge.listen_to_caller(False)
+        self._floor.step(floor.PersonLost())
+        self._search.again(who)
+
+    def seat_left(self, who: str) -> None:
+        """The seat of `who` is gone; where he has the call he may be back in a moment."""
+        if self._bridge.human == who:
+            self._around.spawn(self._seat_comes(who, RELOAD_S), "seat")
+
+    async def _seat_comes(self, who: str, within_s: float) -> None:
+        await self._around.wait(within_s * 1000.0)
+        if self._bridge.human == who and who not in self._bridge.seats:
+            self.lost(who)
+
+    def changed(self) -> None:
+        """Tell consoles who has the call."""
+        self._notes.publish("state", phase=str(self._floor.phase), **self.standing())
+
+    # Helping the agent, and acting in its place
+
+    def instruct(self, who: str, text: str) -> None:
+        """Have the agent follow an instruction in its next answer."""
+        told = self._dialogue.instruct(text)
+        self._guesses.drop_prepared()
+        self._notes.event("instruction", who=who, text=text, told=told)
+        self._notes.publish("note", who=who, text=text, told=told)
+
+    def note(self, who: str, text: str) -> None:
+        """Somebody at a console notes something."""
+        self._notes.event("note", who=who, text=text)
+        self._notes.publish("note", who=who, text=text)
+
+    def runnable(self) -> list[dict[str, Any]]:
+        """Actions that a person who has the call may run."""
+        return self._dialogue.runnable() if isinstance(self._dialogue, Acts) else []
+
+    async def act(self, who: str, name: str, arguments: Mapping[str, Any]) -> Acted:
+        """Run an action for `who`."""
+        if not isinstance(self._dialogue, Acts):
+            raise ValueError(f"action {name[:60]!r} is none that can be run here")
+        acted = await self._dialogue.act(name, arguments)
+        self._notes.event("action_by", who=who, name=name, ok=acted.ok)
+        self._notes.acted(self._around.numbers.now, acted)
+        return acted
+
+    def press(self, keys: str) -> None:
+        """Press keys towards the caller."""
+        if not self._around.can.dtmf_out:
+            raise ValueError(f"gateway {self._around.call.gateway} sends no keys")
+        self._around.outbox.put(SendDtmf(keys))
+        self._notes.event("keys_pressed", count=len(keys))
+
+    # Letting the call go elsewhere
+
+    async def send_on(self, who: str, target: str) -> None:
+        """Send the caller to `target`; where that fails, `who` keeps the call."""
+        if self._handover.stage == "moving":
+            raise ValueError("the caller is being transferred already")
+        result = await self._handover.send_on(target, f"{who} transferred the call")
+        if result.outcome != "accepted":
+            raise ValueError(f"the transfer to {target} failed: {result.detail}")
+        self._notes.person(who, "transferred")
+        self._bridge.human = None
+        self._bridge.close("call_over")
+        self._bridge.refresh()
+        self._around.spawn(self._ending.moved(), "moved")
+
+    def end_by(self, who: str) -> None:
+        """`who` ends the call."""
+        self._notes.person(who, "hung_up")
+        self._bridge.hush()
+        self._around.spawn(self._ending.hang_up("human_hung_up"), "hang-up")
