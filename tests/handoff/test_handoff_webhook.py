@@ -83,7 +83,8 @@ async def test_budget_ends_the_tries(clock: VirtualClock) -> None:
     async with receiver(clock.wall(), Answer(500)) as desk:
         with pytest.raises(WebhookError, match="gave up after") as caught:
             await hook(desk.url, clock, budget_s=3).ask(REQUEST)
-    assert caught.value.code == "status_500"
+    # What the budget leaves of the last try is a real wait, which a busy machine may not meet.
+    assert caught.value.code in {"status_500", "timeout"}
     assert 3 <= len(desk.seen) <= 8
     assert clock.ms <= 3000
 
