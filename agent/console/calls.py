@@ -19,6 +19,7 @@ from agent.console.parts import Parts
 from agent.console.pictures import Pictures
 from agent.console.presence import Presence, has
 from agent.console.sessions import Signed
+from agent.handoff.callbacks import count_callbacks
 from agent.handoff.people import QueueError
 from agent.records.queries import list_calls
 
@@ -280,7 +281,7 @@ def add_calls(router: APIRouter, guard: Guard, calls: Calls) -> None:
 
     @router.get("/queue")
     async def queue(_: Signed = anybody) -> dict[str, Any]:
-        return calls.queue()
+        return calls.queue() | {"callbacks": await count_callbacks(guard.database)}
 
     @router.get("/people")
     async def people(_: Signed = anybody) -> dict[str, Any]:

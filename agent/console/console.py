@@ -156,7 +156,7 @@ class Console:
         router = APIRouter(prefix="/api")
         add_accounts(router, self.guard)
         add_calls(router, self.guard, self.calls)
-        add_callbacks(router, self.guard)
+        add_callbacks(router, self.guard, self.backend)
         for extra in extras:
             extra(router, self.guard)
         app.include_router(router)

@@ -45,7 +45,7 @@ def _replaces(value: Mapping[str, Any]) -> tuple[str, ...] | None:
         return kind, call, str(value.get("speaker"))
     if kind == "state":
         return kind, call
-    return (kind,) if kind == "agents" else None
+    return (kind,) if kind in ("agents", "callbacks") else None
 
 
 class Subscription:

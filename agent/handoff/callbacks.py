@@ -1,8 +1,9 @@
-"""Callers to be called back: who, why, with the whole context of the call; each is taken by one person."""
+"""Callers to be called back: who, why, when, with the whole context of the call; each is taken by one person."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from sqlalchemy import func, insert, select, update
@@ -20,12 +21,20 @@ _S = HandoffState
 SETTLE_S = 300.0
 """Longer than any server takes to write down how a call ended."""
 
+MOST_AHEAD = timedelta(days=60)
+"""How far ahead a time to call again may be agreed."""
+RELEASED = "released"
+"""Detail of the step by which somebody gave a call-back back untried."""
+
 CallbackOutcome = Literal["reached", "not_reached", "not_needed"]
 """reached, not_needed: done. not_reached: it goes back on the list."""
 
 
-async def list_callbacks(database: Database, limit: int = 200) -> list[Row]:
-    """Call-backs to be made and those under way (`by` says whose), most urgent first, each with its `briefing`.
+async def list_callbacks(database: Database, limit: int = 200, now: datetime | None = None) -> list[Row]:
+    """Call-backs to be made and those under way (`by` says whose), each with its `briefing`.
+
+    Most urgent first, then oldest first. With `now`, those agreed for later (`due_at`) come last, the next one first.
+    tries: how often nobody was reached; tried_at: when last, ISO.
 
     Raises:
         ValueError: `limit` is out of range.
@@ -33,8 +42,16 @@ async def list_callbacks(database: Database, limit: int = 200) -> list[Row]:
     found: list[Row] = []
     for state in (_S.CALLBACK, _S.CALLING_BACK):
         found += await list_handoffs(database, state=state.value, limit=limit)
-    found.sort(key=lambda row: (-row["priority"], row["created_at"], row["id"]))
-    return [row | {"by": _by(row), "tries": _tries(row), "briefing": _briefing(row)} for row in found[:limit]]
+    later = "" if now is None else now.isoformat()
+    found.sort(key=lambda row: (_later(row, later), -row["priority"], row["created_at"], row["id"]))
+    return [row | {"by": _by(row), "briefing": _briefing(row)} | _tries(row) for row in found[:limit]]
+
+
+async def count_callbacks(database: Database) -> int:
+    """How many callers wait to be called back and nobody has taken."""
+    async with database.engine.connect() as connection:
+        query = select(func.count()).where(Handoff.state == _S.CALLBACK.value)
+        return int((await connection.execute(query)).scalar_one())
 
 
 async def take(database: Database, handoff_id: str, who: str, now: datetime) -> Row:
@@ -57,29 +74,66 @@ async def take(database: Database, handoff_id: str, who: str, now: datetime) -> 
     return next(row for row in await list_callbacks(database, 1000) if row["id"] == handoff_id)
 
 
-async def done(database: Database, handoff_id: str, who: str, outcome: CallbackOutcome, now: datetime) -> None:
-    """The call back was made; who did not reach anybody leaves it to the next.
+async def done(
+    database: Database,
+    handoff_id: str,
+    who: str,
+    outcome: CallbackOutcome,
+    now: datetime,
+    again_at: datetime | None = None,
+) -> None:
+    """The call back was made; who did not reach anybody leaves it to the next, `again_at` where that was agreed.
 
     Raises:
-        ValueError: `outcome` is none of `CallbackOutcome`.
+        ValueError: `outcome` is none of `CallbackOutcome`, or `again_at` is past, too far ahead, or not for it.
         UnknownHandoff: there is no such handoff.
         TooLate: `who` is not the one who took it.
     """
     if outcome not in get_args(CallbackOutcome):
         raise ValueError(f"outcome is {outcome!r}; it must be one of {', '.join(get_args(CallbackOutcome))}")
-    to = move(_S.CALLING_BACK, _S.CALLBACK if outcome == "not_reached" else _S.ENDED)
+    if again_at is not None and (outcome != "not_reached" or not now < again_at <= now + MOST_AHEAD):
+        raise ValueError(f"again_at is {again_at}; give a time within {MOST_AHEAD.days} days, after not_reached only")
+    to = _S.CALLBACK if outcome == "not_reached" else _S.ENDED
     async with database.engine.begin() as connection:
-        state, by = await _state(connection, handoff_id), await _who(connection, handoff_id)
-        if state is not _S.CALLING_BACK or by != fit(HandoffStep, {"detail": who})["detail"]:
-            raise TooLate(handoff_id, by if state is _S.CALLING_BACK else "")
-        moved = await connection.execute(
-            update(Handoff)
-            .where(Handoff.id == handoff_id, Handoff.state == _S.CALLING_BACK.value)
-            .values(state=to.value, updated_at=now)
-        )
-        if not moved.rowcount:
-            raise TooLate(handoff_id, "")
-        await _step(connection, handoff_id, to, outcome, now)
+        await _must_have(connection, handoff_id, who)
+        await _leave(connection, handoff_id, to, outcome, now, {"due_at": again_at})
+
+
+async def release(database: Database, handoff_id: str, who: str | None, now: datetime) -> None:
+    """`who` gives a call-back back untried; None: it is taken from whoever has it.
+
+    Raises:
+        UnknownHandoff: there is no such handoff.
+        TooLate: `who` is not the one who took it, or nobody has it.
+    """
+    async with database.engine.begin() as connection:
+        await _must_have(connection, handoff_id, who)
+        await _leave(connection, handoff_id, _S.CALLBACK, RELEASED, now, {})
+
+
+async def must_have(database: Database, handoff_id: str, who: str) -> None:
+    """Let through who is calling this one back.
+
+    Raises:
+        UnknownHandoff: there is no such handoff.
+        TooLate: it is not `who`.
+    """
+    async with database.engine.connect() as connection:
+        await _must_have(connection, handoff_id, who)
+
+
+async def call_of(database: Database, handoff_id: str) -> str:
+    """The id of the call that a handoff came from.
+
+    Raises:
+        UnknownHandoff: there is no such handoff.
+    """
+    async with database.engine.connect() as connection:
+        found = await connection.execute(select(Handoff.call_id).where(Handoff.id == handoff_id))
+        call_id = found.scalar_one_or_none()
+    if call_id is None:
+        raise UnknownHandoff(handoff_id)
+    return str(call_id)
 
 
 async def recover(database: Database, now: datetime) -> int:
@@ -107,6 +161,28 @@ async def recover(database: Database, now: datetime) -> int:
             await connection.execute(update(Handoff).where(Handoff.id == handoff_id).values(values))
             recovered += state is _S.CALLBACK
     return recovered
+
+
+async def _must_have(connection: AsyncConnection, handoff_id: str, who: str | None) -> None:
+    """Raises unless `who`, or with None anybody, is calling this one back."""
+    state, by = await _state(connection, handoff_id), await _who(connection, handoff_id)
+    taken = state is _S.CALLING_BACK
+    if not taken or (who is not None and by != fit(HandoffStep, {"detail": who})["detail"]):
+        raise TooLate(handoff_id, by if taken else "")
+
+
+async def _leave(
+    connection: AsyncConnection, handoff_id: str, to: HandoffState, detail: str, now: datetime, values: dict[str, Any]
+) -> None:
+    """From calling back to `to`, unless somebody was faster."""
+    moved = await connection.execute(
+        update(Handoff)
+        .where(Handoff.id == handoff_id, Handoff.state == _S.CALLING_BACK.value)
+        .values(state=move(_S.CALLING_BACK, to).value, updated_at=now, **values)
+    )
+    if not moved.rowcount:
+        raise TooLate(handoff_id, "")
+    await _step(connection, handoff_id, to, detail, now)
 
 
 async def _state(connection: AsyncConnection, handoff_id: str) -> HandoffState:
@@ -139,8 +215,21 @@ def _by(row: Row) -> str | None:
     return next((str(step["detail"]) for step in reversed(row["steps"]) if step["state"] == row["state"]), None)
 
 
-def _tries(row: Row) -> int:
-    return sum(step["state"] == _S.CALLING_BACK.value for step in row["steps"])
+def _tries(row: Row) -> dict[str, Any]:
+    """How often nobody was reached, and when last."""
+    back = (_S.CALLING_BACK.value, _S.CALLBACK.value)
+    tried = [
+        step["at"]
+        for before, step in pairwise(row["steps"])
+        if (before["state"], step["state"]) == back and step["detail"] != RELEASED
+    ]
+    return {"tries": len(tried), "tried_at": tried[-1] if tried else None}
+
+
+def _later(row: Row, now: str) -> str:
+    """When it is due, where that is after `now`; "" sorts what is due already first."""
+    due = row["due_at"] or ""
+    return due if now and row["state"] == _S.CALLBACK.value and due > now else ""
 
 
 def _briefing(row: Row) -> list[dict[str, Any]]:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from agent.clock import Clock
 from agent.dialogue.writing.contracts import Writer
 from agent.handoff.briefing import Briefing, better, brief_request
+from agent.handoff.callbacks import count_callbacks
 from agent.handoff.contracts import HandoffRequest, HandoffResult
 from agent.handoff.happening import (
     Accept,
@@ -357,7 +360,24 @@ class ConsoleDesk(Desk):
     ) -> bool:
         """As `Desk`, after the moves that are still to be written."""
         await self._flush()
-        return await super()._advance(handoff_id, states, detail, values, only_from)
+        return await self._write_down(handoff_id, states, detail, values, only_from)
+
+    async def _write_down(
+        self,
+        handoff_id: str,
+        states: Sequence[HandoffState],
+        detail: str,
+        values: dict[str, Any] | None,
+        only_from: frozenset[HandoffState] | None,
+    ) -> bool:
+        """As `Desk._advance`; pages hear of a new call-back."""
+        written = await super()._advance(handoff_id, states, detail, values, only_from)
+        if written and _S.CALLBACK in states and self._feed is not None:
+            try:
+                self._feed.publish("callbacks", None, {"waiting": await count_callbacks(self._database)})
+            except (SQLAlchemyError, OSError) as error:
+                log.error("pages were not told of call-backs: %s", type(error).__name__)
+        return written
 
     def _happen(self, event: Event) -> None:
         """One step of the queue, and what follows from it, at once."""
@@ -423,7 +443,7 @@ class ConsoleDesk(Desk):
                 write = self._writes[0]
                 try:
                     handoff_id, states, detail, only_from = write
-                    await super()._advance(handoff_id, states, detail, only_from=only_from)
+                    await self._write_down(handoff_id, states, detail, None, only_from)
                 except Exception as error:
                     self._write_failed(write[0], error)
                 if self._writes and self._writes[0] is write:

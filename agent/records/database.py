@@ -171,7 +171,10 @@ class Action(Base):
 
 
 class Handoff(Base):
-    """A call given, or to be given, to a person. No foreign key: it stands even where the call's row came late."""
+    """A call given, or to be given, to a person. No foreign key: it stands even where the call's row came late.
+
+    due_at: when the caller is to be called back, where that was agreed.
+    """
 
     __tablename__ = "handoffs"
     __table_args__ = (Index(None, "state", "priority", "created_at"),)
@@ -195,6 +198,7 @@ class Handoff(Base):
     detail: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class HandoffStep(Base):

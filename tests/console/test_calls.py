@@ -177,24 +177,3 @@ async def test_pictures_of_a_call(world):
     assert (picture.content, picture.headers["content-type"]) == (b"jpeg", "image/jpeg")
     assert (await bo.http.get(shown["url"])).status_code == 404
     assert (await ann.get("calls/c-1/pictures/p-2")).status_code == 404
-
-
-async def test_two_who_race_to_call_somebody_back(world):
-    bo, cy = await world.signed_in("bo"), await world.signed_in("cy")
-    await world.call("c-1")
-    world.running.clear()
-    await world.handoff("h-1", "c-1", "callback")
-    [row] = (await bo.get("callbacks")).json()["callbacks"]
-    assert (row["id"], row["caller"], row["by"]) == ("h-1", "+12125550100", None)
-    assert (await bo.get("calls/c-1")).status_code == 404
-    first, second = await asyncio.gather(bo.post("callbacks/h-1", do="take"), cy.post("callbacks/h-1", do="take"))
-    (won, lost), winner = ((first, second), bo) if first.status_code == 200 else ((second, first), cy)
-    assert won.json()["by"] == ("bo" if winner is bo else "cy")
-    assert (lost.status_code, lost.json()["code"]) == (409, "too_late")
-    assert (await winner.get("calls/c-1")).status_code == 200
-    other = cy if winner is bo else bo
-    assert (await other.post("callbacks/h-1", do="reached")).status_code == 409
-    assert (await winner.post("callbacks/h-1", do="reached")).json() == {"done": True}
-    assert (await bo.get("callbacks")).json()["callbacks"] == []
-    assert (await bo.post("callbacks/h-9", do="take")).json()["code"] == "unknown_handoff"
-    assert (await bo.post("callbacks/h-1", do="sing")).status_code == 422

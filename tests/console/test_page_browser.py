@@ -257,6 +257,63 @@ def test_a_caller_is_accepted_spoken_with_and_wrapped_up(console: FakeConsole, v
     ])  # fmt: skip
 
 
+def test_callers_are_called_back(console: FakeConsole, visit: Open):
+    """Taken by a key, tried, agreed for later with a note; the list changes as others change it."""
+    row = {"id": "h-1", "call_id": "c-1", "state": "callback", "priority": 1, "reason": "the caller asked for a person",
+           "caller": "+1 503 555 0142", "language": "en", "intent": "order_status", "created_at": AT, "due_at": None,
+           "by": None, "tries": 0, "tried_at": None, "notes": [], "live": False,
+           "briefing": [{"text": "Wants <b>a refund</b>.", "turns": [1, 3]}]}  # fmt: skip
+    other = row | {"id": "h-2", "call_id": "c-2", "caller": None, "state": "calling_back", "by": "bo", "live": True}
+    console.answers["callbacks"] = {"callbacks": [row, other]}
+    console.me["role"] = "agent"
+    page = visit()
+    console.push("callbacks", waiting=4)
+    expect(page.get_by_role("link", name="Call-backs")).to_have_text("Call-backs 4")
+    page.keyboard.press("3")
+    first = page.locator(".offer").first
+    expect(first).to_contain_text("Wants <b>a refund</b>. [1, 3]")
+    expect(first).to_contain_text("as soon as somebody can")
+    expect(page.get_by_role("link", name="Call-backs")).to_have_text("Call-backs 1")
+    taken = page.get_by_role("list", name="Taken by others")
+    expect(taken).to_contain_text("Calling back: bo")
+    expect(taken).to_contain_text("No number is known")
+    expect(taken).to_contain_text("Still on the line")
+    assert taken.get_by_role("button").count() == 0, "what others have is theirs"
+
+    mine = row | {"state": "calling_back", "by": "ana"}
+    console.answers["POST callbacks/h-1"] = mine
+    console.on_post = lambda path: console.answers.update({"callbacks": {"callbacks": [other, mine]}})
+    page.keyboard.press("t")
+    expect(page.get_by_role("list", name="Yours")).to_contain_text("+1 503 555 0142")
+    assert console.posts("callbacks/h-1") == [{"do": "take"}]
+    expect(page.get_by_role("link", name="Look at the call")).to_have_attribute("href", "#call/c-1")
+    later = mine | {"state": "callback", "by": None, "due_at": "2099-11-22T16:30:00+00:00", "tries": 1, "tried_at": AT,
+                    "notes": [{"who": "ana", "text": "engaged <i>", "at": AT}]}  # fmt: skip
+    console.answers["POST callbacks/h-1"] = {"done": True}
+    console.on_post = lambda path: console.answers.update({"callbacks": {"callbacks": [other, later]}})
+    button(page, "Not reached: +1 503 555 0142").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Call again at").fill("2099-11-22T16:30")
+    dialog.get_by_label("Note").fill("engaged <i>")
+    dialog.get_by_role("button", name="Save").click()
+    agreed = page.get_by_role("list", name="Agreed for later")
+    expect(agreed).to_contain_text("engaged <i>")
+    expect(agreed).to_contain_text("Tried1 · last Nov 22, 2026")
+    assert page.evaluate("document.activeElement.textContent") == "Take", "the focus stays at the card"
+    zone = page.evaluate("new Date('2099-11-22T16:30').toISOString()")
+    assert console.posts("callbacks/h-1")[1:] == [{"do": "not_reached", "note": "engaged <i>", "again_at": zone}]
+    assert page.locator("main b, main i").count() == 0
+
+    console.refusals["callbacks/h-1"] = (409, {"code": "too_late", "detail": "handoff 'h-1': bo has taken it"})
+    console.on_post = lambda path: console.answers.update({"callbacks": {"callbacks": []}})
+    page.keyboard.press("t")
+    expect(page.get_by_text("bo has taken it")).to_be_visible()
+    expect(page.get_by_text("Nobody is to be called back.")).to_be_visible()
+    console.answers["callbacks"] = {"callbacks": [row]}
+    console.push("callbacks", waiting=1)
+    expect(page.get_by_role("list", name="To be called")).to_contain_text("+1 503 555 0142")
+
+
 def test_without_a_microphone_one_hears_and_types(console: FakeConsole, visit: Open):
     page = talking(console, visit, microphone=False)
     expect(page.locator(".talk-bar")).to_contain_text("what you type is spoken")
@@ -437,7 +494,7 @@ def test_everything_has_a_name(console: FakeConsole, visit: Open):
     """What can be operated tells a screen reader what it is; ids are unique; each view has one heading of level 1."""
     _supervised(console)
     page = visit()
-    for place in ("live", "queue", "call/c-9", "quality", "quality/c-9", "trends", "measures"):
+    for place in ("live", "queue", "callbacks", "call/c-9", "quality", "quality/c-9", "trends", "measures"):
         page.evaluate("place => { location.hash = place }", place)
         page.wait_for_timeout(150)
         assert page.evaluate(NAMELESS) == [], place
@@ -472,7 +529,7 @@ def test_chinese_and_dark(console: FakeConsole, visit: Open):
 def test_a_narrow_screen_scrolls_one_way(console: FakeConsole, visit: Open):
     _supervised(console)
     page = visit("call/c-9", viewport={"width": 390, "height": 800})
-    for place in ("call/c-9", "queue", "live", "quality/c-9", "measures"):
+    for place in ("call/c-9", "queue", "callbacks", "live", "quality/c-9", "measures"):
         page.evaluate("place => { location.hash = place }", place)
         page.wait_for_timeout(150)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, place
@@ -483,7 +540,7 @@ def test_an_agent_sees_what_agents_may(console: FakeConsole, visit: Open):
     console.whole["c-1"] = whole("c-1")
     page = visit("accounts")
     expect(page.get_by_role("heading", name="Live calls")).to_be_visible()
-    assert page.locator("nav a").all_inner_texts() == ["Live calls", "Queue"]
+    assert page.locator("nav a").all_inner_texts() == ["Live calls", "Queue", "Call-backs"]
     page.evaluate("location.hash = 'call/c-1'")
     expect(page.locator(".call-head")).to_contain_text("+1 503 555 0142")
     assert page.locator(".toolbar button").count() == 0
@@ -516,6 +573,10 @@ def _supervised(console: FakeConsole) -> None:
         "measures": {"intents": [{"intent": "complaint", "calls": 9, "contained": 0.4, "cost": None}],
                      "reasons": [{"reason": "asked_for_person", "calls": 5}],
                      "days": [{"day": "2026-11-22", "calls": 9, "contained": 0.4}]},
+        "callbacks": {"callbacks": [{"id": "h-1", "call_id": "c-9", "state": "callback", "priority": 0,
+                                     "reason": "asked", "caller": "+1 503 555 0142", "language": "en", "intent": None, "created_at": AT,
+                                     "due_at": None, "by": "ana", "tries": 0, "tried_at": None, "notes": [],
+                                     "briefing": [], "live": False}]},
         "accounts": {"accounts": [{"name": "bo", "role": "agent", "disabled": False, "signed_in_at": None}]},
         "audit": {"rows": [{"at": AT, "who": "bo", "what": "signed_in", "about": "bo", "data": {}}], "broken": 3,
                   "why": "the hash differs"},

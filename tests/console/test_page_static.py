@@ -22,11 +22,14 @@ WORDS = {
     )
 }
 FAMILIES = {
-    "nav": ("live", "queue", "quality", "trends", "measures", "accounts", "audit"),
+    "nav": ("live", "queue", "callbacks", "quality", "trends", "measures", "accounts", "audit"),
     "mode": ("listen", "whisper", "talk", "barge"),
     "compose": ("say", "instruct", "note"),
     "compose_hint": ("say", "instruct", "note"),
     "sent": ("say", "instruct", "note"),
+    "callbacks": ("mine", "due", "later", "taken"),
+    "callback": ("take", "release", "note", "reached", "not_reached", "not_needed"),
+    "callback_told": ("take", "release", "note", "reached", "not_reached", "not_needed"),
     "theme": ("auto", "light", "dark"),
     "with": ("agent", "queue", "human"),
     "trouble": ("no_microphone", "refused", "insecure", "no_audio", "closed"),

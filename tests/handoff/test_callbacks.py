@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from handoff_receiver import VirtualClock
 from sqlalchemy import insert
 
-from agent.handoff.callbacks import done, list_callbacks, recover, take
+from agent.handoff.callbacks import count_callbacks, done, list_callbacks, recover, release, take
 from agent.handoff.contracts import HandoffRequest
 from agent.handoff.people import TooLate, UnknownHandoff
 from agent.handoff.queue import Desk
@@ -39,6 +39,7 @@ async def test_taken_tried_given_back_and_done(database: Database) -> None:
     await done(database, "b", "sam", "not_reached", NOW + timedelta(minutes=1))
     (first, _) = await list_callbacks(database)
     assert (first["id"], first["by"], first["tries"]) == ("b", None, 1)
+    assert (first["tried_at"], first["due_at"]) == ((NOW + timedelta(minutes=1)).isoformat(), None)
     await take(database, "b", "bo", NOW + timedelta(hours=1))
     await done(database, "b", "bo", "reached", NOW + timedelta(hours=1))
     assert [row["id"] for row in await list_callbacks(database)] == ["a"]
@@ -52,6 +53,37 @@ async def test_of_two_who_take_one_gets_it(database: Database) -> None:
     late = [one for one in results if isinstance(one, TooLate)]
     (row,) = [one for one in results if isinstance(one, dict)]
     assert [one.by for one in late] == [row["by"]] * 2
+
+
+async def test_agreed_for_later_comes_last_until_then(database: Database) -> None:
+    await take(database, "b", "sam", NOW)
+    assert await count_callbacks(database) == 1
+    at = NOW + timedelta(hours=3)
+    await done(database, "b", "sam", "not_reached", NOW, at)
+    rows = await list_callbacks(database, now=NOW + timedelta(hours=2))
+    assert [(row["id"], row["due_at"]) for row in rows] == [("a", None), ("b", at.isoformat())]
+    assert [row["id"] for row in await list_callbacks(database, now=at)] == ["b", "a"]
+    await take(database, "b", "bo", at)
+    for wrong in (at, at + timedelta(days=61)):
+        with pytest.raises(ValueError, match="within 60 days"):
+            await done(database, "b", "bo", "not_reached", at, wrong)
+    with pytest.raises(ValueError, match="after not_reached only"):
+        await done(database, "b", "bo", "reached", at, at + timedelta(hours=1))
+    await done(database, "b", "bo", "not_reached", at)
+    assert [row["due_at"] for row in await list_callbacks(database, now=at)] == [None, None]
+
+
+async def test_given_back_untried(database: Database) -> None:
+    await take(database, "a", "sam", NOW)
+    with pytest.raises(TooLate, match="sam"):
+        await release(database, "a", "bo", NOW)
+    await release(database, "a", "sam", NOW)
+    await take(database, "a", "bo", NOW)
+    await release(database, "a", None, NOW)
+    assert [(row["by"], row["tries"]) for row in await list_callbacks(database)] == [(None, 0), (None, 0)]
+    with pytest.raises(TooLate):
+        await release(database, "a", None, NOW)
+    assert await count_callbacks(database) == 2
 
 
 async def test_what_is_refused(database: Database) -> None:

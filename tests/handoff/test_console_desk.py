@@ -156,6 +156,8 @@ async def test_chosen_call_back_keeps_the_context(database: Database) -> None:
         here.desk.choose_callback("h")
         assert await result == HandoffResult("unavailable", detail=CALLBACK)
         assert await here.steps() == ["offered", "queued", "callback"]
+        told = [(call, data) for kind, call, data in here.feed.all if kind == "callbacks"]
+        assert told == [(None, {"waiting": 1})]
         (kept,) = await list_callbacks(here.database)
         assert (kept["caller"], kept["by"], kept["tries"]) == ("+12125550123", None, 0)
         assert kept["context"]["slots"]["order"]["value"] == "54321"

@@ -7,17 +7,18 @@ const OPEN = new Set(["offered", "queued", "ringing", "briefing", "human_dropped
 
 /** All live calls, the queue and the people: what the lists show. */
 export function newBook() {
-  return { calls: new Map(), queue: [], people: [], alerts: [] };
+  return { calls: new Map(), queue: [], people: [], alerts: [], callbacks: 0 };
 }
 
 /** Take what the server answered when asked for everything. */
-export function refill(book, { calls, queue, people }, nowMs) {
+export function refill(book, { calls, queue, people, callbacks }, nowMs) {
   if (calls) book.calls = new Map(calls.map((call) => [call.call_id, { ...call, seenMs: nowMs }]));
   if (queue) book.queue = queue.filter((one) => OPEN.has(one.state)).map((one) => ({ ...one, seenMs: nowMs }));
   if (people) book.people = people;
+  if (callbacks !== undefined) book.callbacks = callbacks;
 }
 
-/** Apply a message to the lists; what changed: "calls", "queue", "people", "alerts", "unknown" (ask again) or null. */
+/** Apply a message to the lists; what changed: "calls", "queue", "people", "callbacks", "alerts", "unknown" (ask again) or null. */
 export function apply(book, message, nowMs) {
   const call = message.call == null ? undefined : book.calls.get(message.call);
   switch (message.type) {
@@ -33,6 +34,9 @@ export function apply(book, message, nowMs) {
     case "agents":
       book.people = message.people ?? message.agents ?? message.seats ?? book.people;
       return "people";
+    case "callbacks":
+      book.callbacks = message.waiting ?? book.callbacks;
+      return "callbacks";
     case "alert":
       book.alerts = [message, ...book.alerts].slice(0, 20);
       return "alerts";

@@ -4,6 +4,7 @@ import { accountsView, auditView } from "./admin.js";
 import { ApiError, get, onSignedOut, post, setCsrf } from "./api.js";
 import { apply, callOf, newBook, refill, waits } from "./book.js";
 import { callView } from "./call.js";
+import { callbacksView } from "./callbacks.js";
 import { ask, tell } from "./dialogs.js";
 import { button, field, h, notice, put } from "./dom.js";
 import { Feed } from "./feed.js";
@@ -17,7 +18,7 @@ import { Talk } from "./talk.js";
 import { talkBar } from "./talkbar.js";
 
 const RANK = { agent: 0, supervisor: 1, admin: 2 };
-const VIEWS = [["live", "agent"], ["queue", "agent"], ["quality", "supervisor"], ["trends", "supervisor"], ["measures", "supervisor"],
+const VIEWS = [["live", "agent"], ["queue", "agent"], ["callbacks", "agent"], ["quality", "supervisor"], ["trends", "supervisor"], ["measures", "supervisor"],
   ["accounts", "admin"], ["audit", "admin"]];
 const REFRESH_MS = 60_000;
 const ARRIVE_MS = 4000; // the seat is asked for by then, even if nobody said that the caller is here
@@ -62,6 +63,9 @@ const app = {
     if (error.status === 429) return t("too_often", { seconds: error.retryAfter ?? 10 });
     return error.detail || t("refused_with", { status: error.status });
   },
+
+  /** The counts beside the views changed. */
+  counted: showCounts,
 
   /** Something in the book changed. */
   changed(what) {
@@ -117,8 +121,8 @@ function showTalk() {
 
 async function refresh() {
   try {
-    const [{ calls }, { queue, people }] = await Promise.all([get("calls"), get("queue")]);
-    refill(app.book, { calls, queue, people }, performance.now());
+    const [{ calls }, { queue, people, callbacks }] = await Promise.all([get("calls"), get("queue")]);
+    refill(app.book, { calls, queue, people, callbacks }, performance.now());
     app.changed("all");
     const given = app.book.queue.find((one) => one.id === app.accepting && one.human === app.me?.name);
     if (given !== undefined) welcome(callOf(given)); // the message that said so was missed
@@ -192,10 +196,11 @@ function frame() {
   const select = (name, chosen, options, act) => h("select", { "aria-label": t(name), onchange: (event) => act(event.target.value) },
     options.map(([value, label]) => h("option", { value, selected: value === chosen }, label)));
   parts.counts = h("span", { class: "count", "aria-live": "polite" });
+  parts.callbacks = h("span", { class: "count" });
   parts.link = h("span", { class: "link-state", role: "status" });
   parts.duty = button("", setDuty, { class: "duty" });
   parts.nav = h("nav", { "aria-label": t("views") }, VIEWS.filter(([, role]) => app.may(role)).map(([name]) =>
-    h("a", { href: `#${name}`, dataset: { view: name } }, t(`nav_${name}`), name === "queue" ? [" ", parts.counts] : null)));
+    h("a", { href: `#${name}`, dataset: { view: name } }, t(`nav_${name}`), name === "queue" ? [" ", parts.counts] : name === "callbacks" ? [" ", parts.callbacks] : null)));
   parts.main = h("main", { id: "main", tabindex: -1 });
   app.bar = talkBar(app);
   app.ring = ringing(app);
@@ -235,6 +240,9 @@ function showCounts() {
   const count = app.book.queue.filter(waits).length;
   parts.counts.textContent = count ? String(count) : "";
   parts.counts.setAttribute("aria-label", t("callers_waiting", { count }));
+  const { callbacks } = app.book;
+  parts.callbacks.textContent = callbacks ? String(callbacks) : "";
+  parts.callbacks.setAttribute("aria-label", t("callbacks_waiting", { count: callbacks }));
   document.title = `${count ? `(${count}) ` : ""}${app.view?.title ?? ""} · ${t("console")}`;
 }
 
@@ -273,7 +281,7 @@ async function setDuty() {
 }
 
 function help() {
-  const keys = [["1 – 7", "key_views"], ["a", "key_accept"], ["d", "key_decline"], ["t", "key_take"], ["s", "key_say"], ["w", "key_whisper"], ["n", "key_note"],
+  const keys = [[`1 – ${VIEWS.filter(([, role]) => app.may(role)).length}`, "key_views"], ["a", "key_accept"], ["d", "key_decline"], ["t", "key_take"], ["s", "key_say"], ["w", "key_whisper"], ["n", "key_note"],
     ["m", "key_mute"], ["o", "key_hold"], ["k", "key_keypad"], ["?", "key_help"]];
   tell(t("help"), h("dl", { class: "facts shortcuts" }, keys.map(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(what))])),
     h("label", { class: "check" }, h("input", { type: "checkbox", checked: shortcuts, onchange: (event) => {
@@ -308,7 +316,7 @@ function route() {
     name = "live";
   }
   const views = {
-    live: ["agent", () => liveView(app)], queue: ["agent", () => queueView(app)], call: ["agent", () => callView(app, rest)],
+    live: ["agent", () => liveView(app)], queue: ["agent", () => queueView(app)], callbacks: ["agent", () => callbacksView(app)], call: ["agent", () => callView(app, rest)],
     quality: ["supervisor", () => (rest ? scoredCallView(app, rest) : qualityView(app))], trends: ["supervisor", () => trendsView(app)],
     compare: ["supervisor", () => compareView(app, rest.split(",").filter(Boolean).slice(0, 4))], measures: ["supervisor", () => measuresView(app)],
     accounts: ["admin", () => accountsView(app)], audit: ["admin", () => auditView(app)],
