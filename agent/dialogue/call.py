@@ -6,8 +6,9 @@ import copy
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 from agent.clock import Clock
@@ -27,6 +28,7 @@ from agent.dialogue.contracts import (
     Tool,
 )
 from agent.dialogue.emotion import TurnFacts, facts_of, feel, shape
+from agent.dialogue.following import done, planned, remaining
 from agent.dialogue.instructing import BACK, MOST_INSTRUCTIONS, Instruction, goes_on, read_instruction, sorry
 from agent.dialogue.knowledge import Found
 from agent.dialogue.lookup import History, Lookup
@@ -43,7 +45,8 @@ from agent.dialogue.steps import AskStep, AssistStep, CallStep
 from agent.dialogue.summary import summarise
 from agent.dialogue.text import render, sentences
 from agent.dialogue.tongue import Tongue
-from agent.dialogue.writing.contracts import Use, Writer
+from agent.dialogue.writing.contracts import Passage, Use, Writer
+from agent.dialogue.writing.questions import is_question
 from models.contracts import Tone, UnderstandingContext, Understood
 from models.languages import base
 
@@ -70,6 +73,10 @@ class Telling:
     facts: dict[str, Any]
     acted: int
     began: bool = False
+    asked: list[Instruction] = field(default_factory=list)
+    """Instructions of a person at a console that a language model is to follow in this answer."""
+    sections: list[Passage] = field(default_factory=list)
+    """Sections whose words this answer has, where a model is to follow an instruction."""
 
 
 class CallDialogue:
@@ -263,7 +270,7 @@ class CallDialogue:
 
     def instruct(self, text: str) -> str:
         """Follow what a person at a console asks for in the next answer; see `agent.dialogue.instructing`."""
-        instruction = read_instruction(text)
+        instruction = read_instruction(text, self._phrasing.does("instruct"))
         self._instructions = [*self._instructions, instruction][-MOST_INSTRUCTIONS:]
         return instruction.told
 
@@ -365,7 +372,7 @@ class CallDialogue:
             found = await self._find(turn.text, facts)
             decision = here.policy.after_search(state, turn, found, today)
             facts |= {"decision": decision.why, "rule": decision.rule}
-            if decision.answers is not None and not self._phrasing.does("answer"):
+            if decision.answers is not None and self._extracts(decision.answers, telling):
                 decision.parts = [*_extract(decision.answers), *decision.parts]
             elif decision.answers is not None:
                 async with aclosing(self._told(turn.text, decision.answers, telling)) as told:
@@ -399,7 +406,7 @@ class CallDialogue:
             elif stop == "search":
                 found = await self._find(state.frames[-1].words, facts)
                 running = found is not None and found.answers
-                if found is not None and running and not self._phrasing.does("answer"):
+                if found is not None and running and self._extracts(found, telling):
                     parts += _extract(found)
                 elif found is not None and running:
                     for part in self._planned(parts, telling):
@@ -426,6 +433,11 @@ class CallDialogue:
                 parts += self._what_else(telling, today)
         if state.consents:
             facts["consents"] = {name: consent.agreed for name, consent in state.consents.items()}
+        if telling.asked:
+            async with aclosing(self._followed(parts, telling)) as followed:
+                async for part in followed:
+                    yield part
+            return
         if self._phrasing.does("rephrase"):
             last = parts
             parts = await self._worded("rephrase", lambda: self._phrasing.reworded(last, state, here.language))
@@ -445,14 +457,16 @@ class CallDialogue:
             await reply.aclose()
             raise _NotForeseeable
         asked, self._instructions = self._instructions, []
-        telling.facts["instructed"] = [one.kind for one in asked]
+        telling.asked = [one for one in asked if one.kind == "model"]
+        telling.facts["instructed"] = done([one for one in asked if one.kind != "model"])
         first: list[Part] = []
         for one in asked:
             if one.kind == "apologise":
                 first.insert(0, Say(sorry(self._here.language), "calm"))
-            elif one.words:
+            elif one.kind != "model" and one.words:
                 first += [Say(text) for text in sentences(one.words)]
         if any(one.kind == "transfer" for one in asked):
+            telling.facts["instructed"] = done(asked, "transferred")
             await reply.aclose()
             machine = self._here.machine
             says = machine.phrase(self._state, "handing_over", today)
@@ -465,6 +479,53 @@ class CallDialogue:
         async with aclosing(reply) as parts:
             async for part in parts:
                 yield part
+
+    def _extracts(self, found: Found, telling: Telling) -> bool:
+        """Whether an answer is given in the section's words: no model words it, or one words the whole answer later."""
+        if telling.asked:
+            telling.sections.append(found.fact)
+        return bool(telling.asked) or not self._phrasing.does("answer")
+
+    async def _followed(self, parts: list[Part], telling: Telling) -> AsyncGenerator[Part, None]:
+        """The end of an answer as a language model words it for a person at a console; else as it is planned."""
+        state, here, why = self._state, self._here, list[str]()
+        asked = [one.words for one in telling.asked]
+        for text in asked:
+            found: Found | None = await self._run(partial(here.knowledge.find, text))
+            if found is not None and found.fact not in telling.sections:
+                telling.sections.append(found.fact)
+        plan = planned(parts, state.reply.question)
+        first = plan.changeable[0] if plan.changeable else Say("")
+        wording: list[str] = []
+        own: Say | None = None
+        written = self._phrasing.instructed(
+            asked,
+            [say.text for say in plan.changeable],
+            " ".join(say.text for say in plan.asked),
+            telling.sections,
+            state,
+            here.language,
+            why,
+        )
+        async with aclosing(written) as stream:
+            async for text in stream:
+                wording.append(text)
+                say = replace(first, text=text, optional=False)
+                if is_question(text):
+                    own = say
+                    continue
+                for part in self._planned([say], telling, more=True):
+                    yield part
+        followed = done(telling.asked, None if wording else why[-1])
+        telling.facts["instructed"] = [*telling.facts["instructed"], *followed]
+        expect = None
+        if own is not None and state.pending is not None and state.pending.kind == "more":
+            # the caller answers the question that was wanted, not whether there is anything else
+            state.pending, state.reply.question = Pending("asked", words=own.text), own.text
+            expect = here.machine.expecting(state)
+        rest = remaining(plan, wording, asked, own, expect) if wording else parts
+        for part in self._planned(rest, telling):
+            yield part
 
     async def _told(self, question: str, found: Found, telling: Telling) -> AsyncGenerator[Part, None]:
         """The answer found, sentence by sentence."""

@@ -1,7 +1,8 @@
-"""What a person at a console may whisper to the agent: a few plain commands in English or Chinese, by rules. Pure.
+"""What a person at a console may whisper to the agent, in English or Chinese. Pure.
 
-No language model is asked: the words after `say`, `offer` and `ask for` are put into fixed sentences as they are,
-before the next answer.
+A few plain commands are followed by rules: the words after `say`, `offer` and `ask for` are put into fixed sentences as
+they are, before the next answer. Anything else is for the language model, where there is one; see
+`agent.dialogue.following`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ MOST_WORDS = 300
 BACK = {"en": "I am back.", "zh": "我回来了。"}
 _SORRY = {"en": "I am sorry about that.", "zh": "非常抱歉。"}
 
-Kind = Literal["say", "offer", "ask", "apologise", "transfer"]
+Kind = Literal["say", "offer", "ask", "apologise", "transfer", "model"]
+"""`model`: no rule covers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,15 @@ _TRANSFER = re.compile(
     r"(?:(?:the call|him|her|them|the caller)?\W*(?:to (?:a|an|the) (?:person|human|agent|colleague))?\W*)?",
     re.I,
 )
+_INCOMPLETE = re.compile(
+    r"(?:please\s+)?(?:say|tell(?: \w+)?|offer|ask(?: \w+)?(?: for)?|说|提供|询问|问)\W*|\W*", re.I
+)
 _GOES_ON = re.compile(r"\b(?:go on|goes on|continue|carry on|finish|proceed)\b|继续|接着", re.I)
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
-def read_instruction(text: str) -> Instruction:
-    """The instruction that a text is.
+def read_instruction(text: str, model: bool = False) -> Instruction:
+    """The instruction that a text is. model: a language model follows what no rule covers.
 
     Raises:
         ValueError: it is none, or too long.
@@ -65,10 +70,15 @@ def read_instruction(text: str) -> Instruction:
             words = next(group for group in match.groups() if group).strip(" \"'“”")
             if words:
                 return _instruction(kind, words)
-    raise ValueError(
-        f"instruction {text[:60]!r} is not understood; write 'say: ...', 'offer ...', 'ask for ...', 'apologise' or "
-        "'transfer'"
-    )
+    ways = "write 'say: ...', 'offer ...', 'ask for ...', 'apologise' or 'transfer'"
+    if _INCOMPLETE.fullmatch(text):
+        raise ValueError(f"instruction {text[:60]!r} is not complete; {ways}")
+    if not model:
+        raise ValueError(
+            f"instruction {text[:60]!r} is not possible here: no rule covers it, and there is no language model to "
+            f"follow it; {ways}"
+        )
+    return Instruction("model", text, f"the language model is asked to follow it in the next answer: {text}")
 
 
 def _instruction(kind: str, words: str) -> Instruction:

@@ -445,6 +445,8 @@ class FlowMachine:
             if state.pending.kind in ("offer", "proposal"):
                 says = self._says(state.pending.words, "neutral", self.scope(state, today))
                 return self._asked(state, says, self.expecting(state))
+            if state.pending.kind == "asked":
+                return self._asked(state, [Say(text) for text in sentences(state.pending.words)], self.expecting(state))
             if state.pending.kind == "continue":
                 scope: dict[str, Any] = {"title": self._domain.flows[state.pending.options[0]].title}
             elif state.pending.kind == "last_topic":
@@ -468,8 +470,9 @@ class FlowMachine:
         language = self._domain.manner.language
         step = self.asking(state)
         if state.pending is not None:
-            yes_no = state.pending.kind not in ("more", "clarify") or len(state.pending.options) == 1
-            kind = UnderstandingContext(asked_yes_no=yes_no or state.pending.kind == "more", language=language)
+            yes_no = state.pending.kind not in ("more", "clarify", "asked") or len(state.pending.options) == 1
+            either = yes_no or state.pending.kind in ("more", "asked")
+            kind = UnderstandingContext(asked_yes_no=either, language=language)
             return Expect("yes_no" if yes_no else "open", kind)
         if isinstance(step, ConfirmStep):
             return Expect("yes_no", UnderstandingContext(asked_yes_no=True, language=language))

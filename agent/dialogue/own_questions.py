@@ -11,7 +11,7 @@ from agent.dialogue.state import CallState, Pending, Proposed
 from agent.dialogue.steps import ConfirmStep
 from models.contracts import Understood
 
-LEAVING = ("more", "offer", "continue", "last_topic")
+LEAVING = ("more", "offer", "continue", "last_topic", "asked")
 """Questions that a goodbye answers, whatever yes or no it comes with ("okay, that's it, bye")."""
 THANKFUL = 0.6
 """Probability of thanks from which "okay, thank you" is no yes to "anything else?"."""
@@ -86,9 +86,16 @@ class OwnQuestions:
                 return self._moves.start(state, turn, pending.options[0], turn.text)
             state.pending = Pending("more")
             return Decision(self._machine.question(state, today), why="offer taken" if yes else "offer declined")
+        if pending.kind == "asked":
+            return self.told(state, today)
         if yes:
             return self._listen(state, "what_is_it", "more: yes", today)
         return self._moves.hang_up(state, "goodbye", "nothing else", today)
+
+    def told(self, state: CallState, today: date) -> Decision:
+        """Take any answer to a question that a person at a console wanted asked; that person reads it."""
+        state.pending = Pending("more")
+        return Decision(self._machine.question(state, today), why="answered what a person asked")
 
     def confirmed(self, state: CallState, turn: CallerTurn, yes: bool, today: date) -> Decision | None:
         """Take the answer to a confirm step; a yes counts only where the question was heard and so was the yes."""

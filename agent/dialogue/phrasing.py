@@ -14,7 +14,7 @@ from agent.dialogue.contracts import Part, Say
 from agent.dialogue.knowledge import Found
 from agent.dialogue.state import CallState
 from agent.dialogue.text import sentences
-from agent.dialogue.writing.contracts import Line, Use, Writer
+from agent.dialogue.writing.contracts import Line, Passage, Use, Writer
 
 PRIVATE = ("name", "first_name", "last_name", "address", "birth_date", "phone", "email", "postcode")
 """Slots and fields of a customer that an outside model must not see."""
@@ -51,6 +51,36 @@ class Phrasing:
                 wording.append(one.by if one.reason is None else f"{one.by}: {one.reason}")
                 yield one.text
         facts["worded_by"] = wording
+
+    async def instructed(
+        self,
+        instructions: Sequence[str],
+        planned: Sequence[str],
+        question: str,
+        sections: Sequence[Passage],
+        state: CallState,
+        language: str,
+        why: list[str],
+    ) -> AsyncGenerator[str, None]:
+        """What is said in place of `planned` by instructions of staff; nothing, and why in `why`, where that fails."""
+        if self._writer is None:
+            why.append("none")
+            return
+        written = self._writer.follow(
+            instructions,
+            planned,
+            question,
+            sections,
+            language=language,
+            history=lines_of(state),
+            private=private_of(state),
+        )
+        async with aclosing(written) as stream:
+            async for one in stream:
+                if one.reason is not None:
+                    why.append(one.reason)
+                else:
+                    yield one.text
 
     async def reworded(self, parts: Sequence[Part], state: CallState, language: str) -> list[Part]:
         """The parts with the domain's sentences in other words; what must be heard is said as it is written."""

@@ -88,6 +88,8 @@ class Policy:
                 state.frame.resumed = True
             question = self._machine.question(state, today)
             return Decision(question, why=f"answered from {found.source}", answers=found)
+        if state.pending is not None and state.pending.kind == "asked":
+            return self._own.told(state, today)
         rule = self._rule(state, turn)
         if rule is not None:
             return self._moves.escalate(state, rule, today)

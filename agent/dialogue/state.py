@@ -68,13 +68,13 @@ class Frame:
 @dataclass
 class Pending:
     """A question of the dialogue's own: a person? one of these tasks? anything else? was that the value? go on with the
-    call that broke off? an offer? shall what a model proposed be done?
+    call that broke off? an offer? shall what a model proposed be done? what a person at a console wanted asked?
 
-    words: what the caller had said when it was put. slot, value: what is read back or meant.
+    words: what the caller had said when it was put, or the question itself. slot, value: what is read back or meant.
     """
 
     kind: Literal[
-        "person", "clarify", "more", "read_back", "did_you_mean", "continue", "offer", "last_topic", "proposal"
+        "person", "clarify", "more", "read_back", "did_you_mean", "continue", "offer", "last_topic", "proposal", "asked"
     ]
     options: tuple[str, ...] = ()
     rule: str = ""

@@ -89,7 +89,8 @@ async def test_an_instruction_is_followed_once_in_the_next_answer(desk: Desk) ->
     before = call.call.snapshot()
     answer = await gather(call.call.respond(turn))
     assert answer.text.startswith("I am sorry about that. I can offer you free shipping.")
-    assert answer.facts["instructed"] == ["offer", "apologise"]
+    followed = [{"asked": one, "by": "rule", "followed": True} for one in ("offer", "apologise")]
+    assert answer.facts["instructed"] == followed
     assert answer.expect.context.expected_slots == ("order_number",)
     call.call.restore(before)
     again = await gather(call.call.respond(turn))

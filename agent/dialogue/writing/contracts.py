@@ -9,8 +9,9 @@ from typing import Any, Literal, Protocol
 from models.contracts import Tone
 from models.llm.errors import Code
 
-Use = Literal["answer", "rephrase", "summary", "clarify", "act"]
-"""What a writer is asked to do; `llm.uses` says which of them it does."""
+Use = Literal["answer", "rephrase", "summary", "clarify", "act", "instruct"]
+"""What a writer is asked to do; `llm.uses` says which of them it does. Every model is asked for `instruct`, which only
+happens where a person at a console wants it."""
 
 Reason = (
     Code
@@ -211,6 +212,29 @@ class Writer(Protocol):
         Read-only actions run through `run`, which enforces identity and permission itself as well; one with side
         effects comes back as a proposal. The last sentence may be a question for what the actions need. `verified`: the
         caller has proven who they are.
+        """
+        ...
+
+    def follow(
+        self,
+        instructions: Sequence[str],
+        planned: Sequence[str],
+        question: str,
+        sections: Sequence[Passage],
+        *,
+        language: str = "en",
+        tone: Tone = "neutral",
+        history: Sequence[Line] = (),
+        private: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[Written, None]:
+        """Say the `planned` sentences in the way that staff asked for, sentence by sentence.
+
+        Where nothing may be said, one `Written` without text, by `rule`, has the reason. What the sentences given do
+        not say of `planned` is the caller of the function's to say.
+
+        instructions: of a person at a console, for this answer. What they state may be told, as what `planned` and
+        `sections` say. question: what the agent asks after it, which is not the model's to say. A question of the
+        model's own is the last that it gives.
         """
         ...
 

@@ -61,7 +61,7 @@ def open_writer(
     )
     return ModelWriter(
         asking,
-        uses=chosen.uses,
+        uses=(*chosen.uses, "instruct"),
         deadlines=_deadlines(chosen),
         hide=hide,
         business=business,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Literal, TypeVar
 
 from agent.dialogue.text import sentences as split
@@ -23,6 +24,7 @@ from agent.dialogue.writing.contracts import (
 from agent.dialogue.writing.evidence import Evidence
 from agent.dialogue.writing.faithful import judge
 from agent.dialogue.writing.filter import OutputFilter, standard_filter
+from agent.dialogue.writing.instructed import Permitted
 from agent.dialogue.writing.orders import without_orders
 from agent.dialogue.writing.private import Private
 from agent.dialogue.writing.prompts import NOTHING, Prompts
@@ -35,6 +37,9 @@ from models.llm.contracts import Message, ToolCall
 from models.llm.errors import LanguageModelError
 
 T = TypeVar("T")
+
+Checked = tuple[Written | None, Reason | None]
+"""A sentence that may be said, or why it may not."""
 
 log = logging.getLogger(__name__)
 
@@ -91,22 +96,20 @@ class ModelWriter:
             log.warning("%d sentences of %s are orders to a model and were left out", orders, source)
             self._count("answer", "dropped", "orders")
         if sections and self.does("answer"):
-            until = self._asking.clock.now_ms() + self._deadlines.first_sentence_ms
             hidden = Private(private, self._hide)
             messages = self._prompts.answer(question, sections, language, tone, history, hidden)
-            checked = self._supported(question, sections, messages, hidden, why)
-            async with closing(checked):
-                try:
-                    first = await self._asking.by(anext(checked, None), until)
-                except TooLate:
-                    first = None
-                    why.append("first_token")
-                if first is not None:
+            known = [f"{section.heading} {section.text}" for section in sections]
+            evidence: list[Evidence] = []
+
+            def check(sentence: str) -> Checked:
+                if not evidence:
+                    evidence.append(Evidence(sections, self._names))
+                return self._check(sentence, question, evidence[0], known, messages, hidden)
+
+            async with closing(self._spoken("answer", messages, check, why)) as spoken:
+                async for written in spoken:
                     given += 1
-                    yield first
-                    async for written in checked:
-                        given += 1
-                        yield written
+                    yield written
         if given:
             self._count("answer", "used", "")
             return
@@ -233,21 +236,79 @@ class ModelWriter:
         self._count("act", "fallback" if why else "used", why or "")
         return Outcome(outcome.proposal, tuple(kept), outcome.ran, outcome.refused, why)
 
+    async def follow(
+        self,
+        instructions: Sequence[str],
+        planned: Sequence[str],
+        question: str,
+        sections: Sequence[Passage],
+        *,
+        language: str = "en",
+        tone: Tone = "neutral",
+        history: Sequence[Line] = (),
+        private: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[Written, None]:
+        """Answer as staff asks; see `Writer.follow`."""
+        why: list[Reason] = []
+        given = 0
+        if instructions and self.does("instruct"):
+            sections, orders = without_orders(sections)
+            if orders:
+                self._count("instruct", "dropped", "orders")
+            hidden = Private(private, self._hide)
+            messages = self._prompts.follow(instructions, planned, question, sections, language, tone, history, hidden)
+            caller = [
+                word for kind, value in (private or {}).items() if "name" in kind for word in value.lower().split()
+            ]
+            permitted: list[Permitted] = []
+
+            def check(sentence: str) -> Checked:
+                if not permitted:
+                    permitted.append(Permitted(instructions, planned, sections, history, self._names, caller))
+                restored = hidden.back(sentence)
+                if restored is None:
+                    return None, "placeholder"
+                verdict, body = permitted[0].judge(restored)
+                reason = verdict.reason or self._filtered(restored, permitted[0].known, messages)
+                if body:
+                    reason = reason or self._asking.near(body, permitted[0].windows)
+                return (None, reason) if reason else (Written(verdict.text, "model", verdict.source), None)
+
+            async with closing(self._spoken("instruct", messages, check, why)) as spoken:
+                async for written in spoken:
+                    given += 1
+                    yield written
+                    if is_question(written.text):
+                        break
+        reason: Reason | None = None if given else why[-1] if why else "empty"
+        if self.does("instruct"):
+            self._count("instruct", "fallback" if reason else "used", reason or "")
+        if reason is not None:
+            yield Written("", "rule", reason=reason)
+
     async def aclose(self) -> None:
         """Close the model."""
         await self._asking.guard.aclose()
 
-    async def _supported(
-        self,
-        question: str,
-        sections: Sequence[Passage],
-        messages: Sequence[Message],
-        private: Private,
-        why: list[Reason],
+    async def _spoken(
+        self, use: Use, messages: Sequence[Message], check: Callable[[str], Checked], why: list[Reason]
     ) -> AsyncGenerator[Written, None]:
-        """Sentences that the sections support; reasons for the others, and for the end, go to `why`."""
-        evidence: list[Evidence] = []
-        known = [f"{section.heading} {section.text}" for section in sections]
+        """Sentences that pass `check`, the first in time or none. Why others did not, and why it ended: in `why`."""
+        until = self._asking.clock.now_ms() + self._deadlines.first_sentence_ms
+        async with closing(self._passing(use, messages, check, why)) as passing:
+            try:
+                first = await self._asking.by(anext(passing, None), until)
+            except TooLate:
+                first = None
+                why.append("first_token")
+            if first is not None:
+                yield first
+                async for written in passing:
+                    yield written
+
+    async def _passing(
+        self, use: Use, messages: Sequence[Message], check: Callable[[str], Checked], why: list[Reason]
+    ) -> AsyncGenerator[Written, None]:
         said: set[str] = set()
         stream = self._asking.sentences(messages, self._deadlines.answer)
         async with closing(stream):
@@ -260,16 +321,10 @@ class ModelWriter:
                         if sentence.strip(" .").upper() == NOTHING:
                             why.append("empty")
                             return
-
-                        def check(sentence: str = sentence) -> tuple[Written | None, Reason | None]:
-                            if not evidence:
-                                evidence.append(Evidence(sections, self._names))
-                            return self._check(sentence, question, evidence[0], known, messages, private)
-
-                        written, reason = await self._asking.look(check) or (None, "busy")
+                        written, reason = await self._asking.look(partial(check, sentence)) or (None, "busy")
                     if reason is not None:
                         why.append(reason)
-                        self._count("answer", "dropped", reason)
+                        self._count(use, "dropped", reason)
                     elif written is not None and written.text not in said:
                         said.add(written.text)
                         yield written
@@ -286,7 +341,7 @@ class ModelWriter:
         known: Sequence[str],
         messages: Sequence[Message],
         private: Private,
-    ) -> tuple[Written | None, Reason | None]:
+    ) -> Checked:
         restored = private.back(sentence)
         if restored is None:
             return None, "placeholder"
