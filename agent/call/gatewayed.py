@@ -369,7 +369,9 @@ class Gatewayed(ABC):
         services.metrics.calls.labels(gateway).inc()
         self.media = MediaWatch(self._limits.first_media_s, self._limits.media_gap_s, self.clock.now_ms())
         log.info("call started over %s (%s)", gateway, started.gateway_call_id)
-        self.notes.publish("call_started", gateway=gateway, caller=started.caller, called=started.called)
+        if services.feed is not None:  # the numbers whole, as in the call's state
+            numbers = {"caller": started.caller, "called": started.called}
+            services.feed.publish("call_started", self.call_id, {"gateway": gateway, **numbers})
         await self.began(started, opened)
         self.inward(self._pace(), "pace")
 

@@ -87,6 +87,11 @@ class Backend(Protocol):
         """Names of the intents that are understood."""
         ...
 
+    @property
+    def topics(self) -> Collection[str]:
+        """Those of the intents that callers call about: they open a flow."""
+        ...
+
     def calls(self) -> Collection[str]:
         """Ids of the calls that run."""
         ...

@@ -106,6 +106,7 @@ class Calls:
             if mine or at_least(signed.role, "supervisor"):
                 found.append(state)
         answer: dict[str, Any] = {"calls": sorted(found, key=lambda state: str(state.get("started_at")))}
+        answer["topics"] = sorted(self._backend.topics)
         if recorded:
             require(signed, "supervisor")
             rows = await list_calls(self._guard.database, recorded)
@@ -134,6 +135,7 @@ class Calls:
             "pictures": self._pictures.of(call_id),
             "wrap_up": (own or row["wrap_ups"] or [None])[-1],
             "intents": sorted(self._backend.intents),
+            "topics": sorted(self._backend.topics),
             "dispositions": list(DISPOSITIONS),
         }
 

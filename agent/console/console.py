@@ -110,6 +110,11 @@ class ServerBackend:
         domain = getattr(self._server.loaded, "domain", None)
         return tuple(getattr(domain, "intents", None) or ())
 
+    @property
+    def topics(self) -> Collection[str]:
+        domain = getattr(self._server.loaded, "domain", None)
+        return [] if domain is None else [name for name in self.intents if domain.flow_of(name) is not None]
+
     def calls(self) -> Collection[str]:
         return list(self._server.sessions)
 

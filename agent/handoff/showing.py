@@ -11,6 +11,7 @@ from agent.handoff.contracts import HandoffRequest
 from agent.handoff.happening import Ending
 from agent.handoff.line import Case, Place, QueueState
 from agent.handoff.machine import HandoffState
+from agent.handoff.people import Person
 
 WAIT_STEP_S = 5.0
 """Estimated waits are told in such steps, so that pages are not told of every second."""
@@ -62,12 +63,24 @@ def shown_last(request: HandoffRequest, told: Mapping[str, Any] | None, why: End
     return before | {"state": state.value, "position": None, "expected_s": None, "rings": None}
 
 
+def _doing(one: Person, state: QueueState) -> str:
+    """What keeps somebody from the next call, if anything does."""
+    if not one.busy:
+        return "free" if one.on_duty else "off"
+    cases = [state.cases.get(what) for what in one.busy]
+    if any(case is not None and case.state is _S.RINGING for case in cases):
+        return "ringing"
+    over = [case is not None and case.state in (_S.ENDED, _S.HANDED_BACK) for case in cases]
+    return "wrap_up" if all(over) else "busy"
+
+
 def shown_people(state: QueueState) -> list[dict[str, Any]]:
-    """People on duty or with a call, by name."""
+    """People on duty or with a call, by name; state: off, free, ringing, wrap_up, busy."""
     return [
         {
             "who": one.who,
             "on": one.on_duty,
+            "state": _doing(one, state),
             "skills": sorted(one.skills),
             "languages": sorted(one.languages),
             "capacity": one.capacity,

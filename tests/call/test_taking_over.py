@@ -42,6 +42,7 @@ def test_what_happens_in_a_call_is_told_to_consoles() -> None:
         await call.ended()
         kinds = [message["type"] for message in feed.messages]
         assert kinds[0] == "call_started"
+        assert feed.messages[0]["caller"] == "+15550123", "whole, as in the state"
         assert kinds[-1] == "call_ended"
         assert feed.messages[-1]["outcome"] == "caller_left"
         assert {message["call"] for message in feed.messages} == {"c-test"}

@@ -91,10 +91,12 @@ async def test_whole_way_through_the_database_and_the_feed(database: Database) -
         await here.waits()
         shown = here.desk.snapshot()
         assert (shown["queue"][0]["rings"], shown["people"][0]["busy"]) == ("sam", ["h"])
+        assert shown["people"][0]["state"] == "ringing"
         here.desk.accept("sam", "h")
         assert await result == HandoffResult("accepted", detail="sam", human="sam")
         assert [one.kind for one in here.said] == ["coming"]
         await desk.finished("h", "bridged")
+        assert here.desk.snapshot()["people"][0]["state"] == "busy"
         here.desk.wrapped_up("sam", "h", "resolved", "card 4111 1111 1111 1111")
         await desk.finished("h", "ended")
         expected = ["offered", "queued", "ringing", "briefing", "bridged", "ended", "wrapped_up"]
@@ -104,7 +106,7 @@ async def test_whole_way_through_the_database_and_the_feed(database: Database) -
         assert found["steps"][-1]["detail"] == "sam: resolved. card [card]"
         assert here.feed.states() == ["ringing", "briefing", "bridged", "ended"]
         assert "4111" not in str(here.feed.all)
-        assert here.desk.snapshot()["people"][0]["busy"] == []
+        assert (here.desk.snapshot()["people"][0]["busy"], here.desk.snapshot()["people"][0]["state"]) == ([], "free")
         assert (await desk.request(HandoffRequest("h", "c-h", "plain", "g", "asked", "asked"))).human == "sam"
 
 
@@ -181,6 +183,7 @@ async def test_lost_person_and_the_next_takes_over_at_once(database: Database) -
         assert (await again).human == "bo"
         await here.desk.finished("h", "bridged")
         await here.desk.finished("h", "handed_back")
+        assert {one["who"]: one["state"] for one in here.desk.snapshot()["people"]}["bo"] == "wrap_up"
         first = ["offered", "queued", "ringing", "briefing", "bridged", "human_dropped", "queued"]
         assert await here.steps() == [*first, "ringing", "briefing", "bridged", "handed_back"]
         assert (await here.row())["detail"] == "taken by bo"

@@ -7,12 +7,13 @@ const OPEN = new Set(["offered", "queued", "ringing", "briefing", "human_dropped
 
 /** All live calls, the queue and the people: what the lists show. */
 export function newBook() {
-  return { calls: new Map(), queue: [], people: [], alerts: [], callbacks: 0 };
+  return { calls: new Map(), queue: [], people: [], alerts: [], callbacks: 0, topics: null };
 }
 
 /** Take what the server answered when asked for everything. */
-export function refill(book, { calls, queue, people, callbacks }, nowMs) {
-  if (calls) book.calls = new Map(calls.map((call) => [call.call_id, { ...call, seenMs: nowMs }]));
+export function refill(book, { calls, queue, people, callbacks, topics }, nowMs) {
+  if (topics) book.topics = new Set(topics);
+  if (calls) book.calls = new Map(calls.map((call) => [call.call_id, { ...call, seenMs: nowMs, waitsMs: nowMs }]));
   if (queue) book.queue = queue.filter((one) => OPEN.has(one.state)).map((one) => ({ ...one, seenMs: nowMs }));
   if (people) book.people = people;
   if (callbacks !== undefined) book.callbacks = callbacks;
@@ -44,7 +45,7 @@ export function apply(book, message, nowMs) {
     case "turn":
     case "human":
       if (call === undefined) return message.call == null ? null : "unknown";
-      applyToState(call, message, nowMs);
+      applyToState(call, message, nowMs, book.topics);
       return "calls";
     default:
       return null;
@@ -66,7 +67,10 @@ function applyHandoff(book, message, nowMs, call) {
   const now = { ...before, ...fields(message), id: message.id, call: message.call, seenMs: nowMs };
   if (["offered", "queued", "ringing"].includes(message.state)) now.human = null;
   book.queue = OPEN.has(message.state) ? [...rest, now].sort(byPosition) : rest;
-  if (call !== undefined && waits(now) && call.with === "agent") call.with = "queue";
+  if (call !== undefined && waits(now)) {
+    if (call.with === "agent") call.with = "queue";
+    Object.assign(call, { waiting_s: now.wait_s, waitsMs: nowMs });
+  }
   return "queue";
 }
 
@@ -82,8 +86,9 @@ export function newDetail(answer, nowMs) {
     ...answer,
     live: answer.live ?? row.finished_at == null,
     state: { ...state, call_id: state.call_id ?? row.id, seenMs: nowMs,
-      emotion: [...(state.emotion ?? [])], slots: { ...(state.slots ?? {}) } },
+      waitsMs: nowMs, emotion: [...(state.emotion ?? [])], slots: { ...(state.slots ?? {}) } },
     row,
+    topics: answer.topics?.length ? new Set(answer.topics) : null,
     turns: [],
     interim: {},
     actions: [...(answer.actions ?? [])],
@@ -121,7 +126,7 @@ export function applyDetail(detail, message, nowMs) {
       if (detail.interim[message.speaker]?.turn === undefined || detail.interim[message.speaker].turn <= message.number) {
         delete detail.interim[message.speaker];
       }
-      applyToState(detail.state, message, nowMs);
+      applyToState(detail.state, message, nowMs, detail.topics);
       return true;
     case "state":
     case "human":
@@ -164,8 +169,10 @@ function fields(message, also = []) {
   return data;
 }
 
-function applyToState(state, message, nowMs) {
+/** `topics`: the intents that say what a call is about; null where any may. */
+function applyToState(state, message, nowMs, topics = null) {
   if (message.type === "state") {
+    if (message.with === "queue" && state.with !== "queue") Object.assign(state, { waiting_s: 0, waitsMs: nowMs });
     const { duration_s: duration, ...data } = fields(message);
     Object.assign(state, data);
     if (duration !== undefined) Object.assign(state, { duration_s: duration, seenMs: nowMs });
@@ -175,7 +182,7 @@ function applyToState(state, message, nowMs) {
     if (message.event === "handed_back") Object.assign(state, { with: "agent", human: null });
     if (message.event === "lost" && state.human === message.who) Object.assign(state, { with: "queue", human: null });
   } else if (message.speaker === "caller") {
-    if (message.intent) state.intent = message.intent;
+    if (message.intent && (topics === null || topics.has(message.intent))) state.intent = message.intent;
     for (const [name, value] of Object.entries(message.slots ?? {})) putSlot(state, name, value);
     const felt = feeling(message.emotion);
     if (felt !== null) {
@@ -226,7 +233,7 @@ function captionTurn(detail, message) {
 
 function deriveState(detail) {
   for (const turn of detail.turns) {
-    applyToState(detail.state, { ...turn, type: "turn" }, 0);
+    applyToState(detail.state, { ...turn, type: "turn" }, 0, detail.topics);
   }
   detail.state.duration_s ??= detail.row.duration_ms == null ? undefined : detail.row.duration_ms / 1000;
 }

@@ -90,7 +90,7 @@ export function callView(app, id) {
       : h("span", { class: "badge" }, t("ended"), detail.ended?.outcome ? `: ${codeText(detail.ended.outcome, "outcome")}` : ""),
     detail.live && state.phase ? h("span", { class: "badge" }, codeText(state.phase, "phase")) : null,
     h("span", { class: "clock" }, ticking(state.duration_s, detail.live ? state.seenMs : null)),
-    detail.live && state.with === "queue" ? h("span", { class: "badge urgent" }, t("waits"), " ", ticking(state.waiting_s ?? 0, state.seenMs)) : null));
+    detail.live && state.with === "queue" ? h("span", { class: "badge urgent" }, t("waits"), " ", ticking(state.waiting_s ?? 0, state.waitsMs)) : null));
     showTools();
     script.show(detail);
     composer.show(detail);

@@ -55,7 +55,7 @@ function byNeed(one, other) {
 }
 
 function row(call) {
-  const waited = call.with === "queue" ? ticking(call.waiting_s ?? 0, call.seenMs) : NOTHING;
+  const waited = call.with === "queue" ? ticking(call.waiting_s ?? 0, call.waitsMs) : NOTHING;
   return h("tr", { class: call.with === "queue" ? "needs" : "" },
     h("td", {}, h("a", { href: `#call/${encodeURIComponent(call.call_id)}`, dataset: { key: call.call_id } },
       call.caller || t("unknown_caller")),

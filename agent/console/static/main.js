@@ -121,8 +121,8 @@ function showTalk() {
 
 async function refresh() {
   try {
-    const [{ calls }, { queue, people, callbacks }] = await Promise.all([get("calls"), get("queue")]);
-    refill(app.book, { calls, queue, people, callbacks }, performance.now());
+    const [{ calls, topics = [] }, { queue, people, callbacks }] = await Promise.all([get("calls"), get("queue")]);
+    refill(app.book, { calls, queue, people, callbacks, topics: topics.length ? topics : null }, performance.now());
     app.changed("all");
     const given = app.book.queue.find((one) => one.id === app.accepting && one.human === app.me?.name);
     if (given !== undefined) welcome(callOf(given)); // the message that said so was missed
