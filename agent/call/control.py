@@ -279,6 +279,8 @@ class LiveControl:
     async def hand_back(self, who: str, note: str = "") -> None:
         """See `CallControl.hand_back`."""
         self._has(who)
+        if self._conversation.people.moving:
+            raise Gone("the caller is being transferred already")
         if len(note) > MOST_NOTE:
             raise ValueError(f"note has {len(note)} characters; send {MOST_NOTE} at most")
         await self._conversation.people.given_back(who, note.strip())

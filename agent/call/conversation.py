@@ -285,4 +285,8 @@ class Conversation:
     def _told(self, speaker: str, text: str, understood: Understood | None) -> None:
         if speaker == "caller" and understood is not None:
             self.search.heard(text, understood)
-        self._dialogue.overheard(speaker, text, understood)
+        try:
+            self._dialogue.overheard(speaker, text, understood)
+        except Exception as error:
+            # The person who has the call needs no dialogue.
+            self._notes.fault("not_overheard", f"{type(error).__name__}: {error}")

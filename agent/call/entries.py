@@ -57,12 +57,19 @@ class Entries:
             self._typed.popleft()
 
     async def _take(self, text: str) -> None:
-        understood = await self._hearing.understand(text)
+        try:
+            understood = await self._hearing.understand(text)
+        except Exception as error:
+            if not self._bridge.hears_caller:
+                raise
+            # A person reads it all the same.
+            self._notes.fault("not_understood", f"{type(error).__name__}: {error}")
+            understood = Understood(OUT_OF_SCOPE, 0.0)
+        while not self._bridge.hears_caller and self._replies.holds(self._clock.now_ms()):
+            await self._around.wait()
         if self._bridge.hears_caller:
             self._bridge.typed(text, understood)
             return
-        while self._replies.holds(self._clock.now_ms()):
-            await self._around.wait()
         language = self._hearing.language_of(text)
         self._enter(CallerTurn(self._around.numbers.now + 1, text, understood, language=language))
         while self._replies.unsettled:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from agent.call.notes import Notes
@@ -79,6 +80,7 @@ class Handover:
         self._reason = ""
         self._open = False
         self._bridged = False
+        self._withdrawn: deque[str] = deque()
         desk: Any = services.desk
         self.queue: Queue | None = desk if hasattr(desk, "listen") and hasattr(desk, "human_lost") else None
         """The desk, where people take calls at our own console."""
@@ -127,22 +129,40 @@ class Handover:
             self._settled(result)
         return result
 
-    async def withdrawn(self) -> None:
-        """Nobody has to be found any more: somebody took the call by himself."""
+    def withdraw(self) -> None:
+        """Nobody has to be found any more: somebody took the call by himself. `tell_withdrawn` tells the desk."""
         if self._open:
             self._open, self.stage = False, "none"
             self._notes.event("handoff", id=self._handoff_id, rule=self._rule, outcome="withdrawn")
-            await self._services.desk.caller_left(self._handoff_id)
+            self._withdrawn.append(self._handoff_id)
+
+    async def tell_withdrawn(self) -> None:
+        """Tell the desk of what was withdrawn, as far as it does not know."""
+        while self._withdrawn:
+            handoff_id = self._withdrawn[0]
+            await self._told(self._services.desk.caller_left(handoff_id))
+            if self._withdrawn and self._withdrawn[0] == handoff_id:
+                self._withdrawn.popleft()
 
     async def handed_back(self) -> None:
         """The person that the desk found gave the call back."""
-        self.stage = "none"
         await self._ended("handed_back")
 
     async def _ended(self, how: str) -> None:
         if self._bridged:
             self._bridged = False
-            await self._services.desk.finished(self._handoff_id, how)
+            await self._finished(how)
+
+    async def _finished(self, how: str) -> None:
+        await self._told(self._services.desk.finished(self._handoff_id, how))
+
+    async def _told(self, telling: Awaitable[None]) -> None:
+        """A desk that cannot be told costs the call nothing."""
+        try:
+            await telling
+        except Exception as error:
+            log.exception("the desk was not told of handoff %s", self._handoff_id)
+            self._notes.fault("desk_not_told", f"{type(error).__name__}: {error}")
 
     async def move(self, result: HandoffResult) -> HandoffResult:
         """Move the caller to the person found. After `accepted` the gateway ends the stream, or the session closes it;
@@ -174,25 +194,25 @@ class Handover:
 
     async def stream_ended(self) -> None:
         """The stream is over: tell the desk what became of a handoff that was under way."""
+        await self.tell_withdrawn()
         if not self._open:
             await self._ended("ended")
             return
         if self.stage == "asking":
             self._open = False
-            await self._services.desk.caller_left(self._handoff_id)
+            await self._told(self._services.desk.caller_left(self._handoff_id))
         else:
             # A carrier ends the stream as soon as it takes the caller, often before it answers the request to.
             self._settled(HandoffResult("accepted"))
-            await self._services.desk.finished(self._handoff_id, "bridged")
+            await self._finished("bridged")
 
     async def _move(self, result: HandoffResult) -> HandoffResult:
         if result.human is not None:
             self.stage, self._bridged = "none", True
-            await self._services.desk.finished(self._handoff_id, "bridged")
+            await self._finished("bridged")
             return result
         result = await self._carry(result)
-        how = "bridged" if result.outcome == "accepted" else "transfer_failed"
-        await self._services.desk.finished(self._handoff_id, how)
+        await self._finished("bridged" if result.outcome == "accepted" else "transfer_failed")
         return result
 
     async def _carry(self, result: HandoffResult) -> HandoffResult:

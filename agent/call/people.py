@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.call import floor
@@ -12,8 +13,8 @@ from agent.call.guesses import Guesses
 from agent.call.handover import Handover
 from agent.call.human import Bridge
 from agent.call.replies import Replies
-from agent.call.search import Search
-from agent.call.surroundings import Surroundings
+from agent.call.search import WORDS_S, Search
+from agent.call.surroundings import Surroundings, ended
 from agent.dialogue.contracts import Acted, Acts
 from agent.gateways.base import SendDtmf
 
@@ -47,6 +48,8 @@ class People:
         self._entries = entries
         self._ending = ending
         self._returning = False
+        self._awaited: asyncio.Task[None] | None = None
+        self._lost_in_transfer: str | None = None
 
     def standing(self) -> dict[str, Any]:
         """Who has the call, for consoles."""
@@ -77,10 +80,10 @@ class People:
         self.changed()
         self._bridge.refresh()
         if who not in self._bridge.seats:
-            self._around.spawn(self._seat_comes(who, SEAT_S), "seat")
+            self._await_seat(who, SEAT_S)
 
     async def given_back(self, who: str, note: str) -> None:
-        """`who` gives the call back to the agent."""
+        """`who` gives the call back to the agent; it comes back though nobody waits for that any more."""
         bridge = self._bridge
         self._notes.person(who, "handed_back")
         if note:
@@ -88,21 +91,34 @@ class People:
         bridge.human = None
         bridge.close_seat(who, "handed_back")
         self._returning = True
+        await ended(self._around.spawn(self._return(who, note), "hand-back"))
+
+    async def _return(self, who: str, note: str) -> None:
+        """The agent has the call again as soon as what was said last is known, and what was typed last is spoken."""
+        bridge = self._bridge
         try:
             await bridge.finish()
+            await bridge.quiet(WORDS_S)
         finally:
             self._returning = False
-        if bridge.human is not None or self._floor.phase is not floor.Phase.HUMAN or bridge.over:
+        if bridge.over:
             return
-        bridge.hush()
+        if bridge.human is None and self._floor.phase is floor.Phase.HUMAN:
+            bridge.hush()
+            self._floor.step(floor.GivenBack())
+            self._replies.speak_up(self._dialogue.handed_back(who, note))
+            bridge.refresh()
+        # Told last: neither the caller nor who took the call meanwhile waits for the desk.
         await self._handover.handed_back()
-        self._floor.step(floor.GivenBack())
-        self._replies.speak_up(self._dialogue.handed_back(who, note))
-        bridge.refresh()
 
     def lost(self, who: str) -> None:
         """The console of `who` is gone; where he has the call, another person is looked for."""
         has = self._bridge.human == who
+        if has and self._handover.stage == "moving":
+            # What becomes of the caller is known in a moment.
+            self._lost_in_transfer = who
+            self._bridge.close_seat(who, "lost")
+            return
         if has:
             self._notes.person(who, "lost")
             self._bridge.human = None
@@ -117,7 +133,12 @@ class People:
     def seat_left(self, who: str) -> None:
         """The seat of `who` is gone; where he has the call he may be back in a moment."""
         if self._bridge.human == who:
-            self._around.spawn(self._seat_comes(who, RELOAD_S), "seat")
+            self._await_seat(who, RELOAD_S)
+
+    def _await_seat(self, who: str, within_s: float) -> None:
+        if self._awaited is not None:
+            self._awaited.cancel()
+        self._awaited = self._around.spawn(self._seat_comes(who, within_s), "seat")
 
     async def _seat_comes(self, who: str, within_s: float) -> None:
         await self._around.wait(within_s * 1000.0)
@@ -165,12 +186,26 @@ class People:
     # Letting the call go elsewhere
 
     async def send_on(self, who: str, target: str) -> None:
-        """Send the caller to `target`; where that fails, `who` keeps the call."""
+        """Send the caller to `target`; where that fails, `who` keeps the call.
+
+        It is done though nobody waits for it any more. Raises ValueError where it failed.
+        """
         if self._handover.stage == "moving":
             raise ValueError("the caller is being transferred already")
+        self._handover.stage = "moving"
+        failed: list[str] = []
+        await ended(self._around.spawn(self._send_on(who, target, failed.append), "send-on"))
+        if failed:
+            raise ValueError(f"the transfer to {target} failed: {failed[0]}")
+
+    async def _send_on(self, who: str, target: str, failed: Callable[[str], None]) -> None:
+        self._lost_in_transfer = None
         result = await self._handover.send_on(target, f"{who} transferred the call")
         if result.outcome != "accepted":
-            raise ValueError(f"the transfer to {target} failed: {result.detail}")
+            failed(result.detail)
+            if self._lost_in_transfer == who:
+                self.lost(who)
+            return
         self._notes.person(who, "transferred")
         self._bridge.human = None
         self._bridge.close("call_over")
@@ -180,5 +215,5 @@ class People:
     def end_by(self, who: str) -> None:
         """`who` ends the call."""
         self._notes.person(who, "hung_up")
-        self._bridge.hush()
+        self._bridge.close("call_over")  # nobody has to come back, nor to be found, while the gateway hangs up
         self._around.spawn(self._ending.hang_up("human_hung_up"), "hang-up")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from agent.call import floor
@@ -13,7 +13,7 @@ from agent.call.ending import Ending
 from agent.call.handover import Announced, Handover
 from agent.call.human import Bridge
 from agent.call.replies import Replies
-from agent.call.surroundings import Surroundings, ended
+from agent.call.surroundings import Surroundings
 from agent.dialogue.contracts import HandOff, HangUp, Part, Say
 from agent.handoff.contracts import HandoffResult
 from models.contracts import AFFIRM, Understood
@@ -55,7 +55,7 @@ class Search:
     @property
     def asking(self) -> bool:
         """Whether a person is being looked for."""
-        return self._handover.stage == "asking" and self.waiting_since_ms is not None
+        return self.waiting_since_ms is not None
 
     @property
     def bridging(self) -> bool:
@@ -65,13 +65,15 @@ class Search:
 
     def begin(self) -> None:
         """The caller was told that he will be connected: find somebody."""
-        self._seeking = self._around.spawn(self._transfer(), "transfer")
+        leaving, self._replies.leaving = self._replies.leaving, None
+        handoff = leaving.handoff if leaving is not None else None
+        handoff = handoff or HandOff("a part of the agent failed", "fault", 1)
+        self._seek(lambda: self._handover.ask(handoff, self._announce), farewell=leaving is not None)
 
     def again(self, who: str) -> None:
         """`who`, who had the call, is gone: find another."""
         handoff = HandOff("the person who had the call was cut off", "human_lost", 2)
-        found = self._handover.lost(who, handoff, self._announce)
-        self._seeking = self._around.spawn(self._seek(found, farewell=True, words_first=True), "transfer")
+        self._seek(lambda: self._handover.lost(who, handoff, self._announce), farewell=True, words_first=True)
         self._bridge.say(words("lost", self._around.language), self._around.language)
 
     def over(self) -> None:
@@ -85,6 +87,8 @@ class Search:
     async def claim(self, who: str, within_s: float) -> str | None:
         """Wait until a call that waits for a person is somebody's, best `who`'s; returns who has, or had, the claim."""
         if self.asking:
+            await asyncio.sleep(0)  # a search that was begun just now has asked the desk after this
+        if self.asking:
             try:
                 if self._handover.queue is None:
                     raise LookupError("the desk has no people of ours")
@@ -93,7 +97,7 @@ class Search:
                 by = getattr(error, "by", None)
                 if not by:
                     log.info("the call is taken out of the queue: %s", error)
-                    await self._withdraw()
+                    self._withdraw()
                     return None
                 if by != who:
                     return str(by)
@@ -115,27 +119,28 @@ class Search:
         if wants_callback(text, understood.intent == AFFIRM or (said is not None and said.value is True)):
             self._call_back()
 
-    async def _withdraw(self) -> None:
-        if self._seeking is not None:
-            self._seeking.cancel()
-            await ended(self._seeking)
-        await self._handover.withdrawn()
+    def _withdraw(self) -> None:
+        """Search no more. All at once: whoever takes the call has it before anything is waited for."""
+        seeking, self._seeking = self._seeking, None
+        if seeking is not None:
+            seeking.cancel()
+        self._wait_in_queue(False)
+        self._handover.withdraw()
+        self._around.spawn(self._handover.tell_withdrawn(), "withdraw")
 
-    async def _transfer(self) -> None:
-        leaving, self._replies.leaving = self._replies.leaving, None
-        handoff = leaving.handoff if leaving is not None else None
-        handoff = handoff or HandOff("a part of the agent failed", "fault", 1)
-        await self._seek(self._handover.ask(handoff, self._announce), farewell=leaving is not None)
-
-    async def _seek(self, found: Coroutine[Any, Any, HandoffResult], farewell: bool, words_first: bool = False) -> None:
+    def _seek(self, find: Callable[[], Awaitable[HandoffResult]], farewell: bool, words_first: bool = False) -> None:
         """Find a person while the caller waits. words_first: what he is being told is told to its end."""
         self._wait_in_queue(True)
+        self._seeking = self._around.spawn(self._find(find, farewell, words_first), "transfer")
+
+    async def _find(self, find: Callable[[], Awaitable[HandoffResult]], farewell: bool, words_first: bool) -> None:
         try:
-            self._result = await found
+            self._result = await find()
             if words_first:
                 await self._bridge.quiet(WORDS_S)
         finally:
-            self._wait_in_queue(False)
+            if self._seeking is asyncio.current_task():
+                self._wait_in_queue(False)
         if self._result.outcome != "accepted":
             self._stays(self._result)
         elif not farewell:

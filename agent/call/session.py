@@ -9,7 +9,6 @@ from functools import partial
 
 from agent.call.control import CallControl, LiveControl
 from agent.call.conversation import Conversation
-from agent.call.floor import Phase
 from agent.call.gatewayed import MOST_UNHEARD, MOST_WAITING, RESUMABLE, Admission, Ended, Gatewayed
 from agent.call.listening import RECORD_RATE, Timeline
 from agent.call.services import CallServices
@@ -117,6 +116,7 @@ class Session(Gatewayed):
             return False
         now = self.clock.now_ms()
         conversation.hold(now)
+        conversation.secrecy.enter()
         for task in (self._reading, self._writing):
             if task is not None:
                 task.cancel()
@@ -207,11 +207,7 @@ class Session(Gatewayed):
         if self._conversation is None:
             return {}
         await self._conversation.ending.over()
-        try:
-            await self._conversation.handover.stream_ended()
-        except Exception as error:
-            log.exception("the desk was not told that the call ended")
-            self.notes.fault("desk_not_told", f"{type(error).__name__}: {error}")
+        await self._conversation.handover.stream_ended()
         playout = self._conversation.sound.playout
         return {
             "stale_marks": playout.stale_marks,
@@ -247,11 +243,7 @@ class Session(Gatewayed):
     def _moved(self) -> bool:
         """Whether the caller was given to a person, or is being."""
         conversation = self._conversation
-        return (
-            conversation is not None
-            and not self._with_person
-            and (conversation.phase is Phase.HUMAN or conversation.handover.stage == "moving")
-        )
+        return conversation is not None and not self._with_person and conversation.people.moving
 
     @property
     def _with_person(self) -> bool:
