@@ -23,14 +23,17 @@ def speech(path: Path) -> Path:
     return path
 
 
-def browser_options(folder: Path) -> dict[str, object]:
-    """How to launch it: with a voice at its microphone, and sound without a click first."""
+def browser_options(folder: Path, voice: Path | None = None) -> dict[str, object]:
+    """How to launch it: with a voice at its microphone, which is repeated, and sound without a click first.
+
+    `voice`: a WAV file; without one the sound of `speech`, kept in `folder`.
+    """
     return {
         "executable_path": CHROMIUM,
         "args": [
             "--no-sandbox",
             "--use-fake-device-for-media-stream",
             "--autoplay-policy=no-user-gesture-required",
-            f"--use-file-for-fake-audio-capture={speech(folder / 'voice.wav')}",
+            f"--use-file-for-fake-audio-capture={voice or speech(folder / 'voice.wav')}",
         ],
     }
