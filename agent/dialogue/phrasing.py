@@ -26,6 +26,11 @@ class Phrasing:
     def __init__(self, writer: Writer | None) -> None:
         self._writer = writer
 
+    @property
+    def writer(self) -> Writer | None:
+        """The model's words, where one is configured."""
+        return self._writer
+
     def does(self, use: Use) -> bool:
         """Whether a model is asked for this."""
         return self._writer is not None and self._writer.does(use)

@@ -230,7 +230,9 @@ async def test_complaint_is_logged_with_an_apology_and_a_person_offered(desk: De
 async def test_policy_question_is_answered_from_its_source(talk: Conversation) -> None:
     answer = await talk.say("what is your return policy", "policy_question")
     assert answer.facts["knowledge"]["source"] == "returns-and-payment.md#what-is-your-return-policy"
-    (section,) = (fact for fact in talk.call._here.domain.facts if fact.source.endswith("#what-is-your-return-policy"))
+    (section,) = (
+        fact for fact in talk.call.ongoing.here.domain.facts if fact.source.endswith("#what-is-your-return-policy")
+    )
     *told, question = [say.text for say in answer.says]
     assert 1 <= len(told) <= 2
     assert all(sentence in section.text for sentence in told)
@@ -239,7 +241,9 @@ async def test_policy_question_is_answered_from_its_source(talk: Conversation) -
 
 async def test_tell_me_more_says_what_the_section_has_besides(talk: Conversation) -> None:
     first = await talk.say("what is your return policy", "policy_question")
-    (section,) = (fact for fact in talk.call._here.domain.facts if fact.source.endswith("#what-is-your-return-policy"))
+    (section,) = (
+        fact for fact in talk.call.ongoing.here.domain.facts if fact.source.endswith("#what-is-your-return-policy")
+    )
     heard = {say.text for say in first.says}
     while any(sentence not in heard for sentence in sentences(section.text)):
         more = [say.text for say in (await talk.say("tell me more", "out_of_scope", 0.3)).says[:-1]]

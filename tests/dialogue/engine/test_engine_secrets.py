@@ -40,7 +40,7 @@ async def test_nothing_recorded_or_shown_has_it(counter: Counter, keys: bool, ri
 
 async def test_it_is_told_to_no_model(counter: Counter) -> None:
     call = await asked_for_the_pin(counter)
-    state = call.call._state
+    state = call.call.ongoing.state
     state.learn("pin", PIN)
     assert private_of(state)["pin"] == PIN
 
@@ -48,7 +48,7 @@ async def test_it_is_told_to_no_model(counter: Counter) -> None:
 async def test_a_dropped_line_leaves_no_pin_in_what_is_kept(counter: Counter) -> None:
     call = await asked_for_the_pin(counter)
     await call.say("1111 no I mean", "give_information", pin="1111")
-    state = call.call._state
+    state = call.call.ongoing.state
     state.learn("pin", "2222")
     state.learn("pin", "3333")
     await call.call.over()

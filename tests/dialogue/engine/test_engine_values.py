@@ -141,7 +141,7 @@ async def test_a_rule_is_kept_by_another_hypothesis(call: Call) -> None:
 
 async def missed(call: Call) -> str:
     """Words that answer nothing, in a turn after which no person is called yet."""
-    state = call.call._state
+    state = call.call.ongoing.state
     state.failures = state.unclear = 0
     return (await call.say("mm", "give_information", 0.3, confident=False)).text
 
