@@ -143,7 +143,7 @@ def _resolution(criterion: Resolution, call: CallEvidence) -> Finding:
     if call.outcome is None or call.outcome not in criterion.outcomes:
         return Finding(None, f"a call that was {call.outcome} wanted nothing of us")
     value = criterion.outcomes[call.outcome]  # type: ignore[index]
-    why = f"the call ended as {call.outcome}"
+    why = f"the call ended as {call.outcome.replace('_', ' ')}"
     spoke = any(turn.text.strip() for turn in call.caller)
     if call.outcome == "completed" and call.reason == "silence":
         value, why = criterion.silent, "the caller was not heard any more"

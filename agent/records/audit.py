@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import random
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,9 @@ BATCH = 1000
 """Rows read at a time."""
 MOST_DATA = 16_000
 """Characters of a row's data."""
+IDS = ("handoff", "picture")
+"""Fields of a row's data that are ids."""
+_ID = re.compile(r"[a-z]-[0-9a-f]{16}")
 _LENGTHS = {"who": 128, "what": 64, "about": 128}
 
 
@@ -125,7 +129,7 @@ class AuditTrail:
             who: the account, or the part of the program.
             what: a short code, as `recording_played`.
             about: the id of a call, an account or the like; never a caller's number (see `caller_mark`).
-            data: what else there is to know; its texts are redacted.
+            data: what else there is to know; its texts are redacted, ids of ours under `IDS` stay.
 
         Raises:
             ValueError: a field is empty or too long, or `data` is too large.
@@ -137,7 +141,7 @@ class AuditTrail:
                     f"audit {name} {value[:80]!r} must be printable, of {0 if name == 'about' else 1} to "
                     f"{_LENGTHS[name]} characters; shorten it"
                 )
-        text = json.dumps(redact_json(dict(data or {})), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_redacted(data or {}), sort_keys=True, separators=(",", ":"))
         if len(text) > MOST_DATA:
             raise ValueError(f"audit data of {what!r} has {len(text)} characters; give {MOST_DATA} at most")
         async with self._lock:
@@ -250,6 +254,13 @@ class AuditTrail:
     def _digest(self, sequence: int, at: datetime, who: str, what: str, about: str, data: str, previous: str) -> str:
         covered = json.dumps([sequence, at.isoformat(timespec="microseconds"), who, what, about, data, previous])
         return hmac.new(self._key, covered.encode(), hashlib.sha256).hexdigest()
+
+
+def _redacted(data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` redacted, but for ids of ours: digits in a row in one of them are nobody's number."""
+    ids = {name: data[name] for name in IDS if isinstance(data.get(name), str) and _ID.fullmatch(data[name])}
+    redacted: dict[str, Any] = redact_json(dict(data))
+    return redacted | ids
 
 
 def caller_mark(caller: str) -> str:

@@ -106,6 +106,8 @@ class FakeConsole:
         self.whole: dict[str, dict[str, Any]] = {}
         self.queue: list[dict[str, Any]] = []
         self.people: list[dict[str, Any]] = []
+        self.waiting = 0
+        """Callers to be called back."""
         self.answers: dict[str, Any] = {}
         """What GET of other paths below /console/api gives."""
         self.refusals: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -165,7 +167,7 @@ class FakeConsole:
         if path == "calls":
             return JSONResponse({"calls": list(self.calls.values())})
         if path in ("queue", "people"):
-            return JSONResponse({"queue": self.queue, "people": self.people})
+            return JSONResponse({"queue": self.queue, "people": self.people, "callbacks": self.waiting})
         if path.startswith("calls/"):
             found = self.whole.get(path.removeprefix("calls/"))
             return JSONResponse(found) if found else JSONResponse({"code": "not_found", "detail": "no such call"}, 404)

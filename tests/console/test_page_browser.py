@@ -266,8 +266,8 @@ def test_callers_are_called_back(console: FakeConsole, visit: Open):
     other = row | {"id": "h-2", "call_id": "c-2", "caller": None, "state": "calling_back", "by": "bo", "live": True}
     console.answers["callbacks"] = {"callbacks": [row, other]}
     console.me["role"] = "agent"
+    console.waiting = 4
     page = visit()
-    console.push("callbacks", waiting=4)
     expect(page.get_by_role("link", name="Call-backs")).to_have_text("Call-backs 4")
     page.keyboard.press("3")
     first = page.locator(".offer").first
@@ -348,6 +348,9 @@ def test_a_supervisor_listens_whispers_and_barges(console: FakeConsole, visit: O
     button(page, "Whisper").click()
     eventually(lambda: console.heard)
     assert console.controls == [{"type": "mode", "mode": "whisper"}]
+    console.push("state", "c-1", **{"with": "agent"}, human=None)
+    eventually(lambda: console.controls[-1] == {"type": "mode", "mode": "listen"})
+    expect(page.get_by_text("Nobody at the call hears whispers now")).to_be_visible()
     button(page, "Barge in").click()
     eventually(lambda: console.controls[-1] == {"type": "mode", "mode": "barge"})
     page.locator(".toolbar").get_by_role("button", name="Leave").click()
@@ -570,7 +573,8 @@ def _supervised(console: FakeConsole) -> None:
         "quality/trends": {"days": [{"day": "2026-11-21", "calls": 4, "score": 70.0, "anger": 0.2},
                                     {"day": "2026-11-22", "calls": 9, "score": 81.0, "anger": None}],
                            "items": [{"name": "greeting", "title": "Greeting", "passed": 0.9}]},
-        "measures": {"intents": [{"intent": "complaint", "calls": 9, "contained": 0.4, "cost": None}],
+        "measures": {"intents": [{"intent": "complaint", "calls": 9, "contained": 0.4, "cost": None, "repeat_7d": None,
+                                  "repeat_so_far": 0.25}],
                      "reasons": [{"reason": "asked_for_person", "calls": 5}],
                      "days": [{"day": "2026-11-22", "calls": 9, "contained": 0.4}]},
         "callbacks": {"callbacks": [{"id": "h-1", "call_id": "c-9", "state": "callback", "priority": 0,
@@ -606,6 +610,7 @@ def test_supervisors_find_rate_and_compare_calls(console: FakeConsole, visit: Op
     expect(page.get_by_role("img", name="Mean score. 11-21: 70, 11-22: 81")).to_be_visible()
     page.evaluate("location.hash = 'measures'")
     expect(page.locator("tbody")).to_contain_text("40%")
+    expect(page.locator("tbody")).to_contain_text("25% so far")
     expect(page.get_by_role("link", name="As CSV")).to_have_attribute("href", "/console/api/measures.csv?days=30")
 
 
@@ -645,3 +650,28 @@ def test_administrators_keep_accounts_and_the_audit(console: FakeConsole, visit:
     page.evaluate("location.hash = 'audit'")
     expect(page.locator(".bad-text")).to_contain_text("broken at entry 3")
     assert json.dumps(console.posted).count("password") == 2
+
+
+def test_the_audit_trail_is_sought_and_read_on(console: FakeConsole, visit: Open):
+    console.me["role"] = "admin"
+    rows = [{"sequence": 300 - n, "at": AT, "who": "bo", "what": "call_taken", "about": "c-1",
+             "data": {"handoff": f"<b>{n}</b>", "skills": []}} for n in range(100)]  # fmt: skip
+    console.answers["audit"] = {"rows": rows, "broken": None, "why": None, "verified": False}
+    page = visit("audit")
+    expect(page.locator("tbody tr")).to_have_count(100)
+    expect(page.locator("tbody tr").first).to_contain_text("Got the call")
+    expect(page.locator("tbody tr").first).to_contain_text("Handoff: <b>0</b> · Skills: –")
+    expect(page.get_by_text("was not checked")).to_be_visible()
+    console.answers["audit"] = {"rows": rows[:1], "broken": None, "why": None, "verified": True}
+    with page.expect_request(lambda asked: "verify=true" in asked.url):
+        button(page, "Check now").click()
+    expect(page.get_by_text("The trail is whole")).to_be_visible()
+    with page.expect_request(lambda asked: "before=201" in asked.url):
+        button(page, "Older entries").click()
+    expect(page.locator("tbody tr")).to_have_count(101)
+    expect(button(page, "Older entries")).to_be_hidden()
+    with page.expect_request(lambda asked: "who=bo&what=call_taken" in asked.url):
+        page.get_by_label("Who").fill("bo")
+        page.get_by_label("What").select_option("call_taken")
+        button(page, "Search").click()
+    expect(page.locator("tbody tr")).to_have_count(1)

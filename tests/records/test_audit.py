@@ -92,6 +92,16 @@ async def test_tampering_shows_where_it_begins(
     await trail.entries()
 
 
+async def test_ids_stay_whole(trail: AuditTrail) -> None:
+    ours = {"handoff": "h-42061547989a49a2", "picture": "p-4206154798934982"}
+    await trail.append("jane", "call_taken", "c-1", ours)
+    others = {"handoff": "4111 1111 1111 1111", "text": "h-4206154798934982"}
+    await trail.append("jane", "call_taken", "c-1", others)
+    second, first = await trail.entries()
+    assert dict(first.data) == ours
+    assert dict(second.data) == {"handoff": "[card]", "text": "h-[digits]"}
+
+
 async def test_rows_cut_off_the_end_show_against_a_noted_head(database: Database, trail: AuditTrail) -> None:
     await fill(trail)
     noted = await trail.head()

@@ -56,7 +56,8 @@ export function callView(app, id) {
   }
 
   const loadSoon = soon(() => !closed && load(), 1500);
-  const feed = new Feed({ call: id, stale: load });
+  // asked for once the feed is open, so that nothing is missed in between; without the feed, once
+  const feed = new Feed({ call: id, stale: load, refused: () => asked === 0 && load() });
   feed.listen((message) => {
     if (message.call !== id) return;
     if (waiting !== null && waiting.length < 1000) waiting.push(message);
@@ -208,7 +209,6 @@ export function callView(app, id) {
   }
 
   const update = soon(show);
-  load();
   return {
     element, title: t("call"), update, keys: {
       t: () => tools.querySelector('[data-key="take"]')?.click(),

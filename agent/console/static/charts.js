@@ -64,6 +64,6 @@ export function barChart(title, rows, { most = 1, text = String } = {}) {
           svg("rect", { x: 0, y: 0, width: 100, height: 10, class: "bar-back" }),
           svg("rect", { x: 0, y: 0, width: 100 * Math.min(1, Math.max(0, (row.value ?? 0) / (most || 1))), height: 10,
             class: "bar-fill" })),
-        h("span", { class: "bar-value" }, row.value === null || row.value === undefined ? "–" : text(row.value)),
+        h("span", { class: "bar-value" }, row.value === null || row.value === undefined ? "–" : text(row.value, row)),
       ])));
 }

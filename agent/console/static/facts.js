@@ -145,7 +145,7 @@ export function callerPanel(state) {
 export function handoffPanel(handoffs) {
   if (!handoffs.length) return null;
   return panel(t("handoff"), {}, handoffs.map((one) => h("p", {}, codeText(one.state, "handoff"), " ", h("span", { class: "under" },
-    [codeText(one.reason), one.human ? `${t("with_human")}: ${one.human}` : null,
+    [`· ${codeText(one.reason)}`, one.human ? `${t("with_human")}: ${one.human}` : null,
       one.wait_s === undefined || one.wait_s === null ? null : `${t("waits")} ${clockText(one.wait_s)}`].filter(Boolean).join(" · ")))));
 }
 

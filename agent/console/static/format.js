@@ -39,11 +39,11 @@ export function codeText(code, family = "code") {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** A point in time. */
-export function timeText(iso, withDay = true) {
+/** A point in time, to the minute or to the second. */
+export function timeText(iso, exact = "minutes") {
   const at = new Date(iso ?? NaN);
   if (Number.isNaN(at.getTime())) return NOTHING;
-  const options = withDay ? { dateStyle: "medium", timeStyle: "short" } : { timeStyle: "medium" };
+  const options = { dateStyle: "medium", timeStyle: exact === "seconds" ? "medium" : "short" };
   return new Intl.DateTimeFormat(language(), options).format(at);
 }
 

@@ -22,8 +22,9 @@ export function liveView(app) {
     h("thead", {}, h("tr", {}, ["caller", "with", "phase", "intent", "emotion", "duration", "waiting"].map((name) =>
       h("th", { scope: "col" }, t(name))))), body);
   const alerts = h("div", { class: "alerts", role: "status" });
+  const place = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("nav_live") }, table);
   const element = h("div", { class: "view" }, h("header", { class: "view-head" }, h("h1", {}, t("nav_live"), " ", count)),
-    alerts, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("nav_live") }, table), empty);
+    alerts, place, empty);
   body.addEventListener("click", (event) => {
     const row = event.target.closest("tr");
     if (row !== null && event.target.closest("a, button") === null) app.go(`call/${encodeURIComponent(row.syncKey)}`);
@@ -33,7 +34,7 @@ export function liveView(app) {
     const calls = [...app.book.calls.values()].sort(byNeed);
     count.textContent = String(calls.length);
     empty.hidden = calls.length > 0;
-    table.hidden = calls.length === 0;
+    place.hidden = calls.length === 0;
     sync(body, calls, (call) => call.call_id, row);
     put(alerts, app.book.alerts.slice(0, 3).map((alert) => h("p", { class: "alert" },
       alert.text ?? alert.detail ?? `${codeText(alert.kind ?? "alert")} ${codeText(alert.topic ?? alert.intent)}`,

@@ -151,6 +151,10 @@ function take(message) {
     || (message.type === "state" && message.with === "human" && message.human === app.me.name)
     || (message.type === "handoff" && message.state === "bridged" && message.human === app.me.name);
   if (mine) arrive(message.call);
+  if (message.type === "state" && message.call === app.talk?.callId && message.with !== "human" && app.talk.mode === "whisper") {
+    app.talk.change("listen"); // nobody is there who could hear it
+    notice(t("whisper_over"));
+  }
 }
 
 /** A caller was accepted: show the call while he is told that somebody comes. */
@@ -239,10 +243,10 @@ function showCounts() {
   if (!parts.counts) return;
   const count = app.book.queue.filter(waits).length;
   parts.counts.textContent = count ? String(count) : "";
-  parts.counts.setAttribute("aria-label", t("callers_waiting", { count }));
+  parts.counts.setAttribute("aria-label", count ? t("callers_waiting", { count }) : "");
   const { callbacks } = app.book;
   parts.callbacks.textContent = callbacks ? String(callbacks) : "";
-  parts.callbacks.setAttribute("aria-label", t("callbacks_waiting", { count: callbacks }));
+  parts.callbacks.setAttribute("aria-label", callbacks ? t("callbacks_waiting", { count: callbacks }) : "");
   document.title = `${count ? `(${count}) ` : ""}${app.view?.title ?? ""} · ${t("console")}`;
 }
 
@@ -268,7 +272,7 @@ async function setDuty() {
   const spoken = app.duty?.languages ?? app.me.languages ?? [app.me.language ?? "en"];
   const boxes = [...new Set(["en", "zh", ...spoken])].map((one) => h("label", { class: "check" },
     h("input", { type: "checkbox", value: one, checked: spoken.includes(one) }), ` ${languageText(one)}`));
-  const dialog = tell(t("go_on_duty"), field(t("skills"), skills, t("skills_hint")), h("fieldset", {}, h("legend", {}, t("languages")), boxes));
+  const dialog = tell(t("go_on_duty"), field(t("skills"), skills, t("skills_hint")), h("fieldset", {}, h("legend", {}, t("languages")), boxes, h("p", { class: "hint" }, t("languages_hint"))));
   dialog.querySelector(".row.end").append(button(t("go_on_duty"), () => {
     app.duty = { skills: skills.value.split(",").map((one) => one.trim()).filter(Boolean),
       languages: [...dialog.querySelectorAll("fieldset input:checked")].map((one) => one.value) };

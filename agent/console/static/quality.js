@@ -6,7 +6,7 @@ import { newDetail } from "./book.js";
 import { button, field, h, notice, put } from "./dom.js";
 import { clockText, codeText, numberText, shareText, timeText } from "./format.js";
 import { playerOf } from "./player.js";
-import { t } from "./strings.js";
+import { language, t, word } from "./strings.js";
 import { transcriptOf } from "./transcript.js";
 
 /** Scored calls, searched and sorted by the server. */
@@ -34,9 +34,9 @@ export function qualityView(app) {
   async function load() {
     told.textContent = t("loading");
     try {
-      const { calls = [] } = await get("quality/calls", Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()])));
+      const { calls = [], unscored = 0 } = await get("quality/calls", Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()])));
       put(body, calls.map(row));
-      told.textContent = calls.length ? "" : t("no_calls_found");
+      told.textContent = [calls.length ? "" : t("no_calls_found"), unscored ? t("unscored", { count: unscored }) : ""].filter(Boolean).join(" ");
     } catch (error) {
       put(body);
       told.textContent = app.told(error);
@@ -48,7 +48,8 @@ export function qualityView(app) {
       if (event.target.checked) chosen.add(call.call_id);
       else chosen.delete(call.call_id);
       compare.disabled = chosen.size < 2 || chosen.size > 4;
-    } })), h("td", {}, h("a", { href: `#quality/${part(call.call_id)}` }, timeText(call.opened_at))), h("td", { class: "number" }, scoreBadge(call.score)),
+    } })), h("td", {}, h("a", { href: `#quality/${part(call.call_id)}` }, timeText(call.opened_at, "seconds")), h("span", { class: "under" }, ` · ${codeText(call.outcome, "outcome")}`),
+      (call.matches ?? []).map((found) => h("p", { class: "found" }, `${codeText(found.speaker, "speaker")}, ${t("turn")} ${found.turn}: ${found.text}`))), h("td", { class: "number" }, scoreBadge(call.score)),
     h("td", { class: "number" }, numberText(call.human_score, 0)), h("td", {}, codeText(call.intent)), h("td", {}, codeText(call.emotion, "emotion")),
     h("td", { class: "number" }, clockText(call.duration_s)), h("td", {}, (call.failed ?? []).map((one) => h("span", { class: "chip" }, codeText(one, "rubric")))));
   }
@@ -100,7 +101,7 @@ export function scoredCallView(app, id) {
       middle.prepend(player.element);
     }
     put(items, (scored.items ?? []).map((item) => h("section", { class: `panel item ${item.passed === false ? "missed" : ""}`.trim() },
-      h("h2", {}, metFlag(item), " ", item.title ?? codeText(item.name, "rubric"),
+      h("h2", {}, metFlag(item), " ", itemText(item),
         h("span", { class: "weight" }, item.weight === undefined ? "" : `${numberText(item.score)} / ${numberText(item.weight)}`)),
       item.why ? h("p", {}, item.why) : null,
       (item.evidence ?? []).length ? h("p", { class: "under" }, t("evidence"), ": ", item.evidence.map((turn) => h("button", { type: "button", class: "link",
@@ -147,7 +148,7 @@ export function compareView(app, ids) {
   const place = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("compare") });
   const element = h("div", { class: "view" }, h("header", { class: "view-head" }, h("h1", {}, t("compare")), h("a", { href: "#quality" }, t("nav_quality"))), place);
   Promise.all(ids.map((id) => get(`quality/calls/${part(id)}`))).then((calls) => {
-    const names = [...new Map(calls.flatMap((call) => (call.items ?? []).map((item) => [item.name, item.title ?? codeText(item.name, "rubric")]))).entries()];
+    const names = [...new Map(calls.flatMap((call) => (call.items ?? []).map((item) => [item.name, itemText(item)]))).entries()];
     put(place, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("item")), calls.map((call, n) => h("th", { scope: "col" },
       h("a", { href: `#quality/${part(ids[n])}` }, call.opened_at ? timeText(call.opened_at) : ids[n]), " ", scoreBadge(call.score))))),
     h("tbody", {}, names.map(([name, title]) => h("tr", {}, h("th", { scope: "row" }, title), calls.map((call) => {
@@ -183,26 +184,46 @@ export function trendsView(app) {
   return daysView(app, t("nav_trends"), async (days, place) => {
     const { days: rows = [], items = [] } = await get("quality/trends", { days });
     put(place, lineChart(t("mean_score"), rows.map((row) => ({ label: DAY(row), value: row.score })), { most: 100, text: (value) => numberText(value, 0) }),
-      lineChart(t("calls_a_day"), rows.map((row) => ({ label: DAY(row), value: row.calls })), { most: Math.max(1, ...rows.map((row) => row.calls ?? 0)), text: (value) => numberText(value, 0) }),
+      lineChart(t("calls_a_day"), rows.map((row) => ({ label: DAY(row), value: row.calls })), { most: even(Math.max(...rows.map((row) => row.calls ?? 0))), text: (value) => numberText(value, 0) }),
       lineChart(t("anger"), rows.map((row) => ({ label: DAY(row), value: row.anger })), { text: (value) => shareText(value) }),
-      barChart(t("items_met"), items.map((item) => ({ label: item.title ?? codeText(item.name, "rubric"), value: item.passed })), { text: (value) => shareText(value) }));
+      barChart(t("items_met"), items.map((item) => ({ label: itemText(item), value: item.passed, of: item.calls })), { text: (value, row) => t("share_of", { share: shareText(value), count: row.of }) }));
   });
 }
 
-const COLUMNS = [["calls", (value) => numberText(value, 0)], ["contained", shareText], ["transferred", shareText], ["repeat_7d", shareText],
-  ["silence", shareText], ["cost", (value) => numberText(value, 2)], ["satisfaction", (value) => numberText(value, 1)]];
+/** The top of a scale of whole numbers: its middle is one too. */
+function even(most) {
+  return Math.max(2, 2 * Math.ceil(most / 2));
+}
+
+/** An item of the rubric: in the rubric's own words, or in the page's language where that is another. */
+function itemText({ name, title }) {
+  return (language() === "en" ? title : word(`rubric.${name}`)) ?? title ?? codeText(name, "rubric");
+}
+
+const share = (value) => shareText(value);
+const COLUMNS = [["calls", (value) => numberText(value, 0)], ["contained", share], ["transferred", share],
+  ["repeat_7d", (value, row) => value === null && Number.isFinite(row.repeat_so_far) ? t("so_far", { share: shareText(row.repeat_so_far) }) : shareText(value)],
+  ["silence", share], ["cost", (value) => numberText(value, 2)], ["satisfaction", (value) => numberText(value, 1)], ["surveys", (value) => numberText(value, 0)]];
+
+/** Why calls went to people: a rule's name, or the flow that ends so. */
+function reasonText(reason) {
+  const [kind, name] = String(reason ?? "").split(":");
+  return name ? `${t(kind === "flow" ? "flow_alone" : "rule")}: ${codeText(name)}` : codeText(reason);
+}
 
 /** Business measures by intent, with plots and as CSV. */
 export function measuresView(app) {
   return daysView(app, t("nav_measures"), async (days, place, extra) => {
-    const { intents = [], reasons = [], days: rows = [] } = await get("measures", { days });
+    const { intents = [], reasons = [], days: rows = [], all = null, unscored = 0 } = await get("measures", { days });
+    const shown = [...intents, ...(all?.calls && intents.length > 1 ? [{ ...all, intent: null }] : [])];
     put(extra, h("a", { href: `/console/api/measures.csv?days=${days}`, download: `measures-${days}.csv`, class: "button" }, t("as_csv")));
     const most = Math.max(1, ...reasons.map((row) => row.calls ?? 0));
     put(place, lineChart(t("contained"), rows.map((row) => ({ label: DAY(row), value: row.calls ? (row.contained <= 1 ? row.contained : row.contained / row.calls) : null })), { text: (value) => shareText(value) }),
-      barChart(t("transfer_reasons"), reasons.map((row) => ({ label: codeText(row.reason), value: row.calls })), { most, text: (value) => numberText(value, 0) }),
+      barChart(t("transfer_reasons"), reasons.map((row) => ({ label: reasonText(row.reason), value: row.calls })), { most, text: (value) => numberText(value, 0) }),
       h("div", { class: "scroll whole", tabindex: 0, role: "region", "aria-label": t("by_intent") }, h("table", {}, h("caption", {}, t("by_intent")), h("thead", {}, h("tr", {},
         h("th", { scope: "col" }, t("intent")), COLUMNS.map(([name]) => h("th", { scope: "col", class: "number" }, t(name))))),
-      h("tbody", {}, intents.map((row) => h("tr", {}, h("th", { scope: "row" }, codeText(row.intent)),
-        COLUMNS.map(([name, text]) => h("td", { class: "number" }, text(row[name])))))))));
+      h("tbody", {}, shown.map((row) => h("tr", {}, h("th", { scope: "row" }, row.intent === null ? t("all_calls") : codeText(row.intent)),
+        COLUMNS.map(([name, text]) => h("td", { class: "number" }, text(row[name], row)))))))),
+      h("p", { class: "faint whole" }, [t("satisfaction_hint"), unscored ? t("unscored", { count: unscored }) : ""].filter(Boolean).join(" ")));
   });
 }
