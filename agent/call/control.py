@@ -176,6 +176,16 @@ class CallControl(Protocol):
         """
         ...
 
+    def pause(self, who: str, on: bool) -> None:
+        """Keep neither sound nor words of the call from now on, or again: the caller says what nobody may keep.
+
+        It is over when the agent has the call again.
+
+        Raises:
+            NotYours: he does not have the call.
+        """
+        ...
+
     async def transfer(self, who: str, target: str) -> None:
         """Send the caller elsewhere, by the gateway's own means.
 
@@ -311,6 +321,11 @@ class LiveControl:
         if not _KEYS.fullmatch(keys) or len(keys) > MOST_KEYS:
             raise ValueError(f"keys {keys[:40]!r} are no keys; send 1 to {MOST_KEYS} of 0-9, *, #, A-D")
         self._conversation.people.press(keys.upper())
+
+    def pause(self, who: str, on: bool) -> None:
+        """See `CallControl.pause`."""
+        self._has(who)
+        self._conversation.people.pause(who, on)
 
     async def transfer(self, who: str, target: str) -> None:
         """See `CallControl.transfer`."""

@@ -55,7 +55,7 @@ class Conversation:
         self._notes = notes
         self._wake = wake
         self._dialogue = dialogue = services.new_dialogue(call.call_id, call.caller)
-        self.secrecy = Secrecy(dialogue, notes)
+        self.secrecy = Secrecy(dialogue, notes, self._clock)
         self.secrecy.enter()
         self.floor = LiveFloor(settings.floor, can.audio_in or can.text_in, self._clock, notes, wake)
         self.floor.obey = self._obey
@@ -82,11 +82,25 @@ class Conversation:
         self.bridge = Bridge(services, can, outbox, notes, self.listening, self.sound.air, spawn, hooks)
         self.sound.told = self.bridge.played
         self.search = Search(
-            around, self.handover, self.bridge, self._replies, self.ending, lambda who: self.people.taken_by(who)
+            around,
+            self.handover,
+            self.bridge,
+            self._replies,
+            self.ending,
+            taken=lambda who: self.people.taken_by(who),
+            stays=lambda: self.people.agent_has_it(),
         )
         self.entries = Entries(around, self.hearing, self._replies, self.bridge, self.search)
         self.people = People(
-            around, self.handover, self.bridge, self._replies, self._guesses, self.search, self.entries, self.ending
+            around,
+            self.handover,
+            self.bridge,
+            self._replies,
+            self._guesses,
+            self.search,
+            self.entries,
+            self.ending,
+            self.secrecy,
         )
         notes.standing = self.people.standing
         self.around = around

@@ -24,6 +24,7 @@ from agent.call.talk import FRAME, FRAME_MS, RATE, Jitter, Music, Stand, mix, to
 from agent.call.transcribing import Transcriber
 from agent.dialogue.contracts import CallerTurn
 from agent.gateways.base import Capabilities, ShowSuggestion, ShowTranscript, SpeakText
+from agent.records.pausing import WITHHELD
 from audio.codec import Encoding, Pcm16
 from audio.resample import StreamResampler, resample, to_float, to_pcm16
 from models.contracts import OUT_OF_SCOPE, Samples, Understood, VoiceEmotion
@@ -50,15 +51,15 @@ class Hooks:
 
     number: the number of the next turn. tap: have `Bridge.played` told what the agent played since. switch: let the
     sound to the caller be mixed, or no longer. told: what was said to the caller, or by him, while the agent does not
-    answer. withheld: whether a text of the caller's is neither recorded nor shown. changed: who has the call, or what
-    could be said to the caller, is another. left: somebody's seat is gone that was used.
+    answer. withheld: whether a text that `caller` or `human` said between two times is neither recorded nor shown.
+    changed: who has the call, or what could be said to the caller, is another. left: a seat is gone that was used.
     """
 
     number: Callable[[], int]
     tap: Callable[[], None]
     switch: Callable[[bool], None]
     told: Callable[[str, str, Understood | None], None]
-    withheld: Callable[[str], bool]
+    withheld: Callable[[str, str, float, float], bool]
     changed: Callable[[], None]
     left: Callable[[str], None]
 
@@ -359,7 +360,8 @@ class Bridge:
 
     def typed(self, text: str, understood: Understood) -> None:
         """The caller typed something to people."""
-        self._of_caller(self._hooks.number(), text, understood, None, self._clock.now_ms())
+        now = self._clock.now_ms()
+        self._of_caller(self._hooks.number(), text, understood, None, now, now)
 
     def keyed(self) -> None:
         """The caller pressed a key while people have the call; which one is not shown, as it is not recorded."""
@@ -384,20 +386,36 @@ class Bridge:
         voice: VoiceEmotion | None = None,
     ) -> None:
         """See `agent.call.transcribing.Writes`."""
+        ended = turn.started_ms + turn.end_ms - turn.begin_ms
         if turn.speaker == "caller":
             meant = understood or Understood(OUT_OF_SCOPE, 0.0)
-            self._of_caller(turn.number, text, meant, voice, turn.started_ms)
+            self._of_caller(turn.number, text, meant, voice, turn.started_ms, ended)
             return
-        ended = turn.started_ms + turn.end_ms - turn.begin_ms
-        self._notes.human(turn.number, self._who.pop(turn.number, ""), text, turn.started_ms, ended, heard=confidence)
+        self._of_human(turn.number, self._who.pop(turn.number, ""), text, turn.started_ms, ended, heard=confidence)
+
+    def _of_human(
+        self, number: int, who: str, text: str, started_ms: float, ended_ms: float, **reasons: float | bool | None
+    ) -> None:
+        if self._hooks.withheld("human", text, started_ms, ended_ms):
+            text = WITHHELD
+        self._notes.human(number, who, text, started_ms, ended_ms, **reasons)
         self._hooks.told("human", text, None)
 
     def _of_caller(
-        self, number: int, text: str, understood: Understood, voice: VoiceEmotion | None, started_ms: float
+        self,
+        number: int,
+        text: str,
+        understood: Understood,
+        voice: VoiceEmotion | None,
+        started_ms: float,
+        ended_ms: float,
     ) -> None:
-        withheld = self._hooks.withheld(text)
+        withheld = self._hooks.withheld("caller", text, started_ms, ended_ms)
         self._notes.caller(CallerTurn(number, text, understood, voice), started_ms, withheld)
-        self._hooks.told("caller", text, understood)
+        if withheld:
+            self._hooks.told("caller", WITHHELD, None)
+        else:
+            self._hooks.told("caller", text, understood)
 
     def lost(self, turn: Turn, why: str) -> None:
         """See `agent.call.transcribing.Writes`."""
@@ -419,7 +437,10 @@ class Bridge:
             self._hooks.changed()
         elif not (command.final and command.text):
             speaker = "caller" if command.speaker == "caller" else "human"
-            if speaker == "human" or not self._hooks.withheld(command.text):
+            now = self._clock.now_ms()
+            ears = [ear.turn for ear in (self._caller_ear, *self._ears.values()) if ear is not None]
+            began = [turn.started_ms for turn in ears if turn is not None and turn.number == command.turn]
+            if not self._hooks.withheld(speaker, command.text, began[0] if began else now, now):
                 self._notes.caption(speaker, command.text, command.turn, command.final)
 
     # Typed for the caller, and announced
@@ -493,7 +514,6 @@ class Bridge:
     def _noted(self, one: Saying, began: float) -> None:
         number, now = self._hooks.number(), self._clock.now_ms()
         if one.who:
-            self._notes.human(number, one.who, one.text, began, now, typed=True)
-            self._hooks.told("human", one.text, None)
+            self._of_human(number, one.who, one.text, began, now, typed=True)
         else:
             self._notes.announced(number, one.text, began, now)

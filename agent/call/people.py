@@ -14,6 +14,7 @@ from agent.call.handover import Handover
 from agent.call.human import Bridge
 from agent.call.replies import Replies
 from agent.call.search import WORDS_S, Search
+from agent.call.secrecy import Secrecy
 from agent.call.surroundings import Surroundings, ended
 from agent.dialogue.contracts import Acted, Acts
 from agent.gateways.base import SendDtmf
@@ -35,6 +36,7 @@ class People:
         search: Search,
         entries: Entries,
         ending: Ending,
+        secrecy: Secrecy,
     ) -> None:
         self._around = around
         self._dialogue = around.dialogue
@@ -47,16 +49,18 @@ class People:
         self._search = search
         self._entries = entries
         self._ending = ending
+        self._secrecy = secrecy
         self._returning = False
         self._awaited: asyncio.Task[None] | None = None
         self._lost_in_transfer: str | None = None
 
     def standing(self) -> dict[str, Any]:
-        """Who has the call, for consoles."""
+        """Who has the call, and why nothing of it is recorded, where that is so; for consoles."""
         human = self._bridge.human
         queued = self._floor.phase is floor.Phase.TRANSFERRING
         having = "human" if human is not None else "queue" if queued else "agent"
-        return {"with": having, "human": human, "reply": self._bridge.suggestion if human is not None else None}
+        reply = self._bridge.suggestion if human is not None else None
+        return {"with": having, "human": human, "reply": reply, "paused": self._secrecy.paused}
 
     @property
     def moving(self) -> bool:
@@ -105,6 +109,7 @@ class People:
             return
         if bridge.human is None and self._floor.phase is floor.Phase.HUMAN:
             bridge.hush()
+            self.agent_has_it()
             self._floor.step(floor.GivenBack())
             self._replies.speak_up(self._dialogue.handed_back(who, note))
             bridge.refresh()
@@ -182,6 +187,16 @@ class People:
             raise ValueError(f"gateway {self._around.call.gateway} sends no keys")
         self._around.outbox.put(SendDtmf(keys))
         self._notes.event("keys_pressed", count=len(keys))
+
+    def pause(self, who: str, on: bool) -> None:
+        """Keep neither sound nor words from now on, or again."""
+        if self._secrecy.pause(on):
+            self._notes.person(who, "paused" if on else "resumed")
+            self.changed()
+
+    def agent_has_it(self) -> None:
+        """The agent has the call again: a pause that a person asked for is over, as nobody could end it."""
+        self._secrecy.pause(False)
 
     # Letting the call go elsewhere
 

@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class Search:
-    """One call's searches, one at a time. `taken` is told which person at a console was found and has the call now."""
+    """One call's searches, one at a time. `taken` is told which person at a console was found and has the call now.
+
+    `stays` is told that nobody was found, and the agent has it again.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Search:
         replies: Replies,
         ending: Ending,
         taken: Callable[[str], None],
+        stays: Callable[[], None],
     ) -> None:
         self._around = around
         self._clock = around.clock
@@ -46,6 +50,7 @@ class Search:
         self._replies = replies
         self._ending = ending
         self._taken = taken
+        self._told_to_stay = stays
         self.waiting_since_ms: float | None = None
         """Since when the caller waits for a person."""
         self._seeking: asyncio.Task[None] | None = None
@@ -194,6 +199,7 @@ class Search:
         await self._ending.moved()
 
     def _stays(self, result: HandoffResult) -> None:
+        self._told_to_stay()
         self._around.floor.step(floor.TransferEnded(worked=False))
         if result.outcome == "unavailable" and result.detail == "callback":
             parts = _given(Say(words("callback", self._around.language), "warm"), HangUp("callback"))

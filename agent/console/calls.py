@@ -54,6 +54,12 @@ class Keys(Body):
     keys: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,32}$")]
 
 
+class Pause(Body):
+    """Whether neither sound nor words of the call are kept."""
+
+    on: bool
+
+
 class Target(Body):
     """A number or address."""
 
@@ -195,6 +201,12 @@ class Calls:
         await self._guard.audit(signed.name, "call_press", call_id, {"keys": len(keys)})
         control.press(keys)
 
+    async def pause(self, signed: Signed, call_id: str, on: bool) -> None:
+        """Keep neither sound nor words of the call, or again."""
+        control = await self._his(signed, call_id)
+        await self._guard.audit(signed.name, "call_pause", call_id, {"on": on})
+        control.pause(signed.name, on)
+
     async def transfer(self, signed: Signed, call_id: str, target: str) -> None:
         """Send the caller elsewhere."""
         control = await self._his(signed, call_id)
@@ -315,6 +327,12 @@ def add_calls(router: APIRouter, guard: Guard, calls: Calls) -> None:
     async def press(call_id: str, body: Keys, signed: Signed = anybody) -> dict[str, Any]:
         with _told():
             await calls.press(signed, call_id, body.keys)
+        return done
+
+    @router.post("/calls/{call_id}/pause")
+    async def pause(call_id: str, body: Pause, signed: Signed = anybody) -> dict[str, Any]:
+        with _told():
+            await calls.pause(signed, call_id, body.on)
         return done
 
     @router.post("/calls/{call_id}/transfer")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from callfakes import FakeCall
+import asyncio
+
+import pytest
+from browserfakes import Browser, FakeFeed, control_of
+from callfakes import FakeCall, Phone
+from test_taking_over import watched
 from virtual_time import run_virtual
 
+from agent.call.control import NotYours
 from agent.records.pausing import paused_call
 
 
@@ -33,18 +39,45 @@ class Tape:
         self.log.append("agent" if self.runs else "agent while paused")
 
 
+def taped(call: FakeCall) -> Tape:
+    """A call that is recorded."""
+    tape = Tape()
+    opened = call.records.open_call
+
+    async def open_call(given):  # type: ignore[no-untyped-def]
+        record = await opened(given)
+        record.recording = tape
+        return record
+
+    call.records.open_call = open_call  # type: ignore[method-assign]
+    return tape
+
+
+async def paused_by_ana() -> tuple[FakeCall, Phone, Tape, FakeFeed]:
+    """A call that Ana has, and whose recording she has paused."""
+    call = FakeCall()
+    tape, feed = taped(call), watched(call)
+    phone = await call.start()
+    await phone.wait_for_agent()
+    control = control_of(call)
+    with pytest.raises(NotYours):
+        control.pause("ana", True)
+    await control.take_over("ana")
+    control.pause("ana", True)
+    control.pause("ana", True)
+    assert not tape.runs
+    assert control.state()["paused"] == feed.of("state")[-1]["paused"] == ["person"]
+    return call, phone, tape, feed
+
+
+def words_of(call: FakeCall) -> list[tuple[str, str]]:
+    return [(who, turn.text) for (_, who), turn in call.record.turns.items() if who != "agent"]
+
+
 def test_recording_pauses_for_a_secret_and_goes_on_after_it() -> None:
     async def main() -> None:
         call = FakeCall()
-        tape = Tape()
-        opened = call.records.open_call
-
-        async def open_call(given):  # type: ignore[no-untyped-def]
-            record = await opened(given)
-            record.recording = tape
-            return record
-
-        call.records.open_call = open_call  # type: ignore[method-assign]
+        tape = taped(call)
         phone = await call.start()
         await phone.wait_for_agent()
         assert tape.runs
@@ -58,6 +91,80 @@ def test_recording_pauses_for_a_secret_and_goes_on_after_it() -> None:
         kinds = [kind for kind, _ in call.record.events]
         assert kinds.index("recording_paused") < kinds.index("recording_resumed")
         assert paused_call.get() is None  # the pauses are the call's own
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+def test_a_person_pauses_the_recording_and_the_words() -> None:
+    async def main() -> None:
+        call, phone, tape, feed = await paused_by_ana()
+        control = control_of(call)
+        async with Browser(control.join("ana", "talk"), call) as ana:
+            talking = asyncio.create_task(ana.wait(2500))
+            await phone.say("the security code is nine", 1500)
+            await phone.wait(1000)
+            await talking
+            await asyncio.gather(ana.say("so it is nine", 900), phone.wait(900))
+            control.say("ana", "Nine it is.")
+            # What was begun in the pause is of the pause, though it is known after it.
+            await asyncio.gather(ana.wait(2000), phone.wait(2000))
+            talking = asyncio.create_task(ana.wait(1500))
+            saying = asyncio.create_task(phone.say("and seven at the end", 1500))
+            await asyncio.sleep(0.9)
+            control.pause("ana", False)
+            await asyncio.gather(talking, saying)
+            await asyncio.gather(ana.wait(1500), phone.wait(1500))
+            assert tape.runs
+            assert control.state()["paused"] == []
+            talking = asyncio.create_task(ana.wait(2500))
+            await phone.say("thank you", 900)
+            await phone.wait(1600)
+            await talking
+        kept = words_of(call)
+        assert [who for who, _ in kept].count("human") == 2
+        assert [text for who, text in kept if who == "human"] == ["[withheld]", "[withheld]"]
+        assert [text for who, text in kept if who == "caller"] == ["[withheld]", "[withheld]", "thank you"]
+        told = [text for _, text in call.dialogue.overheard_log]
+        assert sorted(set(told)) == ["[withheld]", "thank you"]
+        shown = str(feed.messages) + str(call.record.events)
+        assert not [word for word in ("nine", "Nine", "seven") if word in shown]
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+def test_a_pause_of_a_person_is_over_when_the_agent_has_the_call_again() -> None:
+    async def main() -> None:
+        call, phone, tape, _ = await paused_by_ana()
+        back = asyncio.create_task(control_of(call).hand_back("ana"))
+        await phone.wait_for_agent()
+        await back
+        assert tape.runs
+        await phone.say("where is it")
+        await phone.wait_for_agent()
+        assert words_of(call)[-1] == ("caller", "where is it")
+        phone.hang_up()
+        await call.ended()
+        people = [event["event"] for kind, event in call.record.events if kind == "human"]
+        assert people[:3] == ["took_over", "joined", "paused"]
+
+    run_virtual(main())
+
+
+def test_who_comes_after_a_person_who_was_lost_can_end_the_pause() -> None:
+    async def main() -> None:
+        call, phone, tape, _ = await paused_by_ana()
+        control = control_of(call)
+        control.human_lost("ana")
+        taking = asyncio.create_task(control.take_over("bo"))
+        await phone.wait(300)
+        await taking
+        assert not tape.runs
+        control.pause("bo", False)
+        assert tape.runs
         phone.hang_up()
         await call.ended()
 

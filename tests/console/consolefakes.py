@@ -103,6 +103,10 @@ class ScriptedCall:
     def press(self, keys: str) -> None:
         self.asked.append(("press", keys))
 
+    def pause(self, who: str, on: bool) -> None:
+        self._has(who)
+        self.asked.append(("pause", who, on))
+
     async def transfer(self, who: str, target: str) -> None:
         self._has(who)
         self.asked.append(("transfer", who, target))
