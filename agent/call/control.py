@@ -303,7 +303,7 @@ class LiveControl:
     def say(self, who: str, text: str) -> None:
         """See `CallControl.say`."""
         self._has(who)
-        self._bridge.say(text, self._conversation.around.language, who)
+        self._bridge.sayings.say(text, self._conversation.around.language, who)
 
     def actions(self) -> list[dict[str, Any]]:
         """See `CallControl.actions`."""

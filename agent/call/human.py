@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +16,16 @@ from agent.call.ears import Ear, Turn
 from agent.call.listening import Listening
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
-from agent.call.replying import closing, priority
+from agent.call.sayings import Saying, Sayings
 from agent.call.seats import LiveSeat
 from agent.call.services import CallServices
 from agent.call.talk import FRAME, FRAME_MS, RATE, Jitter, Music, Stand, mix, together
 from agent.call.transcribing import Transcriber
 from agent.dialogue.contracts import CallerTurn
-from agent.gateways.base import Capabilities, ShowSuggestion, ShowTranscript, SpeakText
+from agent.gateways.base import Capabilities, ShowSuggestion, ShowTranscript
 from agent.records.pausing import WITHHELD
 from audio.codec import Encoding, Pcm16
-from audio.resample import StreamResampler, resample, to_float, to_pcm16
+from audio.resample import StreamResampler, to_float, to_pcm16
 from models.contracts import OUT_OF_SCOPE, Samples, Understood, VoiceEmotion
 from models.pool import Priority
 
@@ -36,10 +35,6 @@ LATE_MS = 200.0
 """A server this late goes on from now: what was not said in time is not said faster."""
 MOST_WAITING = 64
 """Frames of people's voices waiting to be judged, 2 s; of more the oldest count as silence."""
-MOST_SAID = 8
-"""Typed texts and announcements that wait to be spoken."""
-MOST_TEXT = 1000
-"""Characters of one."""
 FINISH_S = 3.0
 """How long words said last are waited for, when a person gives the call back or it ends."""
 _BROWSER = Encoding("pcm16", RATE)
@@ -64,15 +59,6 @@ class Hooks:
     left: Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
-    """A text to be spoken to the caller by our voice; who typed it, empty where the agent itself says it."""
-
-    text: str
-    language: str | None
-    who: str = ""
-
-
 class Bridge:
     """Everybody on one call but the caller and the agent. Costs nothing while there is nobody."""
 
@@ -90,7 +76,6 @@ class Bridge:
         self._services = services
         self._clock = services.clock
         self._can = capabilities
-        self._outbox = outbox
         self._notes = notes
         self._listening = listening
         self._spawn = spawn
@@ -108,10 +93,7 @@ class Bridge:
         rate = capabilities.encoding.rate
         self._caller, self._agent = Jitter(CALLER_MS), Jitter(FRAME_MS)
         self._caller_up, self._agent_up = StreamResampler(rate, RATE), StreamResampler(rate, RATE)
-        self._speech: deque[Pcm16] = deque()
-        self._spoken = asyncio.Event()
-        self._sayings: deque[Saying] = deque()
-        self._saying: asyncio.Task[None] | None = None
+        self.sayings = Sayings(services, capabilities, outbox, notes, spawn, self._said, self.refresh)
         self._playing = Music()
         self._ticking: asyncio.Task[None] | None = None
         self._needed = asyncio.Event()
@@ -148,7 +130,7 @@ class Bridge:
         self.over = True
         for who in list(self.seats):
             self.close_seat(who, reason)
-        self.hush()
+        self.sayings.hush()
 
     def _changed(self, seat: LiveSeat, wanted: Stand) -> None:
         self.check(seat.who, wanted)
@@ -183,7 +165,7 @@ class Bridge:
     def refresh(self) -> None:
         """Who is there, or what is said, is another: see what the line needs."""
         barging = any(seat.stand.mode == "barge" for seat in self.seats.values())
-        speaking = bool(self._sayings) and self._can.audio_out
+        speaking = self.sayings.speaking and self._can.audio_out
         mixing = not self.over and (self.human is not None or self.waiting or barging or speaking)
         if mixing != self.air.mixing:
             self._hooks.switch(mixing)
@@ -196,7 +178,7 @@ class Bridge:
     @property
     def busy(self) -> bool:
         """Whether there is anybody, or anything to say."""
-        return not self.over and bool(self.seats or self._sayings or self.human is not None or self.waiting)
+        return not self.over and bool(self.seats or self.sayings.speaking or self.human is not None or self.waiting)
 
     @property
     def hears_caller(self) -> bool:
@@ -261,7 +243,7 @@ class Bridge:
         said = {who: (seat.stand, seat.take()) for who, seat in self.seats.items()}
         held = any(stand.held for stand, _ in said.values())
         music = self._playing.take() if self.music and (held or self.waiting) else None
-        mixed = mix(self._caller.take(), together([agent, self._spoken_frame()]), said, music)
+        mixed = mix(self._caller.take(), together([agent, self.sayings.take()]), said, music)
         if self.air.mixing:
             self.air.send(mixed.to_caller, now)
         for who, seat in self.seats.items():
@@ -269,17 +251,6 @@ class Bridge:
         for who, (stand, frame) in said.items():
             if who in self._ears or (frame is not None and stand.to_caller):
                 self._hear(who, frame if stand.to_caller else None, now)
-
-    def _spoken_frame(self) -> Pcm16 | None:
-        if not self._speech:
-            return None
-        piece = self._speech.popleft()
-        if len(piece) > FRAME:
-            self._speech.appendleft(piece[FRAME:])
-            return piece[:FRAME]
-        if not self._speech:
-            self._spoken.set()
-        return np.concatenate([piece, np.zeros(FRAME - len(piece), dtype=np.int16)])
 
     # Words of people, and of the caller to them
 
@@ -393,6 +364,14 @@ class Bridge:
             return
         self._of_human(turn.number, self._who.pop(turn.number, ""), text, turn.started_ms, ended, heard=confidence)
 
+    def _said(self, saying: Saying, began_ms: float, ended_ms: float) -> None:
+        """A text was spoken to the caller by our voice."""
+        number = self._hooks.number()
+        if saying.who:
+            self._of_human(number, saying.who, saying.text, began_ms, ended_ms, typed=True)
+        else:
+            self._notes.announced(number, saying.text, began_ms, ended_ms)
+
     def _of_human(
         self, number: int, who: str, text: str, started_ms: float, ended_ms: float, **reasons: float | bool | None
     ) -> None:
@@ -442,78 +421,3 @@ class Bridge:
             began = [turn.started_ms for turn in ears if turn is not None and turn.number == command.turn]
             if not self._hooks.withheld(speaker, command.text, began[0] if began else now, now):
                 self._notes.caption(speaker, command.text, command.turn, command.final)
-
-    # Typed for the caller, and announced
-
-    def say(self, text: str, language: str | None, who: str = "") -> None:
-        """Have a text spoken to the caller by our voice, or shown to one who reads, after those that wait.
-
-        Raises:
-            ValueError: it is empty or too long, or too many wait.
-        """
-        text = text.strip()
-        if not text or len(text) > MOST_TEXT:
-            raise ValueError(f"text has {len(text)} characters; send 1 to {MOST_TEXT}")
-        if len(self._sayings) >= MOST_SAID:
-            raise ValueError(f"{MOST_SAID} texts wait to be spoken already; send this one again when they were")
-        self._sayings.append(Saying(text, language, who))
-        self.refresh()
-        if self._saying is None or self._saying.done():
-            self._saying = self._spawn(self._say_all(), "say")
-
-    @property
-    def speaking(self) -> bool:
-        """Whether something is being spoken, or waits to be."""
-        return bool(self._sayings)
-
-    async def quiet(self, within_s: float) -> None:
-        """Wait until everything was spoken."""
-        until = self._clock.now_ms() + within_s * 1000.0
-        while self._sayings and self._clock.now_ms() < until:
-            await self._clock.sleep_until(self._clock.now_ms() + FRAME_MS)
-
-    def hush(self) -> None:
-        """Stop what is spoken, and forget what waits."""
-        if self._saying is not None:
-            self._saying.cancel()
-        self._saying = None
-        self._sayings.clear()
-        self._speech.clear()
-
-    async def _say_all(self) -> None:
-        while self._sayings:
-            one = self._sayings[0]
-            began = self._clock.now_ms()
-            try:
-                await self._say(one)
-            except Exception as error:
-                self._notes.fault("say_failed", f"{type(error).__name__}: {error}")
-            else:
-                self._noted(one, began)
-            if self._sayings and self._sayings[0] is one:
-                self._sayings.popleft()
-        self.refresh()
-
-    async def _say(self, one: Saying) -> None:
-        if self._can.text_out:
-            self._outbox.put(SpeakText(one.text, language=one.language))
-            self._outbox.put(SpeakText("", last=True))
-            return
-        if not self._can.audio_out:
-            return
-        priority.set(Priority.FIRST_SENTENCE)
-        speaking = self._services.voice.speak(one.text, "neutral", language=one.language)
-        async with closing(speaking):
-            async for speech in speaking:
-                self._spoken.clear()
-                self._speech.append(to_pcm16(resample(speech.samples, speech.rate, RATE)))
-        while self._speech:
-            self._spoken.clear()
-            await self._spoken.wait()
-
-    def _noted(self, one: Saying, began: float) -> None:
-        number, now = self._hooks.number(), self._clock.now_ms()
-        if one.who:
-            self._of_human(number, one.who, one.text, began, now, typed=True)
-        else:
-            self._notes.announced(number, one.text, began, now)

@@ -102,13 +102,13 @@ class People:
         bridge = self._bridge
         try:
             await bridge.finish()
-            await bridge.quiet(WORDS_S)
+            await bridge.sayings.quiet(WORDS_S)
         finally:
             self._returning = False
         if bridge.over:
             return
         if bridge.human is None and self._floor.phase is floor.Phase.HUMAN:
-            bridge.hush()
+            bridge.sayings.hush()
             self.agent_has_it()
             self._floor.step(floor.GivenBack())
             self._replies.speak_up(self._dialogue.handed_back(who, note))
@@ -130,7 +130,7 @@ class People:
         self._bridge.close_seat(who, "lost")
         if not has or self._floor.phase is not floor.Phase.HUMAN:
             return
-        self._bridge.hush()
+        self._bridge.sayings.hush()
         self._bridge.listen_to_caller(False)
         self._floor.step(floor.PersonLost())
         self._search.again(who)

@@ -79,7 +79,7 @@ class Search:
         """`who`, who had the call, is gone: find another."""
         handoff = HandOff("the person who had the call was cut off", "human_lost", 2)
         self._seek(lambda: self._handover.lost(who, handoff, self._announce), farewell=True, words_first=True)
-        self._bridge.say(words("lost", self._around.language), self._around.language)
+        self._bridge.sayings.say(words("lost", self._around.language), self._around.language)
 
     def over(self) -> None:
         """Somebody has the call: nothing is left of what was found."""
@@ -142,7 +142,7 @@ class Search:
         try:
             self._result = await find()
             if words_first:
-                await self._bridge.quiet(WORDS_S)
+                await self._bridge.sayings.quiet(WORDS_S)
         finally:
             if self._seeking is asyncio.current_task():
                 self._wait_in_queue(False)
@@ -162,7 +162,7 @@ class Search:
         self._bridge.waiting = on
         self._bridge.music = getattr(getattr(queue, "settings", None), "hold", "silence") == "music"
         if not on:
-            self._bridge.hush()
+            self._bridge.sayings.hush()
         self._bridge.listen_to_caller(on)
         self._bridge.refresh()
 
@@ -172,7 +172,7 @@ class Search:
             self._callback_key = str(announced.values.get("key", "1"))
         if text is not None and self.waiting_since_ms is not None:
             try:
-                self._bridge.say(text, self._around.language)
+                self._bridge.sayings.say(text, self._around.language)
             except ValueError as error:
                 self._around.notes.fault("announcement_dropped", str(error))
 
