@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from agent.clock import Clock
 from agent.dialogue.actions import CallActions
 from agent.dialogue.contracts import Acted
-from agent.dialogue.machine import Need
+from agent.dialogue.needs import Need
 
 MOST_LATE = 16
 """Outcomes of actions waiting to be told; the oldest goes first."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.dialogue.contracts import CallerTurn, Expect, Part, Say
 from agent.dialogue.knowledge import Found
-from agent.dialogue.machine import Need
+from agent.dialogue.needs import Need
 from agent.dialogue.ongoing import Ongoing
 from agent.dialogue.remarks import greeted, what_else
 from agent.dialogue.telling import Telling

@@ -16,7 +16,7 @@ from agent.clock import Clock
 from agent.dialogue.acting import Acting
 from agent.dialogue.actioncontext import ActionFailed
 from agent.dialogue.contracts import Acted
-from agent.dialogue.machine import Helped, Need
+from agent.dialogue.needs import Helped, Need
 from agent.dialogue.phrasing import lines_of, private_of
 from agent.dialogue.state import CallState, Proposed
 from agent.dialogue.steps import AssistStep

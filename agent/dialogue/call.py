@@ -82,7 +82,7 @@ class CallDialogue:
     @property
     def context(self) -> UnderstandingContext:
         """What the dialogue waits for now."""
-        return self.ongoing.here.machine.expecting(self.ongoing.state).context
+        return self.ongoing.here.machine.questions.expecting(self.ongoing.state).context
 
     @property
     def sensitive(self) -> bool:
@@ -102,14 +102,14 @@ class CallDialogue:
         on.take_profile()
         earlier = await self._earlier()
         state, machine, manner = on.state, on.here.machine, on.here.domain.manner
-        parts: list[Part] = [*machine.worded(state, "greeting", manner.greeting, on.today)]
+        parts: list[Part] = [*machine.wordings.worded(state, "greeting", manner.greeting, on.today)]
         parts += [Say(text, must_hear=True) for line in manner.disclosures for text in sentences(line)]
         if earlier is not None:
             on.state = state = earlier
             state.pending = Pending("continue", (state.frames[0].flow,))
-            parts += [Because({"rule": "continue"}), *on.here.machine.question(state, on.today)]
+            parts += [Because({"rule": "continue"}), *on.here.machine.questions.put(state, on.today)]
         else:
-            parts += [Say(manner.offer, "warm"), Because({"rule": "greeting"}), machine.expecting(state)]
+            parts += [Say(manner.offer, "warm"), Because({"rule": "greeting"}), machine.questions.expecting(state)]
             state.reply.question = manner.offer
         async for part in self._give(parts):
             yield part
@@ -135,15 +135,15 @@ class CallDialogue:
         on, state, machine = self.ongoing, self.ongoing.state, self.ongoing.here.machine
         facts = {"rule": "handoff_outcome", "outcome": outcome, "detail": detail}
         if outcome == "accepted":
-            parts: list[Part] = [*machine.phrase(state, "handoff_accepted", on.today)]
+            parts: list[Part] = [*machine.wordings.phrase(state, "handoff_accepted", on.today)]
         else:
             state.handed_off = None
             state.failures = state.unclear = 0
             state.frames.clear()
             state.wishes.clear()
             state.pending = Pending("more")
-            parts = [*machine.phrase(state, f"handoff_{outcome}", on.today)]
-            parts.append(machine.expecting(state))
+            parts = [*machine.wordings.phrase(state, f"handoff_{outcome}", on.today)]
+            parts.append(machine.questions.expecting(state))
         async for part in self._give([Because(facts), *parts]):
             yield part
 
@@ -152,7 +152,7 @@ class CallDialogue:
         on, machine = self.ongoing, self.ongoing.here.machine
         parts: list[Part] = [
             Because({"rule": "part_failed"}),
-            *machine.phrase(on.state, "part_failed", on.today),
+            *machine.wordings.phrase(on.state, "part_failed", on.today),
             machine.leave(on.state, "a part of the agent failed", "part_failed", 1),
         ]
         async for part in self._give(parts):
@@ -218,7 +218,7 @@ class CallDialogue:
         state = copy.deepcopy(on.state)
         if on.at_work(state) or on.acting.untold & on.changes(state):
             # What an action of this task did, or does, was not heard; it must not be done again by another call.
-            on.here.machine.drop(state)
+            on.here.machine.frames.drop(state)
         domain = on.here.domain
         identity = domain.manner.identity.flow if domain.manner.identity else ""
         kept = taken_up(state, identity, domain.asked(identity) if identity else ())
@@ -290,7 +290,7 @@ async def _answer(on: Ongoing, turn: CallerTurn) -> AsyncGenerator[Part, None]:
         on.said("caller", f"({WITHHELD})" if on.sensitive else turn.text)
     if on.at_work(state):
         # The caller spoke while this flow was at work: what its action did is told as late news.
-        on.here.machine.drop(state)
+        on.here.machine.frames.drop(state)
     telling = Telling(on, turn_facts(turn, state, on.here.emotion))
     late = on.acting.take_late()
     reply = instructed(on, telling, Answering(on, telling, turn, today).parts(), today)

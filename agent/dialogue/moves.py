@@ -53,7 +53,7 @@ class Moves:
 
     def says(self, state: CallState, phrase: str, today: date, /, **scope: Any) -> list[Part]:
         """The sentences of a phrase."""
-        return [*self.machine.phrase(state, phrase, today, **scope)]
+        return [*self.machine.wordings.phrase(state, phrase, today, **scope)]
 
     def strong(self, understood: Understood, least: float | None = None) -> bool:
         """Whether an intent is sure enough to act on."""
@@ -110,38 +110,40 @@ class Moves:
         self, state: CallState, reason: str, rule: str, priority: int, today: date, words: list[Say] | None = None
     ) -> Decision:
         """Hand the call to a person."""
-        says = words or self.machine.phrase(state, "handing_over", today)
+        says = words or self.machine.wordings.phrase(state, "handing_over", today)
         return Decision([*says, self.machine.leave(state, reason, rule, priority)], why="hand off", rule=rule)
 
     def escalate(self, state: CallState, rule: EscalationRule, today: date) -> Decision:
         """Do what an escalation rule says: call a person, or offer one."""
-        words = self.machine.worded(state, f"rule.{rule.name}", rule.say, today) if rule.say else []
+        words = self.machine.wordings.worded(state, f"rule.{rule.name}", rule.say, today) if rule.say else []
         if rule.offer:
             state.offered.add(rule.name)
             state.pending = Pending("person", rule=rule.name, reason=rule.reason, priority=rule.priority)
-            return Decision([*words, *self.machine.question(state, today)], why="offer a person", rule=rule.name)
+            return Decision([*words, *self.machine.questions.put(state, today)], why="offer a person", rule=rule.name)
         return self.leave(state, rule.reason, rule.name, rule.priority, today, list(words))
 
     def hang_up(self, state: CallState, phrase: str, reason: str, today: date) -> Decision:
         """Say goodbye and end the call."""
         state.closed = True
-        return Decision([*self.machine.phrase(state, phrase, today), HangUp(reason)], why=reason)
+        return Decision([*self.machine.wordings.phrase(state, phrase, today), HangUp(reason)], why=reason)
 
     def repeat(self, state: CallState, today: date) -> Decision:
         """Say the last answer again."""
         if not state.reply.says:
-            return Decision(self.machine.question(state, today), why="repeat")
-        return Decision([*state.reply.says, state.reply.expect or self.machine.expecting(state)], why="repeat")
+            return Decision(self.machine.questions.put(state, today), why="repeat")
+        return Decision(
+            [*state.reply.says, state.reply.expect or self.machine.questions.expecting(state)], why="repeat"
+        )
 
     def start(self, state: CallState, turn: CallerTurn, flow: str, words: str = "") -> Decision:
         """Open a flow with what the caller said; what else was asked for in the same breath is kept for later."""
         frame = state.frame
-        asked = self.machine.asking(state)
+        asked = self.machine.frames.asking(state)
         values = self.values(self._own_part(turn, flow), asked.ask if isinstance(asked, AskStep) else None)
         if frame is not None and frame.flow != flow and not self._asks_only(flow):
             answers = isinstance(asked, AskStep) and asked.ask in values
             if answers or matches(self.domain.manner.listening.instead, turn.text):
-                self.machine.drop(state)
+                self.machine.frames.drop(state)
         state.pending = None
         state.failures = state.unclear = 0
         known = list(self.domain.asked(flow))
@@ -151,7 +153,7 @@ class Moves:
         self.keep_others(state, turn, known)
         if not words and turn.understood.wishes and self._asks_only(flow):
             words = next((said.text for said in turn.understood.wishes if self.domain.flow_of(said.intent) == flow), "")
-        self.machine.open(state, flow, words or turn.text)
+        self.machine.frames.open(state, flow, words or turn.text)
         self._keep_wishes(state, turn, flow, words)
         return Decision(run=True, why=f"flow {flow}")
 

@@ -52,7 +52,7 @@ class Ongoing:
     @property
     def sensitive(self) -> bool:
         """Whether what is waited for is neither recorded nor shown."""
-        return self.here.machine.expecting(self.state).sensitive
+        return self.here.machine.questions.expecting(self.state).sensitive
 
     @property
     def today(self) -> date:
@@ -101,11 +101,11 @@ class Ongoing:
         """Whether the top flow waits for something else than the caller."""
         machine = self.here.machine
         idle = state.frame is None or state.pending is not None
-        return not idle and machine.asking(state) is None and machine.talking(state) is None
+        return not idle and machine.frames.asking(state) is None and machine.frames.talking(state) is None
 
     def changes(self, state: CallState) -> set[str]:
         """Actions with side effects in the open task."""
-        steps = [step for frame in state.frames for step in self.here.machine.flow(frame).steps]
+        steps = [step for frame in state.frames for step in self.here.machine.frames.flow(frame).steps]
         names = {step.call for step in steps if isinstance(step, CallStep)}
         names |= {name for step in steps if isinstance(step, AssistStep) for name in step.actions}
         return {name for name in names if self.here.domain.manner.actions[name].side_effects}

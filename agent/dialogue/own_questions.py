@@ -26,6 +26,8 @@ class OwnQuestions:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._machine = moves.machine
+        self._frames = moves.machine.frames
+        self._questions = moves.machine.questions
 
     def pending(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         """An answer to the dialogue's own question, if this turn is one."""
@@ -41,7 +43,7 @@ class OwnQuestions:
             return self._moves.hang_up(state, "goodbye", "goodbye", today)
         if pending.kind == "more" and yes and dict(understood.ranking).get("thanks", 0.0) >= THANKFUL:
             says = self._moves.says(state, "welcome", today)
-            return Decision([*says, *self._machine.question(state, today)], why="thanks")
+            return Decision([*says, *self._questions.put(state, today)], why="thanks")
         news = self._changes(state, turn) and (understood.intent != "affirm" or pending.kind == "more")
         if yes is not None and not news:
             return self.yes_no(state, turn, yes, today)
@@ -57,7 +59,7 @@ class OwnQuestions:
         if pending is None:
             return self.confirmed(state, turn, yes, today)
         if pending.kind != "more" and self._moves.question_unheard(state):
-            return Decision(self._machine.question(state, today), why="question was not heard")
+            return Decision(self._questions.put(state, today), why="question was not heard")
         state.pending = None
         if pending.kind == "person":
             return self._person(state, pending, yes, today)
@@ -85,7 +87,7 @@ class OwnQuestions:
             if yes and pending.options:
                 return self._moves.start(state, turn, pending.options[0], turn.text)
             state.pending = Pending("more")
-            return Decision(self._machine.question(state, today), why="offer taken" if yes else "offer declined")
+            return Decision(self._questions.put(state, today), why="offer taken" if yes else "offer declined")
         if pending.kind == "asked":
             return self.told(state, today)
         if yes:
@@ -95,14 +97,14 @@ class OwnQuestions:
     def told(self, state: CallState, today: date) -> Decision:
         """Take any answer to a question that a person at a console wanted asked; that person reads it."""
         state.pending = Pending("more")
-        return Decision(self._machine.question(state, today), why="answered what a person asked")
+        return Decision(self._questions.put(state, today), why="answered what a person asked")
 
     def confirmed(self, state: CallState, turn: CallerTurn, yes: bool, today: date) -> Decision | None:
         """Take the answer to a confirm step; a yes counts only where the question was heard and so was the yes."""
-        if not isinstance(self._machine.asking(state), ConfirmStep):
+        if not isinstance(self._frames.asking(state), ConfirmStep):
             return None
         if yes and (self._moves.question_unheard(state) or not (turn.confident or turn.dtmf)):
-            return Decision(self._machine.question(state, today), why="question was not heard")
+            return Decision(self._questions.put(state, today), why="question was not heard")
         state.pending = None
         state.failures = state.unclear = 0
         self._machine.confirmed(state, yes, turn.text or turn.dtmf or "")
@@ -125,7 +127,7 @@ class OwnQuestions:
             state.frame.resumed = True
             return Decision(says, run=True, why="no person wanted")
         state.pending = Pending("more")
-        return Decision([*says, *self._machine.question(state, today)], why="no person wanted")
+        return Decision([*says, *self._questions.put(state, today)], why="no person wanted")
 
     def _value(self, state: CallState, pending: Pending, yes: bool) -> Decision:
         """The value that was read back is right, or is asked for again."""
@@ -136,20 +138,20 @@ class OwnQuestions:
                 known.verified, known.guessed = True, False
             return Decision(run=True, why="read back: yes")
         state.slots.pop(pending.slot, None)
-        self._machine.refill(state, pending.slot)
+        self._frames.refill(state, pending.slot)
         rest = state.others.get(pending.slot, [])
         if pending.kind == "read_back" and rest:
             state.pending = Pending("did_you_mean", slot=pending.slot, value=rest.pop(0))
             return Decision(run=True, why="read back: no, another hypothesis")
         state.others.pop(pending.slot, None)
-        self._machine.missed(state)
+        self._frames.missed(state)
         return Decision(run=True, why="read back: no")
 
     def _proposal(self, state: CallState, turn: CallerTurn, pending: Pending, yes: bool, today: date) -> Decision:
         """What a model proposed is done only for a yes that was surely heard; words beside a no are for the model."""
         if yes and not (turn.confident or turn.dtmf):
             state.pending = pending
-            return Decision(self._machine.question(state, today), why="question was not heard")
+            return Decision(self._questions.put(state, today), why="question was not heard")
         if yes and state.frame is not None:
             state.frame.agreed = Proposed(**pending.value)
             return Decision(run=True, why="proposal: yes")
@@ -164,11 +166,11 @@ class OwnQuestions:
             return None
         state.pending = None
         state.learn(pending.slot, slot.value)
-        self._machine.refill(state, pending.slot)
+        self._frames.refill(state, pending.slot)
         return Decision(run=True, why="read back: another value")
 
     def _listen(self, state: CallState, phrase: str, why: str, today: date) -> Decision:
-        return Decision([*self._moves.says(state, phrase, today), self._machine.expecting(state)], why=why)
+        return Decision([*self._moves.says(state, phrase, today), self._questions.expecting(state)], why=why)
 
     def _changes(self, state: CallState, turn: CallerTurn) -> bool:
         known = state.slots

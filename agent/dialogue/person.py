@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.dialogue.contracts import Acted, Because, Part, Say
 from agent.dialogue.instructing import BACK, goes_on
-from agent.dialogue.machine import Need
 from agent.dialogue.moves import LIKELY
+from agent.dialogue.needs import Need
 from agent.dialogue.ongoing import Ongoing
 from agent.dialogue.reasons import WITHHELD
 from agent.dialogue.state import Pending
@@ -47,7 +47,7 @@ def handed_back(on: Ongoing, who: str, note: str) -> list[Part]:
     return [
         Because({"rule": "handed_back", "by": who, "goes_on": going_on}),
         Say(BACK.get(base(on.here.language), BACK["en"]), "warm"),
-        *machine.question(state, on.today),
+        *machine.questions.put(state, on.today),
     ]
 
 

@@ -39,6 +39,8 @@ class Policy:
     def __init__(self, domain: Domain, machine: FlowMachine) -> None:
         self._domain = domain
         self._machine = machine
+        self._frames = machine.frames
+        self._questions = machine.questions
         self._moves = Moves(domain, machine)
         self._own = OwnQuestions(self._moves)
 
@@ -86,29 +88,30 @@ class Policy:
                 state.pending = Pending("more")
             elif state.frame is not None:
                 state.frame.resumed = True
-            question = self._machine.question(state, today)
+            question = self._questions.put(state, today)
             return Decision(question, why=f"answered from {found.source}", answers=found)
         if state.pending is not None and state.pending.kind == "asked":
             return self._own.told(state, today)
         rule = self._rule(state, turn)
         if rule is not None:
             return self._moves.escalate(state, rule, today)
-        if self._machine.asking(state) is not None and state.pending is None:
-            self._machine.missed(state)
+        if self._frames.asking(state) is not None and state.pending is None:
+            self._frames.missed(state)
             return Decision(self._moves.says(state, "not_heard", today), run=True, why="no answer to the question")
         if state.unclear >= 2:
             state.pending = Pending("person", rule="not_understood", reason="the request was not understood")
             return Decision(
-                [*self._moves.says(state, "no_answer", today), *self._machine.question(state, today)],
+                [*self._moves.says(state, "no_answer", today), *self._questions.put(state, today)],
                 why="offer a person",
             )
         options = self._plausible(turn.understood)
         if options:
             state.pending = Pending("clarify", options, words=turn.text)
-            return Decision(self._machine.question(state, today), why="clarify")
+            return Decision(self._questions.put(state, today), why="clarify")
         state.pending = None
         return Decision(
-            [*self._moves.says(state, "not_understood", today), self._machine.expecting(state)], why="not understood"
+            [*self._moves.says(state, "not_understood", today), self._questions.expecting(state)],
+            why="not understood",
         )
 
     def _silence(self, state: CallState, turn: CallerTurn, today: date, patient: bool) -> Decision:
@@ -120,38 +123,40 @@ class Policy:
         if patient and turn.silence == 1:
             state.patient = True
             return Decision(
-                [*self._moves.says(state, "take_your_time", today), self._machine.expecting(state)], why="asked to wait"
+                [*self._moves.says(state, "take_your_time", today), self._questions.expecting(state)],
+                why="asked to wait",
             )
         rule = evaluate(self._domain.manner.escalation, Signals(silences=turn.silence), state.offered)
         if rule is not None:
             return self._moves.escalate(state, rule, today)
         if turn.silence == 1:
-            question = self._machine.question(state, today)
+            question = self._questions.put(state, today)
             if not any(isinstance(part, Say) for part in question):
                 state.pending = Pending("more")
-                question = self._machine.question(state, today)
+                question = self._questions.put(state, today)
             return Decision(question, why="silence: asked again")
         if turn.silence == 2:
             state.pending = Pending("person", rule="silence", reason="the caller stayed silent")
-            return Decision(self._machine.question(state, today), why="silence: offered a person")
+            return Decision(self._questions.put(state, today), why="silence: offered a person")
         return self._moves.hang_up(state, "silence_goodbye", "silence", today)
 
     def _keys(self, state: CallState, turn: CallerTurn, keys: str, today: date) -> Decision:
         digits = "".join(key for key in keys if key.isdigit())
-        step = self._machine.asking(state)
+        step = self._frames.asking(state)
         limits = self._domain.digits(step.ask) if isinstance(step, AskStep) and state.pending is None else None
         if isinstance(step, AskStep) and limits is not None and (digits or state.keys):
             state.keys += digits
             low, high = limits
             if len(state.keys) < low and "#" not in keys:
                 return Decision(
-                    [*self._moves.says(state, "more_digits", today), self._machine.expecting(state)], why="keys so far"
+                    [*self._moves.says(state, "more_digits", today), self._questions.expecting(state)],
+                    why="keys so far",
                 )
             value, state.keys = state.keys, ""
             if low <= len(value) <= high:
                 state.learn(step.ask, value)
                 return Decision(run=True, why="keys")
-            self._machine.missed(state)
+            self._frames.missed(state)
             return self._failed(state, turn, today, run=True, why="wrong number of keys")
         if keys == "*":
             return self._moves.repeat(state, today)
@@ -162,8 +167,8 @@ class Policy:
         return self._failed(state, turn, today, run=False, why="keys mean nothing here")
 
     def _unheard(self, state: CallState, turn: CallerTurn, today: date) -> Decision:
-        if self._machine.asking(state) is not None and state.pending is None:
-            self._machine.missed(state)
+        if self._frames.asking(state) is not None and state.pending is None:
+            self._frames.missed(state)
             return self._failed(state, turn, today, run=True, why="not heard")
         return self._failed(state, turn, today, run=False, why="not heard")
 
@@ -173,7 +178,7 @@ class Policy:
         if rule is not None:
             return self._moves.escalate(state, rule, today)
         parts = self._moves.says(state, "not_heard", today)
-        return Decision(parts if run else [*parts, *self._machine.question(state, today)], run=run, why=why)
+        return Decision(parts if run else [*parts, *self._questions.put(state, today)], run=run, why=why)
 
     def _rule(self, state: CallState, turn: CallerTurn) -> EscalationRule | None:
         understood = turn.understood
@@ -185,7 +190,7 @@ class Policy:
             state.feelings.angry_turns,
             state.feelings.sad_turns,
         )
-        asked = isinstance(self._machine.asking(state), ConfirmStep) or state.pending is not None
+        asked = isinstance(self._frames.asking(state), ConfirmStep) or state.pending is not None
         refused = understood.slot("yes_no")
         if asked and refused is not None and refused.value is False and signals.intent == "human":
             signals = replace(signals, intent="")  # "no, I don't need a person"
@@ -196,21 +201,21 @@ class Policy:
     def _never_mind(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         if state.frame is None or not matches(self._domain.manner.listening.never_mind, turn.text):
             return None
-        if isinstance(self._machine.asking(state), ConfirmStep) and said_yes(turn.understood) is False:
+        if isinstance(self._frames.asking(state), ConfirmStep) and said_yes(turn.understood) is False:
             return None
-        title = self._machine.flow(self._machine.drop(state)).title
+        title = self._frames.flow(self._frames.drop(state)).title
         state.wishes.clear()
-        says = self._machine.phrase(state, "never_mind", today, title=title)
+        says = self._machine.wordings.phrase(state, "never_mind", today, title=title)
         if state.frame is not None:
             return Decision([*says], run=True, why="never mind")
         state.pending = Pending("more")
-        return Decision([*says, *self._machine.question(state, today)], why="never mind")
+        return Decision([*says, *self._questions.put(state, today)], why="never mind")
 
     def _talk(self, state: CallState, turn: CallerTurn) -> Decision | None:
         """Words for the model that talks with the caller, unless they plainly are for somebody else."""
         frame, understood, settings = state.frame, turn.understood, self._domain.manner.understanding
         proposed = state.pending is not None and state.pending.kind == "proposal"
-        if frame is None or self._machine.talking(state) is None or not (proposed or state.pending is None):
+        if frame is None or self._frames.talking(state) is None or not (proposed or state.pending is None):
             return None
         if understood.intent in ("repeat", "wait", "goodbye") and self._moves.strong(understood, settings.minimum):
             return None
@@ -242,7 +247,7 @@ class Policy:
         understood = turn.understood
         target = self._domain.flow_of(understood.intent)
         frame = state.frame
-        asked = self._machine.asking(state)
+        asked = self._frames.asking(state)
         taken = isinstance(asked, AskStep) and understood.intent in asked.takes
         elsewhere = (
             target is not None
@@ -254,11 +259,11 @@ class Policy:
             return None
         values = self._moves.values(turn, asked.ask if isinstance(asked, AskStep) else None)
         if frame is not None:
-            mine = {name: value for name, value in values.items() if self._machine.asks(frame, name) is not None}
+            mine = {name: value for name, value in values.items() if self._frames.asks(frame, name) is not None}
             for name in values.keys() - mine.keys():
-                if any(self._machine.asks(below, name) is not None for below in state.frames[:-1]):
+                if any(self._frames.asks(below, name) is not None for below in state.frames[:-1]):
                     state.learn(name, values[name])
-            later = all((self._machine.asks(frame, name) or 0) > frame.at for name in mine)
+            later = all((self._frames.asks(frame, name) or 0) > frame.at for name in mine)
             if isinstance(asked, ConfirmStep) and said_yes(understood) is True and later:
                 for name, value in mine.items():
                     state.learn(name, value)
@@ -278,7 +283,7 @@ class Policy:
         return None
 
     def _filled(self, state: CallState, turn: CallerTurn, values: dict[str, Any], today: date) -> Decision | None:
-        asked = self._machine.asking(state)
+        asked = self._frames.asking(state)
         expected = asked.ask if isinstance(asked, AskStep) else None
         doubted = self._doubted(state, turn, asked, today)
         if doubted is not None:
@@ -293,7 +298,7 @@ class Policy:
             corrected = state.learn(name, value)
             changed |= corrected and name != expected
             if corrected or name == expected:
-                self._machine.refill(state, name)
+                self._frames.refill(state, name)
         if not news:
             return None
         return Decision(self._moves.says(state, "corrected", today) if changed else [], run=True, why="slot filled")
@@ -307,11 +312,11 @@ class Policy:
             return None
         self._moves.keep_others(state, turn, [slot.name])
         state.pending = Pending("read_back", slot=slot.name, value=slot.value)
-        return Decision(self._machine.question(state, today), why="heard with little confidence")
+        return Decision(self._questions.put(state, today), why="heard with little confidence")
 
     def _reopened(self, state: CallState, turn: CallerTurn, slot: str, target: str | None) -> Decision:
         state.pending = None
-        if target is None and state.frame is not None and self._machine.refill(state, slot):
+        if target is None and state.frame is not None and self._frames.refill(state, slot):
             return Decision(run=True, why=f"another {slot}")
         if target is None:
             target = next(
@@ -320,13 +325,13 @@ class Policy:
         target = target or self._domain.manner.default_flows.get(slot)
         if target is None:
             return Decision(run=True, why=f"another {slot}")
-        self._machine.open(state, target, turn.text)
-        self._machine.refill(state, slot)
+        self._frames.open(state, target, turn.text)
+        self._frames.refill(state, slot)
         return Decision(run=True, why=f"{slot} for {target}")
 
     def _answer(self, state: CallState, turn: CallerTurn, today: date) -> Decision | None:
         """The answer to the open question, other than a slot that understanding found."""
-        step, understood = self._machine.asking(state), turn.understood
+        step, understood = self._frames.asking(state), turn.understood
         if isinstance(step, ConfirmStep):
             yes = said_yes(understood)
             frame = state.frames[-1]
@@ -339,13 +344,13 @@ class Policy:
         if step.accept != "text" and matches(self._domain.manner.listening.unknown, turn.text):
             state.pending = Pending("person", rule="caller_does_not_know", reason=f"the caller lacks the {step.ask}")
             return Decision(
-                [*self._moves.says(state, "no_matter", today), *self._machine.question(state, today)],
+                [*self._moves.says(state, "no_matter", today), *self._questions.put(state, today)],
                 why="does not know",
             )
         if step.accept == "slot":
             return None
         if step.accept == "option":
-            options = look_up(self._machine.scope(state, today), str(step.options)) or []
+            options = look_up(self._machine.wordings.scope(state, today), str(step.options)) or []
             value: Any = choose_option(turn.text, options)
         else:
             target = self._domain.flow_of(understood.intent)
@@ -365,8 +370,8 @@ class Policy:
         if matches(self._domain.manner.listening.go_on, turn.text):
             rest: list[Part] = [Say(sentence) for sentence in sentences(state.reply.unheard)]
             if rest:
-                return Decision([*rest, self._machine.expecting(state)], why="go on")
-            question = self._machine.question(state, today)
+                return Decision([*rest, self._questions.expecting(state)], why="go on")
+            question = self._questions.put(state, today)
             if state.more:
                 told, state.more = state.more[:MORE], state.more[MORE:]
                 return Decision([*(Say(sentence) for sentence in told), *question], why="tells more")
@@ -381,7 +386,8 @@ class Policy:
         if intent == "wait":
             state.patient = True
             return Decision(
-                [*self._moves.says(state, "take_your_time", today), self._machine.expecting(state)], why="asked to wait"
+                [*self._moves.says(state, "take_your_time", today), self._questions.expecting(state)],
+                why="asked to wait",
             )
         if intent == "goodbye" and self._leaves(state, turn):
             return self._moves.hang_up(state, "goodbye", "goodbye", today)
@@ -395,9 +401,9 @@ class Policy:
         if intent == "thanks" and state.frame is None:
             state.pending = Pending("more")
         says = self._moves.says(state, phrase, today)
-        if self._machine.asking(state) is None and state.pending is None:
-            return Decision([*says, self._machine.expecting(state)], why=intent)
-        return Decision([*says, *self._machine.question(state, today)], why=intent)
+        if self._frames.asking(state) is None and state.pending is None:
+            return Decision([*says, self._questions.expecting(state)], why=intent)
+        return Decision([*says, *self._questions.put(state, today)], why=intent)
 
     def _leaves(self, state: CallState, turn: CallerTurn) -> bool:
         """Whether a goodbye ends the call; in the middle of a task it must be plain."""
@@ -412,12 +418,12 @@ class Policy:
             understood, settings.minimum if state.frame is None else settings.switch
         ):
             return None
-        if state.frame is not None and state.frame.flow == flow and self._machine.asking(state) is not None:
+        if state.frame is not None and state.frame.flow == flow and self._frames.asking(state) is not None:
             return None if state.pending is None else Decision(run=True, why="back to the question")
         return self._moves.start(state, turn, flow)
 
     def _unclear(self, state: CallState, turn: CallerTurn, today: date) -> Decision:
-        waiting = isinstance(self._machine.asking(state), AskStep) and state.pending is None
+        waiting = isinstance(self._frames.asking(state), AskStep) and state.pending is None
         if waiting and turn.understood.intent in ("affirm", "deny", "give_information"):
             return self._unheard(state, turn, today)
         state.failures += 1

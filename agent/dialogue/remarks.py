@@ -27,7 +27,7 @@ def greeted(on: Ongoing, today: date) -> list[Part]:
     parts: list[Part] = []
     busy = len(state.frames) > 1 or bool(state.wishes)
     for told in personal(profile, verified=True, busy=busy, upset=upset, language=on.here.language):
-        parts += on.here.machine.phrase(state, told.phrase, today, **told.scope)
+        parts += on.here.machine.wordings.phrase(state, told.phrase, today, **told.scope)
     return parts
 
 
@@ -37,7 +37,7 @@ def what_else(on: Ongoing, telling: Telling, today: date) -> list[Part]:
     done = state.done[-1]
     occasion = Occasion(
         done.flow,
-        machine.scope(state, today) | done.results,
+        machine.wordings.scope(state, today) | done.results,
         all(one.ok for one in telling.acted),
         [frame.flow for frame in state.frames],
         state.intents,
@@ -52,11 +52,11 @@ def what_else(on: Ongoing, telling: Telling, today: date) -> list[Part]:
             target = choice.offer.yes.removeprefix("flow:")
             words = render(choice.offer.say, dict(occasion.scope))
             state.pending = Pending("offer", (target,), words=words)
-            return machine.question(state, today)
+            return machine.questions.put(state, today)
         remark: list[Part] = [Say(text) for text in sentences(render(choice.offer.say, dict(occasion.scope)))]
         state.pending = Pending("more")
-        return [*remark, *machine.question(state, today)]
+        return [*remark, *machine.questions.put(state, today)]
     if manner.offers:
         telling.facts["no_offer"] = choice.why
     state.pending = Pending("more")
-    return machine.question(state, today)
+    return machine.questions.put(state, today)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from agent.dialogue.domain import Domain
-from agent.dialogue.machine import FlowMachine, Need
+from agent.dialogue.machine import FlowMachine
+from agent.dialogue.needs import Need
 from agent.dialogue.state import CallState, Frame
 from agent.dialogue.steps import AskStep, CallStep
 from agent.dialogue.text import resolve
@@ -44,5 +45,5 @@ def readings(domain: Domain, machine: FlowMachine, state: CallState, today: date
             else:
                 continue
             if frame.results.get(into) and not domain.manner.actions[name].side_effects:
-                scope = machine.scope(state, today) | {"words": frame.words} | frame.results
+                scope = machine.wordings.scope(state, today) | {"words": frame.words} | frame.results
                 yield Reading(frame, into, Need(name, {key: resolve(one, scope) for key, one in arguments.items()}), ok)

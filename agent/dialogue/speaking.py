@@ -27,7 +27,7 @@ def speaking_wish(moves: Moves, state: CallState, turn: CallerTurn, today: date)
     if flow is not None and moves.strong(turn.understood, moves.domain.manner.understanding.certain):
         return None
     if asked_for(turn.text) == moves.domain.manner.language and not turn.understood.slots:
-        question = moves.machine.question(state, today)
+        question = moves.machine.questions.put(state, today)
         if not any(isinstance(part, Say) for part in question):
             question = [*moves.says(state, "what_is_it", today), *question]
         return Decision(question, why="asked for this language")
@@ -42,11 +42,11 @@ def speaking_wish(moves: Moves, state: CallState, turn: CallerTurn, today: date)
         if state.pending is not None and state.pending.kind == "offer":
             state.pending = Pending("more")
         says = moves.says(state, "offers_stopped", today)
-        question = moves.machine.question(state, today)
+        question = moves.machine.questions.put(state, today)
         return Decision([*says, *question], why="no offers", act=moves.domain.manner.offers_opt_out)
     if matches(listening.faster, turn.text):
         state.pace = min(FASTEST, round(state.pace + STEP, 2))
-        return Decision([*moves.says(state, "faster", today), *moves.machine.question(state, today)], why="faster")
+        return Decision([*moves.says(state, "faster", today), *moves.machine.questions.put(state, today)], why="faster")
     return None
 
 

@@ -10,7 +10,7 @@ from datetime import date
 
 from agent.dialogue.assisting import Assisting, facts_of, helped_by
 from agent.dialogue.contracts import Acted, CallerTurn, Part
-from agent.dialogue.machine import Need
+from agent.dialogue.needs import Need
 from agent.dialogue.ongoing import Ongoing
 from agent.dialogue.retelling import readings
 from agent.dialogue.steps import AskStep
@@ -54,7 +54,7 @@ class TurnActions:
         """Give what a language model does for the step's goal, and put the parts of its answer into `answer`."""
         on = self._ongoing
         on.must_be_over()
-        step = on.here.machine.talking(on.state)
+        step = on.here.machine.frames.talking(on.state)
         if step is None:
             return
         on.acts_for_caller()
@@ -76,7 +76,7 @@ class TurnActions:
     async def _hear_again(self, acted: Acted) -> None:
         """What else the caller may have said, where a check refused the value that was heard in this turn."""
         on, state, turn = self._ongoing, self._ongoing.state, self._turn
-        step = on.here.machine.asking(state)
+        step = on.here.machine.frames.asking(state)
         if turn.hear_again is None or on.previewing or not isinstance(step, AskStep):
             return
         said = turn.understood.slot(step.ask)

@@ -49,7 +49,7 @@ async def instructed(
         telling.facts["instructed"] = done(asked, "transferred")
         await reply.aclose()
         machine = on.here.machine
-        says = machine.phrase(on.state, "handing_over", today)
+        says = machine.wordings.phrase(on.state, "handing_over", today)
         leaving = machine.leave(on.state, "a person at a console asked for it", "instructed", 1)
         for part in telling.planned([*first, *says, leaving]):
             yield part
@@ -99,7 +99,7 @@ async def followed(on: Ongoing, telling: Telling, parts: list[Part]) -> AsyncGen
     if own is not None and state.pending is not None and state.pending.kind == "more":
         # the caller answers the question that was wanted, not whether there is anything else
         state.pending, state.reply.question = Pending("asked", words=own.text), own.text
-        expect = here.machine.expecting(state)
+        expect = here.machine.questions.expecting(state)
     rest = remaining(plan, wording, asked, own, expect) if wording else parts
     for part in telling.planned(rest):
         yield part
