@@ -1,10 +1,14 @@
-"""A call's stereo recording, streamed to disk by a thread of its own: caller left, agent right."""
+"""A call's stereo recording, streamed to disk by a thread that all calls share: caller left, agent right."""
 
 from __future__ import annotations
 
+import contextlib
+import heapq
+import itertools
 import logging
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,11 +27,15 @@ RATE = 8000
 ALIGNMENT_MS = 2000
 """How long a piece may come late and still be placed; twice a bad network stall."""
 ROOM_MS = 4000
-"""Room for what is not on disk: what may still change, and what came since the thread last wrote. 128 kB a call."""
+"""Room for what is not on disk: what may still change, and what came since it was last written. 128 kB a call."""
 JITTER_MS = 1000
 """A piece that begins this little before the end of its channel follows on instead of replacing what is there."""
 WAKE_S = 0.25
-"""The thread writes this often; waking for every 20 ms piece would cost a switch each."""
+"""The thread looks after each recording this often; waking for every 20 ms piece would cost a switch each."""
+WRITE_S = 1.0
+"""It writes what came this often, unless something is to be silenced: four times as often costs four times as much."""
+LEAST_REST_S = 0.02
+"""The thread rests so long between two looks, so that many calls do not wake it one by one."""
 PENDING_SAMPLES = 20 * RATE
 """Samples waiting for the thread, both channels together; a disk slower than that loses the oldest pieces."""
 LONGEST_MS = 12 * 3600 * 1000
@@ -60,16 +68,17 @@ class StereoRecording:
         """What ended the recording early."""
         self.lost_samples = 0
         """Samples that came too late, too fast for the disk, or after an error."""
-        self._writer = StereoWavWriter(path, RATE)
+        self._writer = StereoWavWriter(path, RATE, WRITE_S / 2)
         self._timeline = _Timeline(self._writer)
         self._pending: deque[_Piece] = deque()
         self._pending_samples = 0
         self._mutes: list[tuple[int, int]] = []
         self._paused = self._sealed = False
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=f"recording-{path.stem}", daemon=True)
-        self._thread.start()
+        self._disk = threading.Lock()  # held by whoever writes
+        self._closing = self._closed = False
+        self._write_s = time.monotonic() + WRITE_S
+        _scribe.tend(self)
 
     def caller(self, samples: Pcm16, at_ms: float) -> None:
         """Samples[n] at 8 kHz heard from the caller; `at_ms` of the first sample, from the start of the call."""
@@ -106,13 +115,44 @@ class StereoRecording:
 
     def close(self) -> None:
         """Write the rest and complete the file; blocks on the disk. May be called twice."""
-        self._closing.set()
-        self._thread.join()
+        self._closing = True
+        with self._disk:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if self.error is None:
+                    self._place_pending(last=True)
+                    self._timeline.write_until(self._timeline.end)
+                self._writer.close()
+            except (OSError, ValueError) as error:
+                self._fail(error)
+            self.lost_samples += self._timeline.late_samples
+
+    def tend(self, now_s: float) -> bool:
+        """Write what is due at `now_s` of the monotonic clock; False once there is nothing more to write, ever.
+
+        Called by the thread of all recordings, every `WAKE_S`.
+        """
+        if self._closing:
+            return False
+        if now_s < self._write_s and not self._mutes:
+            return True
+        with self._disk:
+            if self._closing:
+                return False
+            self._write_s = now_s + WRITE_S
+            try:
+                self._place_pending()
+                self._timeline.write_until(self._timeline.end - ALIGNMENT_MS * RATE // 1000)
+            except Exception as error:  # whatever it is, it must not end the recordings of other calls
+                self._fail(error)
+        return self.error is None
 
     def _put(self, side: _Side, samples: Pcm16, at_ms: float) -> None:
         if self._paused or not len(samples):
             return
-        if self.error is not None or self._closing.is_set() or not (math.isfinite(at_ms) and at_ms <= LONGEST_MS):
+        if self.error is not None or self._closing or not (math.isfinite(at_ms) and at_ms <= LONGEST_MS):
             self.lost_samples += len(samples)
             return
         piece = side, round(at_ms * RATE / 1000), np.array(samples, dtype=np.int16)
@@ -124,20 +164,12 @@ class StereoRecording:
                 self._pending_samples -= dropped
                 self.lost_samples += dropped
 
-    def _work(self) -> None:
-        try:
-            try:
-                while not self._closing.wait(WAKE_S):
-                    self._place_pending()
-                    self._timeline.write_until(self._timeline.end - ALIGNMENT_MS * RATE // 1000)
-                self._place_pending(last=True)
-                self._timeline.write_until(self._timeline.end)
-            finally:
-                self._writer.close()
-        except (OSError, ValueError) as error:
+    def _fail(self, error: Exception) -> None:
+        if self.error is None:
             self.error = str(error)
             log.error("the recording %s ends early: %s; free or repair the disk", self.path, error)
-        self.lost_samples += self._timeline.late_samples
+        with contextlib.suppress(OSError):
+            self._writer.close()
 
     def _place_pending(self, last: bool = False) -> None:
         with self._lock:
@@ -149,6 +181,50 @@ class StereoRecording:
             self._timeline.mute(start, stop)
         for side, start, samples in _joined(pending):
             self._timeline.place(side, start, samples)
+
+
+class _Scribe:
+    """Looks after all open recordings in one thread, which lives while there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, StereoRecording]] = []
+        self._runs = False
+
+    def tend(self, recording: StereoRecording) -> None:
+        """Look after one more."""
+        with self._lock:
+            heapq.heappush(self._due, (time.monotonic() + WAKE_S, next(self._order), recording))
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._work, name="recordings", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._due:
+                    self._runs = False
+                    return
+                rest_s = self._due[0][0] - time.monotonic()
+            time.sleep(max(LEAST_REST_S, rest_s))
+            while (taken := self._taken(time.monotonic())) is not None:
+                due, recording = taken
+                if recording.tend(due):
+                    with self._lock:
+                        heapq.heappush(self._due, (due + WAKE_S, next(self._order), recording))
+                time.sleep(0)  # whoever waits for the interpreter goes first
+
+    def _taken(self, now_s: float) -> tuple[float, StereoRecording] | None:
+        """One that is due at `now_s`, and since when."""
+        with self._lock:
+            if not self._due or self._due[0][0] > now_s:
+                return None
+            due, _, recording = heapq.heappop(self._due)
+            return due, recording
+
+
+_scribe = _Scribe()
 
 
 def _joined(pieces: Iterable[_Piece]) -> Iterator[_Piece]:

@@ -1,3 +1,5 @@
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -135,13 +137,60 @@ def test_disk_that_fails_ends_the_recording_without_raising(tmp_path: Path, monk
 
 def test_slow_disk_loses_the_oldest_and_stays_bounded(tmp_path: Path) -> None:
     recording = StereoRecording(tmp_path / "a.wav")
-    recording._closing.set()
-    recording._thread.join()
-    recording._closing.clear()
-    for piece in range(2000):
-        recording.caller(tone(1, 160), 20 * piece)
-    assert recording._pending_samples == module.PENDING_SAMPLES
-    assert recording.lost_samples == 2000 * 160 - module.PENDING_SAMPLES
+    with recording._disk:
+        for piece in range(2000):
+            recording.caller(tone(1, 160), 20 * piece)
+        assert recording._pending_samples == module.PENDING_SAMPLES
+        assert recording.lost_samples == 2000 * 160 - module.PENDING_SAMPLES
+    recording.close()
+    assert read_wav(tmp_path / "a.wav").samples.shape == (2000 * 160, 2)
+
+
+def test_what_came_is_on_disk_after_the_alignment(tmp_path: Path) -> None:
+    recording = StereoRecording(tmp_path / "a.wav")
+    began = time.monotonic()
+    recording.caller(tone(7, 30_000), 0)
+    assert recording.tend(began)
+    assert read_wav(tmp_path / "a.wav").samples.size == 0
+    assert recording.tend(began + module.WRITE_S + 1)
+    left, _ = read(tmp_path / "a.wav")
+    assert left.tolist() == [7] * 14_000
+    assert recording.mute(0, 1000)
+    assert recording.tend(began + module.WRITE_S + 1)
+    left, _ = read(tmp_path / "a.wav")
+    assert left.tolist() == [0] * 8000 + [7] * 6000
+    recording.close()
+    assert not recording.tend(began + 100)
+    left, _ = read(tmp_path / "a.wav")
+    assert left.tolist() == [0] * 8000 + [7] * 22_000
+
+
+def test_all_recordings_share_a_thread_that_ends_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAKE_S", 0.01)
+    monkeypatch.setattr(module, "LEAST_REST_S", 0.001)
+    scribe = module._Scribe()
+    monkeypatch.setattr(module, "_scribe", scribe)
+    monkeypatch.setattr(module, "WRITE_S", 0.0)
+    before = set(threading.enumerate())
+    recordings = [StereoRecording(tmp_path / f"{name}.wav") for name in "abc"]
+    (thread,) = set(threading.enumerate()) - before
+    recordings[1]._writer.close()
+    for recording in recordings:
+        recording.caller(tone(7, 24_000), 0)
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until and not (recordings[1].error and recordings[2]._writer.frames == 8000):
+        time.sleep(0.002)
+    assert recordings[1].error is not None
+    assert [recordings[n]._writer.frames for n in (0, 2)] == [8000, 8000]
+    for recording in recordings:
+        recording.close()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    later = StereoRecording(tmp_path / "later.wav")
+    later.caller(tone(7, 160), 0)
+    assert scribe._runs
+    later.close()
+    assert read(tmp_path / "later.wav")[0].tolist() == [7] * 160
 
 
 PIECES = st.lists(st.tuples(st.sampled_from([0, 1]), st.integers(-100, 40_000), st.integers(1, 900)), max_size=40)
