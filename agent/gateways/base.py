@@ -382,3 +382,15 @@ class Opens(Protocol):
     def opening(self) -> Sequence[Event]:
         """What happens as soon as the connection is open."""
         ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """A protocol that knows its usual audio messages by sight."""
+
+    def hear(self, message: str | bytes) -> Sequence[AudioIn] | None:
+        """What `receive` would give, where that is nothing but audio and quickly told; else None, and nothing changes.
+
+        Whoever gets None gives the message to `receive`.
+        """
+        ...

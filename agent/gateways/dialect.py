@@ -46,6 +46,7 @@ from agent.gateways.messages import (
     text_map_field,
 )
 from agent.gateways.reorder import Reorder
+from agent.gateways.usual import UsualMessage
 from audio.codec import Codec, Encoding
 
 _MAX_HEADERS = 2048  # characters of a vendor's text of parameters
@@ -120,12 +121,13 @@ class StreamProtocol:
         self._chunks: Reorder[AudioIn] | None = Reorder(dialect.window) if dialect.window else None
         self._capabilities = dialect.capabilities
         self._screen = Screen()
+        self._usual = UsualMessage()
         self._phase: Literal["waiting", "started", "stopped"] = "waiting"
         self._stream = ""
         self._media_head = ""
         self._sequence: int | None = None
         self._next_timestamp: int | None = None
-        self._bytes_per_ms = 8
+        self._sample, self._bytes_per_ms = 1, 8
 
     @property
     def capabilities(self) -> Capabilities:
@@ -139,7 +141,27 @@ class StreamProtocol:
 
     def receive(self, message: str | bytes) -> Sequence[Event]:
         """Turn one websocket message into events; nothing more once a fault closed the connection."""
-        return self._screen.take(message, self._capabilities.max_message, self._handle)
+        heard = self.hear(message)
+        return heard if heard is not None else self._screen.take(message, self._capabilities.max_message, self._handle)
+
+    def hear(self, message: str | bytes) -> Sequence[AudioIn] | None:
+        """See `agent.gateways.base.Hears`."""
+        if self._phase != "started" or not isinstance(message, str) or len(message) > self._capabilities.max_message:
+            return None
+        fields = self._usual.read(message)
+        if fields is None or self._screen.closed:
+            return None
+        payload, sequence, timestamp, chunk = fields
+        try:
+            audio = binascii.a2b_base64(payload or "", strict_mode=True)
+        except binascii.Error:
+            return None
+        if len(audio) % self._sample:
+            return None
+        if sequence is not None:
+            self._count(int(sequence))
+        self._screen.passed()
+        return self._pieces(audio, None if timestamp is None else int(timestamp), None if chunk is None else int(chunk))
 
     def send(self, command: Command) -> Sequence[str]:
         """Turn a command into messages; none before the start, after the stop, or for what cannot be done in-band."""
@@ -184,7 +206,7 @@ class StreamProtocol:
         if event == "start":
             return self._start(message)
         if event in ("media", "dtmf", "stop") or event == self._dialect.played:
-            return self._in_call(event, message)
+            return self._in_call(event, message, raw)
         if event == "error":
             raise MessageError("gateway_error", f"{self.name} reports {_complaint(message)}", weight="harmless")
         raise MessageError("unknown_event", f"event {shown(event)} is not known; it is ignored", weight="harmless")
@@ -207,7 +229,8 @@ class StreamProtocol:
         encoding = self._encoding(media_format)
         extra: Mapping[str, Any] = dialect.framed(encoding) if dialect.framed else {}
         self._capabilities = replace(dialect.capabilities, encoding=encoding, **extra)
-        self._bytes_per_ms = encoding.rate // 1000 * (2 if encoding.codec == "pcm16" else 1)
+        self._sample = 2 if encoding.codec == "pcm16" else 1
+        self._bytes_per_ms = encoding.rate // 1000 * self._sample
         self._phase, self._stream, self._sequence = "started", stream, sequence
         described: dict[str, object] = {}
         if dialect.described:
@@ -251,7 +274,7 @@ class StreamProtocol:
             raise _unsupported(f"{where}.{dialect.channels}", media_format.get(dialect.channels), (1,))
         return Encoding(codec, rate)
 
-    def _in_call(self, event: str, message: Mapping[str, Any]) -> Sequence[Event]:
+    def _in_call(self, event: str, message: Mapping[str, Any], raw: str) -> Sequence[Event]:
         if self._phase == "waiting":
             code = "media_before_start" if event == "media" else "not_started"
             raise MessageError(code, f"{event} before start; it is dropped", weight="early")
@@ -264,7 +287,7 @@ class StreamProtocol:
             raise MessageError(code, f"{event} after stop; it is dropped")
         match event:
             case "media":
-                return self._media(message)
+                return self._media(message, raw)
             case "dtmf":
                 return (Dtmf(digit_field(object_field(message, "dtmf"), "digit")),)
             case "stop":
@@ -275,7 +298,7 @@ class StreamProtocol:
                 holder = message if self._dialect.flat_marks else object_field(message, "mark")
                 return (MarkReached(text_field(holder, "name")),)
 
-    def _media(self, message: Mapping[str, Any]) -> Sequence[Event]:
+    def _media(self, message: Mapping[str, Any], raw: str) -> Sequence[Event]:
         media = object_field(message, "media")
         payload = media.get("payload")
         if not isinstance(payload, str):
@@ -288,11 +311,22 @@ class StreamProtocol:
         chunk = number_field(media, "chunk") if self._chunks is not None else None
         if media.get("track", "inbound") not in ("inbound", "inbound_track") or not audio:
             return ()
-        if self._capabilities.encoding.codec == "pcm16":
-            if len(audio) % 2:
-                raise MessageError("odd_audio", f"audio of {len(audio)} bytes; send whole 16-bit samples")
-            if self._order is not None:
-                audio = self._order.read(audio)
+        if len(audio) % self._sample:
+            raise MessageError("odd_audio", f"audio of {len(audio)} bytes; send whole 16-bit samples")
+        self._learn(raw, payload, message, media)
+        return self._pieces(audio, timestamp, chunk)
+
+    def _learn(self, raw: str, payload: str, message: Mapping[str, Any], media: Mapping[str, Any]) -> None:
+        fields = {self._dialect.sequence: message, "timestamp": media, "chunk": media}
+        try:
+            counters = {name: number_field(holder, name) for name, holder in fields.items()}
+        except MessageError:  # a chunk that is no number, where nobody asks for it
+            return
+        self._usual.learn(raw, ("payload", payload), counters)
+
+    def _pieces(self, audio: bytes, timestamp: int | None, chunk: int | None) -> Sequence[AudioIn]:
+        if self._order is not None and self._sample == 2:
+            audio = self._order.read(audio)
         heard = AudioIn(audio, timestamp)
         if self._chunks is None or chunk is None:
             self._measure(heard)

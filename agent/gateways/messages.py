@@ -74,8 +74,12 @@ class Screen:
             faults = [Fault(error.code, error.detail, error.close), *self._count(error.weight)]
             self.closed = any(fault.close is not None for fault in faults)
             return faults
-        self._malformed = 0
+        self.passed()
         return events
+
+    def passed(self) -> None:
+        """A message was in order."""
+        self._malformed = 0
 
     def _count(self, weight: Weight) -> Sequence[Fault]:
         if weight == "malformed":
