@@ -28,8 +28,9 @@ RECORD_RATE = 8_000
 DRIFT_MS = 500.0
 """Received audio this far from the clock has lost or gained time; the timeline of the call then follows the clock."""
 
-_NOTHING: Samples = np.zeros(FRAME, dtype=np.float32)
-_NOTHING.setflags(write=False)
+SILENT_FRAME: Samples = np.zeros(FRAME, dtype=np.float32)
+"""What every frame of digital silence is."""
+SILENT_FRAME.setflags(write=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,8 @@ class Listening:
         count = len(self._silent) * RATE // RECORD_RATE
         self._ring.append_silence(count)
         frames, left = divmod(len(self._rest) + count, FRAME)
-        self._rest = _NOTHING[:left]
-        return [_NOTHING] * frames, self._silent
+        self._rest = SILENT_FRAME[:left]
+        return [SILENT_FRAME] * frames, self._silent
 
     @property
     def received_ms(self) -> float:

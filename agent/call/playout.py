@@ -349,8 +349,10 @@ class Playout:
 
     def played(self, now_ms: float) -> tuple[Pcm16, float] | None:
         """Samples that played since the last call and the time of the first, for the recording."""
+        if self._anchor_ms is None or self._recorded >= max(self._base, self._sent):
+            return None
         stop = self._paced(now_ms)
-        if self._anchor_ms is None or stop <= self._recorded:
+        if stop <= self._recorded:
             return None
         first, self._recorded = self._recorded, stop
         return self._line[first:stop], self._at(first)

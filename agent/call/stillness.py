@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.call.listening import SILENT_FRAME
 from models.contracts import Samples
 
 QUIET_DBFS = -62.0
@@ -30,7 +31,7 @@ class Stillness:
 
     def holds(self, frame: Samples, may: bool) -> bool:
         """Whether frame[n] goes on with a silence that has lasted; it is then kept. Not unless it `may` be."""
-        if float(np.dot(frame, frame)) >= _QUIET * len(frame):
+        if frame is not SILENT_FRAME and float(np.dot(frame, frame)) >= _QUIET * len(frame):
             self._quiet = 0
             return False
         self._quiet += 1
