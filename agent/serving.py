@@ -29,6 +29,7 @@ from agent.clock import Clock
 from agent.config import Settings
 from agent.frames import BINARY, CLOSE, NO_CODE, PING, PONG, TEXT, FrameError, FrameReader, close_reason, frame
 from agent.server import CallServer, create_app, is_loopback
+from agent.sockets import DIRECT
 from agent.upgrades import BadRequest, StrictConnection
 
 LARGEST = 1 << 18
@@ -208,6 +209,11 @@ class Inbox:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the reader waits: it has nothing of what was put, and there is nothing more for it."""
+        return self._reader is not None and not self._reader.done()
+
     async def get(self) -> ASGIReceiveEvent:
         while not self._queue:
             self._reader = self._loop.create_future()
@@ -235,7 +241,9 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.queue = Inbox(self.loop)  # type: ignore[assignment]
+        self._inbox = Inbox(self.loop)
+        self.queue = self._inbox  # type: ignore[assignment]
+        self._direct: dict[str, Any] = {"take": None}
         self._frames = FrameReader(LARGEST)
         self._received = bytearray(READ)
         self._queued = 0  # bytes, roughly, in the queue
@@ -276,6 +284,11 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
         self.transport.write(BadRequest(HTTPStatus.BAD_REQUEST, "bad_request").response())
         self.transport.close()
 
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][DIRECT] = self._direct  # type: ignore[assignment]
+
     def _pause(self) -> None:
         self.read_paused = True
         self.transport.pause_reading()
@@ -285,6 +298,8 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
         try:
             while not self.read_paused and not self._failed and (got := self._frames.next()) is not None:
                 opcode, payload = got
+                if opcode in (TEXT, BINARY) and self._taken(payload):
+                    continue
                 if isinstance(payload, str):
                     self._deliver({"type": "websocket.receive", "text": payload}, len(payload))
                 elif opcode == BINARY:
@@ -293,6 +308,11 @@ class CallSocket(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
                     self._control(opcode, payload)
         except FrameError as error:
             self._fail(error.code, error.reason)
+
+    def _taken(self, payload: str | bytes) -> bool:
+        """Whether a message went where the reader of messages wants it at once: nothing came before it that waits."""
+        take = self._direct["take"]
+        return take is not None and self._inbox.awaited and not self.close_sent and take(payload)
 
     def _deliver(self, message: ASGIReceiveEvent, size: int) -> None:
         if self.close_sent:

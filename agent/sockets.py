@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -13,6 +14,8 @@ CLOSE_S = 2.0
 """How long a peer may take to accept a close frame before its socket is dropped."""
 NO_STATUS, ABNORMAL = 1005, 1006
 """Close codes that only an end itself uses: no code was in the close frame, there was no close frame. RFC 6455."""
+DIRECT = "callagent.direct"
+"""The extension of ASGI that gives messages to whoever set `take`; see `agent.call.transport.Direct`."""
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,12 @@ class SocketTransport:
             raise Disconnected(ABNORMAL if code == NO_STATUS and "reason" not in message else code)
         text = message.get("text")
         return text if text is not None else message.get("bytes") or b""
+
+    def directly(self, take: Callable[[str | bytes], bool]) -> None:
+        """See `agent.call.transport.Direct`; does nothing on a server without that extension."""
+        extension = self._socket.scope.get("extensions", {}).get(DIRECT)
+        if extension is not None:
+            extension["take"] = take
 
     async def send(self, message: str | bytes) -> None:
         try:

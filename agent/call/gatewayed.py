@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from agent.call.limits import MediaWatch, MessageBudget
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
 from agent.call.services import CallServices
-from agent.call.transport import GOING_AWAY, INTERNAL, NORMAL, POLICY, TIMED_OUT, TOO_BIG, Disconnected, Transport
+from agent.call.transport import (
+    GOING_AWAY,
+    INTERNAL,
+    NORMAL,
+    POLICY,
+    TIMED_OUT,
+    TOO_BIG,
+    Direct,
+    Disconnected,
+    Transport,
+)
 from agent.gateways.base import (
     Answer,
     CallEnded,
@@ -23,6 +35,7 @@ from agent.gateways.base import (
     Fault,
     GatewayProtocol,
     Hangup,
+    Hears,
     MediaPaused,
     Opens,
     Probed,
@@ -126,6 +139,15 @@ class Gatewayed(ABC):
     def left(self, reason: str, code: int | None) -> None:
         """The gateway ended the call, or closed its socket with `code`: say how it ended by `end`."""
 
+    @property
+    def listens(self) -> bool:
+        """Whether `listen` may be called now."""
+        return False
+
+    def listen(self, audio: bytes, now_ms: float) -> None:
+        """Take audio of the caller that came at `now_ms`, as `take` would, but without waiting for anything."""
+        raise NotImplementedError
+
     def advance(self, now_ms: float) -> float | None:
         """Do what time brings; returns when to come again, in ms of the clock. `self.wake` asks for it earlier."""
         return None
@@ -159,7 +181,8 @@ class Gatewayed(ABC):
 
     def read_and_write(self) -> None:
         """Use the socket."""
-        self._reading = self.spawn(self._read(self._transport, self.protocol), "read")
+        context = contextvars.copy_context()
+        self._reading = self.spawn(self._read(self._transport, self.protocol, context), "read", context)
         self._writing = self.spawn(self.outbox.run(), "write")
 
     def reads(self, transport: Transport) -> bool:
@@ -180,9 +203,11 @@ class Gatewayed(ABC):
         if self._over is not None and not self._over.done():
             self._over.set_result(Ended(outcome, reason, code))
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task of the call; should it fail, the call ends."""
-        task = asyncio.create_task(work, name=f"{self.call_id}:{name}")
+    def spawn(
+        self, work: Coroutine[Any, Any, None], name: str, context: contextvars.Context | None = None
+    ) -> asyncio.Task[None]:
+        """Start a task of the call, in a copy of this context or the one given; should it fail, the call ends."""
+        task = asyncio.create_task(work, name=f"{self.call_id}:{name}", context=context)
         self.own(task)
         return task
 
@@ -198,9 +223,12 @@ class Gatewayed(ABC):
     def _settled(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("call task %s failed", task.get_name(), exc_info=error)
-            self.notes.fault("call_task_failed", repr(error))
-            self.end("failed", "internal_error", INTERNAL)
+            self._failed(task.get_name(), error)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        log.error("call task %s failed", name, exc_info=error)
+        self.notes.fault("call_task_failed", repr(error))
+        self.end("failed", "internal_error", INTERNAL)
 
     async def close(self, ended: Ended) -> None:
         """Wind up, part, end every task, close the socket and the record."""
@@ -268,19 +296,20 @@ class Gatewayed(ABC):
             self.notes.fault("handshake_timeout", f"no call was announced within {limit} s; send the start message")
             self.end("refused", "handshake_timeout", TIMED_OUT)
 
-    async def _read(self, transport: Transport, protocol: GatewayProtocol) -> None:
+    async def _read(self, transport: Transport, protocol: GatewayProtocol, context: contextvars.Context) -> None:
+        """Take what comes over `transport`; `context` is that of this task."""
         limits = self._limits
         budget = MessageBudget(limits.max_messages_per_s, limits.max_bytes_per_s, self.clock.now_ms())
         try:
             if isinstance(protocol, Opens):
                 for event in protocol.opening():
                     await self.handle(event)
+            if isinstance(transport, Direct) and isinstance(protocol, Hears):
+                hear = partial(self._hear, transport, protocol, budget)
+                transport.directly(lambda message: context.run(hear, message))
             while self.reads(transport):
                 message = await transport.receive()
-                passed = budget.take(len(message), self.clock.now_ms())
-                if passed is not None:
-                    self.notes.fault("message_flood", f"over {passed} a second; send audio in real time")
-                    self.end("failed", "message_flood", POLICY)
+                if self._floods(budget, message, self.clock.now_ms()):
                     return
                 for event in protocol.receive(message):
                     if self._transport is not transport:
@@ -295,6 +324,31 @@ class Gatewayed(ABC):
                 self.notes.fault("message_too_big", "a message was larger than the socket takes; send audio in pieces")
                 self._broken("message_too_big", TOO_BIG)
             self._gone(f"socket_closed_{gone.code}", gone.code)
+
+    def _hear(self, transport: Transport, protocol: Hears, budget: MessageBudget, message: str | bytes) -> bool:
+        """Take a message as it comes; False where it has to be read by `_read`."""
+        if self.done or not (self.listens and self.reads(transport)):
+            return False
+        heard = protocol.hear(message)
+        if heard is None:
+            return False
+        try:
+            now = self.clock.now_ms()
+            if not self._floods(budget, message, now):
+                for piece in heard:
+                    self.listen(piece.audio, now)
+        except Exception as error:
+            self._failed(f"{self.call_id}:hear", error)
+        return True
+
+    def _floods(self, budget: MessageBudget, message: str | bytes, now_ms: float) -> bool:
+        passed = budget.take(len(message), now_ms)
+        if passed is None:
+            return False
+        if not self.done:
+            self.notes.fault("message_flood", f"over {passed} a second; send audio in real time")
+            self.end("failed", "message_flood", POLICY)
+        return True
 
     async def handle(self, event: Event) -> None:
         """Do what an event of the gateway asks for; of a call that is over, only what ends it in order."""

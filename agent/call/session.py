@@ -266,7 +266,10 @@ class Session(Gatewayed):
             return
         match event:
             case AudioIn(audio):
-                await self._listen(conversation, audio)
+                self.listen(audio, self.clock.now_ms())
+                while len(self._frames) >= MOST_WAITING and not self._deaf:
+                    self._judged.clear()
+                    await self._judged.wait()
             case Dtmf(digit):
                 conversation.entries.key(digit)
             case MarkReached(name):
@@ -287,8 +290,15 @@ class Session(Gatewayed):
                 if not conversation.tools.result(call_id, output):
                     self.notes.fault("unknown_tool_call", f"no tool call {call_id[:40]!r} waits for a result")
 
-    async def _listen(self, conversation: Conversation, audio: bytes) -> None:
-        now = self.clock.now_ms()
+    @property
+    def listens(self) -> bool:
+        """See `Gatewayed`: once the call has begun, and unless too much waits to be judged."""
+        return self._conversation is not None and len(self._frames) < MOST_WAITING
+
+    def listen(self, audio: bytes, now_ms: float) -> None:
+        """See `Gatewayed`."""
+        conversation, now = self._conversation, now_ms
+        assert conversation is not None
         try:
             frames, narrow = conversation.listening.feed(audio)
         except ValueError as error:
@@ -311,9 +321,6 @@ class Session(Gatewayed):
                 self._frames.append((frame, now))
         if self._frames:
             self._framed.set()
-        while len(self._frames) >= MOST_WAITING:
-            self._judged.clear()
-            await self._judged.wait()
 
     async def _judge(self, conversation: Conversation) -> None:
         """Find the voice in what was received, everything that waits at a time."""

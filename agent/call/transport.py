@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 NORMAL = 1000
 GOING_AWAY = 1001
@@ -42,4 +43,16 @@ class Transport(Protocol):
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket; harmless when it is closed already."""
+        ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A transport whose messages need not wait until the task that reads them runs: half of what a message costs."""
+
+    def directly(self, take: Callable[[str | bytes], bool]) -> None:
+        """While somebody waits in `receive`, give each message to `take` as it comes; only if that is False, to them.
+
+        `take` must not block, and must not raise.
+        """
         ...
