@@ -168,12 +168,18 @@ def test_one_call_tells_everything(console: FakeConsole, visit: Open):
     console.push("caption", "c-1", speaker="caller", text="and how do I", final=False, turn=2)
     expect(turns.nth(2)).to_contain_text("and how do I")
     console.push("turn", "c-1", number=2, speaker="caller", text="and how do I send it", intent="return_order",
-                 confidence=0.9, slots={"size": "M"}, emotion={"words": "happy"}, reasons={"ranking": [["x", 1]]},
+                 confidence=0.9, slots={"size": "M"}, emotion={"words": "happy"},
+                 reasons={"ranking": [["x", 1]], "instructed": [
+                     {"asked": "offer", "by": "rule", "followed": True},
+                     {"asked": "model", "by": "model", "followed": True},
+                     {"asked": "model", "by": "model", "followed": False, "reason": "first_token"}]},
                  at_ms=12000.0)  # fmt: skip
     expect(turns).to_have_count(3)
     expect(turns.nth(2)).to_contain_text("and how do I send it")
     turns.nth(2).get_by_role("button", name="Why?").click()
     expect(page.get_by_text("Turn 2 · Caller")).to_be_visible()
+    by = "Offer: followed by rule; followed by the language model; not followed by the language model: First token"
+    expect(page.get_by_text(by)).to_be_visible()
     page.get_by_text("Refund order").click()
     page.get_by_label("Amount").fill("12.5")
     button(page, "Run").click()
@@ -183,8 +189,9 @@ def test_one_call_tells_everything(console: FakeConsole, visit: Open):
     page.get_by_label("Tell the agent").last.fill("offer a free label")
     page.keyboard.press("Enter")
     eventually(lambda: console.posts("calls/c-1/instruct") == [{"text": "offer a free label"}])
-    console.push("note", "c-1", who="bo", text="a new note")
+    console.push("note", "c-1", who="bo", text="a new note", told="the agent offers: a free label")
     expect(page.get_by_text("a new note")).to_be_visible()
+    expect(page.get_by_text("the agent offers: a free label")).to_be_visible()
 
 
 def test_a_caller_is_accepted_spoken_with_and_wrapped_up(console: FakeConsole, visit: Open):

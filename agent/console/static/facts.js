@@ -33,6 +33,7 @@ export function reasonsPanel(turn) {
     ["decision", reasons.decision], ["rule", reasons.rule],
     ["flow", reasons.flow ? `${codeText(reasons.flow)}${reasons.step === undefined || reasons.step === null ? "" : ` · ${Number(reasons.step) + 1}`}` : null],
     ["actions", Array.isArray(reasons.actions) ? reasons.actions.map((one) => codeText(one)).join(", ") : null],
+    ["instructed", Array.isArray(reasons.instructed) ? reasons.instructed.map(followedText).join("; ") : null],
     ["stance", reasons.emotion?.stance ? codeText(reasons.emotion.stance) : null],
     ["tones", Array.isArray(reasons.tones) ? reasons.tones.map((one) => codeText(one)).join(", ") : null],
     ["turn_over", reasons.turn_over === undefined ? null : shareText(reasons.turn_over)],
@@ -49,6 +50,12 @@ export function reasonsPanel(turn) {
       h("li", {}, Array.isArray(one) ? one.map((part) => typeof part === "number" ? numberText(part, 2) : valueText(part)).join(" · ") : valueText(one))))] : null,
     h("details", {}, h("summary", {}, t("everything")), h("pre", {}, JSON.stringify(reasons, null, 1))),
   ] : nothing());
+}
+
+/** Whether an instruction from the console was followed, and why not. */
+function followedText(one) {
+  if (!one.followed) return `${t("not_followed")}: ${codeText(one.reason)}`;
+  return one.by === "model" ? t("followed_by_model") : `${codeText(one.asked)}: ${t("followed_by_rule")}`;
 }
 
 /** Where answers came from, the latest first. */
@@ -112,7 +119,8 @@ export function runnablePanel(runnable, slots, run) {
 /** Notes of people about this call. */
 export function notesPanel(notes) {
   return panel(t("notes"), {}, notes.length ? h("ul", { class: "notes" }, notes.slice().reverse().map((one) => h("li", {},
-    h("span", { class: "under" }, `${one.who ?? ""} · ${timeText(one.at)}`), h("p", {}, one.text ?? "")))) : nothing());
+    h("span", { class: "under" }, `${one.who ?? ""} · ${timeText(one.at)}`), h("p", {}, one.text ?? ""),
+    one.told ? h("p", { class: "under" }, one.told) : null))) : nothing());
 }
 
 /** Earlier calls of the same caller. */
