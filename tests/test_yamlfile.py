@@ -46,8 +46,12 @@ def test_merge_keys_and_aliases_are_followed():
         ("a: 1\nb: 2026-99-99\n", "some.yaml:2: '2026-99-99'"),
         ("a: \x07\n", "not valid YAML"),
         ("a: *nowhere\n", "some.yaml:1: not valid YAML"),
-        ("a: &loop [*loop]\n", "some.yaml"),
-        ("[" * 5000, "nested too deeply"),
+        ("a: \ud800\n", "not valid YAML"),
+        ("a: &loop [*loop]\n", "holds itself"),
+        ("a:\n  " + "[" * 5000, "some.yaml:2: nested too deeply"),
+        ("[" * 1_000_000, "nested too deeply"),
+        ("- " * 100_000, "nested too deeply"),
+        ("{a: " * 100_000, "nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(text, problem):
