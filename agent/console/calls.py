@@ -127,7 +127,7 @@ class Calls:
         """
         await self._may_see(signed, call_id)
         control = self._backend.control(call_id)
-        found = await kept.whole_call(self._guard.database, call_id)
+        found = await kept.whole_call(self._guard.database, call_id, self._backend.topics)
         if control is None and found is None:
             raise Refused(404, "not_found", "there is no such call, or it is not yours to see")
         await self._guard.audit(signed.name, "call_opened", call_id[:128])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,8 +23,11 @@ HISTORY = 5
 EMPTY: Row = {"call": None, "turns": [], "actions": [], "events": [], "handoffs": []}
 
 
-async def whole_call(database: Database, call_id: str) -> Row | None:
-    """Everything the records have of a call, with `notes`, `wrap_ups` and `history`; None for nothing."""
+async def whole_call(database: Database, call_id: str, topics: Collection[str] = ()) -> Row | None:
+    """Everything the records have of a call, with `notes`, `wrap_ups` and `history`; None for nothing.
+
+    topics: the intents that say what a call was about; without any, the last of each counts.
+    """
     try:
         loaded = await load_call(database, call_id)
     except CallNotFound:
@@ -35,7 +38,7 @@ async def whole_call(database: Database, call_id: str) -> Row | None:
         "call": call,
         "notes": await notes_of(database, call_id),
         "wrap_ups": await wrap_ups_of(database, call_id),
-        "history": await history(database, call_id, call["caller"]),
+        "history": await history(database, call_id, call["caller"], topics),
     }
 
 
@@ -50,8 +53,8 @@ async def wrap_ups_of(database: Database, call_id: str) -> list[Row]:
     return await _rows(database, select(WrapUp.__table__).where(WrapUp.call_id == call_id).order_by(WrapUp.at))
 
 
-async def history(database: Database, call_id: str, caller: str | None) -> list[Row]:
-    """The latest other calls from the number `caller`, the latest first."""
+async def history(database: Database, call_id: str, caller: str | None, topics: Collection[str] = ()) -> list[Row]:
+    """The latest other calls from the number `caller`, the latest first; intent: what each was about last."""
     if not caller:
         return []
     query = (
@@ -63,6 +66,7 @@ async def history(database: Database, call_id: str, caller: str | None) -> list[
     found = await _rows(database, query)
     ids = [row["id"] for row in found]
     turns = select(Turn.call_id, Turn.intent).where(Turn.call_id.in_(ids), Turn.intent.is_not(None))
+    turns = turns.where(Turn.intent.in_(topics)) if topics else turns
     intents = {row["call_id"]: row["intent"] for row in await _rows(database, turns.order_by(Turn.number))}
     summaries = select(Handoff.call_id, Handoff.summary).where(Handoff.call_id.in_(ids)).order_by(Handoff.created_at)
     told = {row["call_id"]: row["summary"] for row in await _rows(database, summaries)}

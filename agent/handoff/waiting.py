@@ -195,7 +195,10 @@ class _Queue:
             self._people[who] = replace(person(who, (), (), 1, self._settings.languages, self._now), on_duty=False)
         taker = self._people[who]
         if handoff_id not in taker.busy and len(taker.busy) >= taker.capacity:
-            raise NoCapacity(who, taker.capacity)
+            ringing = next((one for one in self._cases.values() if one.state is _S.RINGING and one.rung == who), None)
+            if ringing is None:
+                raise NoCapacity(who, taker.capacity)
+            self._back(ringing, f"{who} took another call")
         if case.rung is not None and case.rung != who:
             self._free(case.rung, handoff_id)
             self._commands.append(Hush(handoff_id, case.rung))

@@ -193,7 +193,7 @@ class World:
     trail = None
     extras: tuple[Any, ...] = ()
     intents = ("cancel_order", "track_order")
-    topics = ("cancel_order",)
+    topics = ("track_order",)
 
     def __init__(self, database: Database) -> None:
         self.clock = LateClock()

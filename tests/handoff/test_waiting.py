@@ -256,6 +256,18 @@ def test_two_accept_and_one_wins() -> None:
     assert queue.at(2, Accept("sam", "h")) == []
 
 
+def test_who_is_asked_may_take_another_caller_instead() -> None:
+    queue = Queue()
+    queue.at(0, OnDuty("sam"), enter("one"), enter("two"))
+    assert queue.rings() == [(0, "sam", "one")]
+    done = queue.at(1, Accept("sam", "two"))
+    assert Hush("one", "sam") in done
+    assert (queue.state.cases["one"].state, queue.state.people["sam"].busy) == (S.QUEUED, {"two"})
+    queue.at(2, OnDuty("bo"))
+    assert queue.rings()[-1] == (2, "bo", "one")
+    assert queue.state.cases["one"].missed == set(), "he did not leave it ringing"
+
+
 @pytest.mark.parametrize(
     ("event", "error"),
     [

@@ -8,7 +8,7 @@ import { soon, sync } from "./lists.js";
 import { summaryOf } from "./queue.js";
 import { t } from "./strings.js";
 
-const LATE_MS = 30_000; // how often it is looked whether an agreed time has come
+const LATE_MS = 30_000; // how often it is looked whether an agreed time has come, or a caller has hung up
 
 /** The view of all call-backs. */
 export function callbacksView(app) {
@@ -62,12 +62,13 @@ export function callbacksView(app) {
   }
 
   const loadSoon = soon(load, 1000);
-  const timer = setInterval(show, LATE_MS);
+  const timer = setInterval(() => (rows.some((one) => one.live) ? load() : show()), LATE_MS);
   load();
   return {
     element, title: t("nav_callbacks"), keys: { t: () => element.querySelector("button.take")?.click() },
     update(what) {
-      if (what === "callbacks" || what === "all") loadSoon();
+      const hungUp = what === "calls" && app.may("supervisor") && rows.some((one) => one.live && !app.book.calls.has(one.call_id));
+      if (what === "callbacks" || what === "all" || hungUp) loadSoon();
     },
     close() {
       closed = true;
