@@ -54,12 +54,14 @@ class RecognitionHints:
 
     quick: this is a guess at speech that may go on; a doubtful text is returned as it is, marked so, not heard again.
     languages: those the caller may change to; `language` is then the one spoken so far, and only what is likely.
+    words: also find when each word was said, which takes one more pass of the decoder.
     """
 
     prompt: str | None = None
     language: str | None = None
     quick: bool = False
     languages: tuple[str, ...] = ()
+    words: bool = False
 
 
 class Recognizer(Protocol):

@@ -149,7 +149,8 @@ class WhisperRecognizer:
         speech = shorten(samples[start:end], RATE)
         parts = []
         for first, last in windows(speech.samples):
-            part = self._window(speech.samples[first:last], language, hints.prompt, hints.quick, among)
+            find_words = self._find_words or hints.words
+            part = self._window(speech.samples[first:last], language, hints.prompt, hints.quick, find_words, among)
             parts.append((last - first, _later(part, first)))
             language, among = part.language, ()
         whole = parts[0][1] if len(parts) == 1 else _join(parts)
@@ -219,7 +220,13 @@ class WhisperRecognizer:
         return {code: found.get(code, 0.0) / total if total > 0 else 1.0 / len(among) for code in among}
 
     def _window(
-        self, samples: Samples, language: str | None, prompt: str | None, quick: bool, among: Sequence[str] = ()
+        self,
+        samples: Samples,
+        language: str | None,
+        prompt: str | None,
+        quick: bool,
+        find_words: bool,
+        among: Sequence[str] = (),
     ) -> Recognition:
         seconds = len(samples) / RATE
         features = self._model.feature_extractor(np.ascontiguousarray(samples, dtype=np.float32))
@@ -239,7 +246,7 @@ class WhisperRecognizer:
         text = "" if dropped else simplified(decoded.text) if decoded.language == CHINESE else decoded.text
         recognition = Recognition(
             text=text,
-            words=self._words(decoded) if text and self._find_words else (),
+            words=self._words(decoded) if text and find_words else (),
             average_log_probability=decoded.average_log_probability,
             no_speech_probability=decoded.no_speech_probability,
             language=decoded.language,
@@ -249,7 +256,7 @@ class WhisperRecognizer:
         )
         if heard is None or quick:
             return recognition
-        rest = self._window(samples[heard:], decoded.language, prompt, True)
+        rest = self._window(samples[heard:], decoded.language, prompt, True, find_words)
         if not rest.text or rest.doubtful:
             return recognition
         return replace(_join([(heard, recognition), (len(samples) - heard, _later(rest, heard))]), doubtful=False)

@@ -11,15 +11,16 @@ from agent.call.ending import Ending
 from agent.call.entries import Entries
 from agent.call.guesses import Guesses
 from agent.call.handover import Handover
-from agent.call.hearing import Hearing
+from agent.call.hearing import Heard, Hearing
 from agent.call.human import Bridge, Hooks
-from agent.call.listening import Listening
+from agent.call.listening import RATE, Listening, Timeline
 from agent.call.live_floor import LiveFloor
 from agent.call.nearness import Nearness
 from agent.call.notes import Notes
 from agent.call.numbers import TurnNumbers
 from agent.call.outbox import Outbox
 from agent.call.people import People
+from agent.call.private_words import PrivateWords
 from agent.call.replies import Replies
 from agent.call.replying import Reply
 from agent.call.search import Search
@@ -61,12 +62,15 @@ class Conversation:
         self.floor.obey = self._obey
         self._numbers = TurnNumbers()
         around = Surroundings(services, can, outbox, notes, call, dialogue, self.floor, self._numbers, spawn, wake, end)
+        self.timeline = Timeline(self._clock.now_ms())
+        """When the caller's audio came."""
         self.listening = Listening(can.encoding, settings.vad.threshold, settings.vad.release)
         self.hearing = Hearing(services, self.listening, lambda: (dialogue.context, self.floor.state.profile))
         self.sound = Sound(can, outbox, notes, self._clock, settings.vad.own_voice)
         self._near = Nearness()
         self._replies = Replies(around, self.sound, self.hearing, lambda: self._guesses.prepare())
-        self._guesses = Guesses(around, self.hearing, self._replies)
+        self._private = PrivateWords(around, self.secrecy)
+        self._guesses = Guesses(around, self.hearing, self._replies, self._settled)
         self.tools = ClientTools(outbox.put)
         self.handover = Handover(services, protocol, outbox, notes, dialogue, call)
         self.ending = Ending(around, self.handover, self._replies, protocol.name)
@@ -78,8 +82,9 @@ class Conversation:
             withheld=self.secrecy.withheld,
             changed=lambda: self.people.changed(),
             left=lambda who: self.people.seat_left(who),
+            private=self._private.look,
         )
-        self.bridge = Bridge(services, can, outbox, notes, self.listening, self.sound.air, spawn, hooks)
+        self.bridge = Bridge(services, can, outbox, notes, self.listening, self.timeline, self.sound.air, spawn, hooks)
         self.sound.told = self.bridge.played
         self.search = Search(
             around,
@@ -285,6 +290,11 @@ class Conversation:
             return entered or await self._guesses.settle(reply, revision, guessing)
 
         self._replies.answer(reply, turn, state.onset_ms if entered is None else now, prepared)
+
+    def _settled(self, number: int, heard: Heard) -> None:
+        if heard.samples is not None and not self._dialogue.sensitive:
+            first_ms = self.timeline.from_ms + heard.begin * 1000.0 / RATE
+            self._private.look(number, "caller", heard.text, heard.samples, first_ms)
 
     def _show_speech(self, on: bool) -> None:
         if self._can.audio_in:

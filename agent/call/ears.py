@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from agent.call.floor import FRAME_MS
-from agent.call.listening import RECORD_RATE, Listening, Timeline
+from agent.call.listening import RATE, RECORD_RATE, Listening, Timeline
 from agent.call.segments import Began, Over, Segmenter
 from agent.config import Settings
 from audio.codec import Encoding, Pcm16
@@ -23,7 +23,8 @@ class Turn:
     """Something said. number counts the turns of both speakers, as they begin.
 
     begin_ms, end_ms: in the received audio of this speaker; started_ms: when it began, by the clock. samples:
-    float32[n] at 16 kHz, once it is over. early: words of it that were shown before it was over.
+    float32[n] at 16 kHz, once it is over; first_ms: when the first of them came, by the clock. early: words of it that
+    were shown before it was over.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Turn:
     end_ms: float = 0.0
     cut: bool = False
     samples: Samples = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    first_ms: float = 0.0
     over: bool = False
     early: str = ""
     peeked_ms: float = 0.0
@@ -50,10 +52,12 @@ class Ear:
         numbers: Iterator[int],
         now_ms: float,
         listening: Listening | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         """`numbers` gives each turn its own; the call has one for all speakers.
 
-        listening: where this speaker's audio is fed and its frames are judged already; `feed` is then not used.
+        listening: where this speaker's audio is fed and its frames are judged already; `feed` is then not used, and
+        `timeline` is where that audio lies.
         """
         self.speaker = speaker
         self.vad_state = vad_state
@@ -62,7 +66,8 @@ class Ear:
         self._listening = listening or Listening(encoding, settings.vad.threshold, settings.vad.release)
         self._segmenter = Segmenter(settings.floor)
         self._numbers = numbers
-        self._timeline = Timeline(now_ms)
+        self._timeline = timeline or Timeline(now_ms)
+        self._from_ms = self._listening.judged * 1000.0 / RATE
 
     def feed(self, audio: bytes, now_ms: float) -> tuple[list[Samples], Pcm16, float]:
         """Take audio that came at `now_ms`; gives frames for voice activity, and 8 kHz for the recording with its time.
@@ -80,7 +85,8 @@ class Ear:
             case Began(begin, back):
                 self._listening.open(back)
                 at = begin * FRAME_MS
-                self.turn = Turn(next(self._numbers), self.speaker, at, self._timeline.from_ms + at)
+                started_ms = self._timeline.from_ms + self._from_ms + at
+                self.turn = Turn(next(self._numbers), self.speaker, at, started_ms)
             case Over() as over:
                 return self._over(over)
         return None
@@ -107,4 +113,5 @@ class Ear:
         if turn is None or piece is None:
             return None
         turn.samples, turn.end_ms, turn.cut, turn.over = piece.samples, over.end * FRAME_MS, over.cut, True
+        turn.first_ms = self._timeline.from_ms + piece.begin * 1000.0 / RATE
         return turn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -20,13 +21,21 @@ from models.pool import Priority, job_tag
 class Guesses:
     """The guess about the open turn; nothing else may need it undone. Each is of one revision of the turn."""
 
-    def __init__(self, around: Surroundings, hearing: Hearing, replies: Replies) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        hearing: Hearing,
+        replies: Replies,
+        settled: Callable[[int, Heard], None],
+    ) -> None:
+        """`settled` is told the reading that is turn `number`."""
         self._around = around
         self._clock = around.clock
         self._dialogue = around.dialogue
         self._floor = around.floor
         self._hearing = hearing
         self._replies = replies
+        self._settled = settled
         self._guessing: tuple[int, asyncio.Task[None]] | None = None
         self._guess: tuple[int, Heard] | None = None
         self._prepared: tuple[int, Preparation] | None = None
@@ -82,6 +91,7 @@ class Guesses:
             heard = await self._hearing.read(Priority.FINAL_RECOGNITION)
         self._guess = None
         self._hearing.settle(heard)
+        self._settled(reply.turn, heard)
         reply.latency["recognition"] = self._clock.now_ms() - began
         reply.reasons["recognition_ms"] = round(heard.recognition_ms, 1)
         reply.reasons["understanding_ms"] = round(heard.understanding_ms, 1)

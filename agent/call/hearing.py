@@ -47,7 +47,7 @@ class Heard:
     """One reading of the open turn. `history` is the emotion history as it would be after this turn.
 
     language: what the call is to go on in, where callers may choose; else empty. samples: float32[n] at 16 kHz, where
-    all of the words are in them.
+    all of the words are in them; begin: the first of them, since the call began.
     """
 
     text: str
@@ -61,6 +61,7 @@ class Heard:
     over: TurnEnd = NO_WORDS
     language: str = ""
     samples: Samples | None = None
+    begin: int = 0
 
 
 class Hearing:
@@ -174,6 +175,7 @@ class Hearing:
             over=end,
             language=self.language_of(text, recognition.language),
             samples=None if earlier else piece.samples,
+            begin=piece.begin,
         )
 
     def language_of(self, text: str, spoken: str | None = None) -> str:

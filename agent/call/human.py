@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.call.air import Air
 from agent.call.ears import Ear, Turn
-from agent.call.listening import Listening
+from agent.call.listening import Listening, Timeline
 from agent.call.notes import Notes
 from agent.call.outbox import Outbox
 from agent.call.sayings import Saying, Sayings
@@ -48,6 +48,7 @@ class Hooks:
     sound to the caller be mixed, or no longer. told: what was said to the caller, or by him, while the agent does not
     answer. withheld: whether a text that `caller` or `human` said between two times is neither recorded nor shown.
     changed: who has the call, or what could be said to the caller, is another. left: a seat is gone that was used.
+    private: a turn may have private words; see `agent.call.private_words`.
     """
 
     number: Callable[[], int]
@@ -57,6 +58,7 @@ class Hooks:
     withheld: Callable[[str, str, float, float], bool]
     changed: Callable[[], None]
     left: Callable[[str], None]
+    private: Callable[[int, str, str, Samples, float], None]
 
 
 class Bridge:
@@ -69,6 +71,7 @@ class Bridge:
         outbox: Outbox,
         notes: Notes,
         listening: Listening,
+        timeline: Timeline,
         air: Air,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         hooks: Hooks,
@@ -78,6 +81,7 @@ class Bridge:
         self._can = capabilities
         self._notes = notes
         self._listening = listening
+        self._timeline = timeline
         self._spawn = spawn
         self._hooks = hooks
         self.air = air
@@ -195,7 +199,14 @@ class Bridge:
         if on and self._caller_ear is None:
             services, now = self._services, self._clock.now_ms()
             self._caller_ear = Ear(
-                "caller", self._can.encoding, services.settings, None, self._numbers(), now, self._listening
+                "caller",
+                self._can.encoding,
+                services.settings,
+                None,
+                self._numbers(),
+                now,
+                self._listening,
+                self._timeline,
             )
             self._transcribe()
         elif not on and self._caller_ear is not None:
@@ -361,8 +372,11 @@ class Bridge:
         if turn.speaker == "caller":
             meant = understood or Understood(OUT_OF_SCOPE, 0.0)
             self._of_caller(turn.number, text, meant, voice, turn.started_ms, ended)
-            return
-        self._of_human(turn.number, self._who.pop(turn.number, ""), text, turn.started_ms, ended, heard=confidence)
+        else:
+            who = self._who.pop(turn.number, "")
+            self._of_human(turn.number, who, text, turn.started_ms, ended, heard=confidence)
+        if not self._hooks.withheld(turn.speaker, text, turn.started_ms, ended):
+            self._hooks.private(turn.number, turn.speaker, text, turn.samples, turn.first_ms)
 
     def _said(self, saying: Saying, began_ms: float, ended_ms: float) -> None:
         """A text was spoken to the caller by our voice."""

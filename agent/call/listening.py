@@ -116,6 +116,11 @@ class Listening:
         return [SILENT_FRAME] * frames, self._silent
 
     @property
+    def judged(self) -> int:
+        """Samples at 16 kHz whose frames were judged so far."""
+        return self._framed
+
+    @property
     def received_ms(self) -> float:
         """Length of what was received so far."""
         return self.received * 1000.0 / self._encoding.rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from agent.gateways.base import ShowState, ShowTranscript, ShowTurn
 from agent.learning.shadow import EVENT as SHADOW_EVENT
 from agent.learning.shadow import SettledTurn
 from agent.records.contracts import ActionRecord, CallRecord, TurnRecord
+from agent.records.muting import REASON, Span
 from agent.records.redaction import redact_json
 from models.contracts import UnderstandingContext, Understood, VoiceEmotion
 from models.fusion import fuse
@@ -153,6 +154,14 @@ class Notes:
         )
         self._services.metrics.turns.labels(understood.intent).inc()
         self.caption("caller", text, turn.number, final=True)
+
+    def private(self, number: int, speaker: str, text: str, spans: Sequence[Span]) -> bool:
+        """Where the private words of a turn are in the recording; False where the turn is not what it was."""
+        turn = self.transcript.get(number, speaker)
+        if turn is None or turn.text != text:
+            return False
+        self._put(replace(turn, reasons={**turn.reasons, REASON: [span.plain() for span in spans]}))
+        return True
 
     def compare(self, turn: CallerTurn, context: UnderstandingContext) -> None:
         """Let a candidate model, where one runs, read a settled turn in the `context` it was understood in."""

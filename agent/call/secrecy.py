@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from agent.call.notes import Notes
 from agent.clock import Clock
 from agent.dialogue.contracts import Dialogue
+from agent.records.muting import Span
 from agent.records.pausing import Pausing, paused_call
 
 BEFORE_MS = 500.0
@@ -59,6 +61,10 @@ class Secrecy:
             self._pausing.release("person")
             self._pauses[-1] = (self._pauses[-1][0], now)
         return True
+
+    def private(self, spans: Iterable[Span]) -> None:
+        """Private words were said: secrets leave the recording at once."""
+        self._pausing.private(spans)
 
     def withheld(self, speaker: str, text: str, from_ms: float, to_ms: float) -> bool:
         """Whether what was said between two times, while people have the call, is neither recorded nor shown.

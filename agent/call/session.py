@@ -10,7 +10,7 @@ from functools import partial
 from agent.call.control import CallControl, LiveControl
 from agent.call.conversation import Conversation
 from agent.call.gatewayed import MOST_UNHEARD, MOST_WAITING, RESUMABLE, Admission, Ended, Gatewayed
-from agent.call.listening import RECORD_RATE, Timeline
+from agent.call.listening import RECORD_RATE
 from agent.call.services import CallServices
 from agent.call.stillness import Stillness
 from agent.call.transport import GOING_AWAY, NORMAL, Transport
@@ -72,7 +72,6 @@ class Session(Gatewayed):
         self._judged = asyncio.Event()
         self._deaf = False
         self._unheard = 0
-        self._timeline = Timeline(self.clock.now_ms())
         self._gateway_call_id: str | None = None
         self._away_until_ms: float | None = None
         self._carried_on: Session | None = None
@@ -167,7 +166,6 @@ class Session(Gatewayed):
 
     async def began(self, started: CallStarted, opened: CallOpened) -> None:
         """See `Gatewayed`."""
-        self._timeline = Timeline(self.clock.now_ms())
         self.media.expected = self.protocol.capabilities.audio_in
         self._conversation = Conversation(
             self.services,
@@ -307,7 +305,7 @@ class Session(Gatewayed):
         self.media.heard(now)
         conversation.bridge.caller(audio)
         before_ms = conversation.listening.received_ms - len(narrow) / RECORD_RATE * 1000.0
-        at_ms = self._timeline.place(before_ms, now)
+        at_ms = conversation.timeline.place(before_ms, now)
         if self.notes.record is not None and self.notes.record.recording is not None:
             self.notes.record.recording.caller(narrow, self.notes.at(at_ms))
         if not frames or self._deaf:
