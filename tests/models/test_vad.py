@@ -3,7 +3,7 @@ import pytest
 from faster_whisper.vad import get_vad_model
 
 from models.contracts import Samples
-from models.vad import FRAME, SileroVad, VadState
+from models.vad import CONTEXT, FRAME, Silence, SileroVad, VadState
 from models.voice import PiperVoice
 
 
@@ -71,3 +71,58 @@ def test_no_frames_give_no_probabilities(vad: SileroVad) -> None:
 def test_a_frame_of_the_wrong_length_is_refused(vad: SileroVad) -> None:
     with pytest.raises(ValueError, match=r"float32\[512\].*\(480,\)"):
         vad.probabilities([(VadState(), np.zeros(480, dtype=np.float32))])
+
+
+def whole(vad: SileroVad, state: VadState, frames: list[Samples]) -> list[float]:
+    """What the whole model says."""
+    batch = np.stack([np.concatenate([np.zeros(CONTEXT, dtype=np.float32), frame]) for frame in frames])
+    batch[0, :CONTEXT], batch[1:, :CONTEXT] = state.context, batch[:-1, -CONTEXT:]
+    chances, state.h, state.c = vad._session.run(None, {"input": batch, "h": state.h, "c": state.c})
+    state.context = batch[-1, -CONTEXT:]
+    return [float(chance) for chance in chances]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 31, 32, 64])
+def test_half_of_the_model_says_the_very_same_of_silence(vad: SileroVad, count: int) -> None:
+    random = np.random.default_rng(count)
+    h, c = (random.normal(0, 1, (1, 1, 128)).astype(np.float32) for _ in range(2))
+    half, full = VadState(h, c), VadState(h, c)
+    silence = np.zeros(FRAME, dtype=np.float32)
+    assert vad.probabilities([(half, silence)] * count) == whole(vad, full, [silence] * count)
+    assert np.array_equal(half.h, full.h)
+    assert np.array_equal(half.c, full.c)
+
+
+def test_silence_amid_a_voice_is_the_very_same_too(vad: SileroVad, spoken: Samples) -> None:
+    frames: list[Samples] = []
+    for frame in spoken.reshape(-1, FRAME)[20:60:4]:
+        frames += [np.zeros(FRAME, dtype=np.float32)] * 3 + [frame]
+    half, full = VadState(), VadState()
+    told = [chance for frame in frames for chance in vad.probabilities([(half, frame)])]
+    assert told == [chance for frame in frames for chance in whole(vad, full, [frame])]
+    assert max(told) > 0.3
+
+
+def test_silence_after_sound_is_not_yet_silence_to_the_model(vad: SileroVad, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    still = Silence.probabilities
+    monkeypatch.setattr(
+        Silence, "probabilities", lambda self, state, count: asked.append(count) or still(self, state, count)
+    )
+    state, silence = VadState(), np.zeros(FRAME, dtype=np.float32)
+    sound = np.full(FRAME, 0.1, dtype=np.float32)
+    for frames in ([silence], [silence, silence.copy()], [sound], [silence], [silence], [silence, sound]):
+        vad.probabilities([(state, frame) for frame in frames])
+    assert asked == [1, 2, 1]
+    with pytest.raises(ValueError, match="512"):
+        vad.probabilities([(state, np.zeros(511, dtype=np.float32))])
+
+
+def test_a_model_that_cannot_be_halved_is_run_whole(vad: SileroVad, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.vad.nodes", lambda model: [])
+    other, mine, its = SileroVad(), VadState(), VadState()
+    frames = [np.zeros(FRAME, dtype=np.float32)] * 4
+    assert other._silence is None
+    assert other.probabilities([(its, frame) for frame in frames]) == vad.probabilities(
+        [(mine, frame) for frame in frames]
+    )
