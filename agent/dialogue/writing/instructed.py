@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from agent.dialogue.text import sentences
 from agent.dialogue.writing.contracts import Line, Passage
 from agent.dialogue.writing.courtesy import after_courtesy, courteous
 from agent.dialogue.writing.evidence import Evidence
 from agent.dialogue.writing.faithful import Verdict, judge
 from agent.dialogue.writing.questions import is_question, may_ask
-from agent.dialogue.writing.terms import content_stems, matched
+from agent.dialogue.writing.terms import content_stems, denies, matched
 from agent.dialogue.writing.tools import Result
 from agent.dialogue.writing.values import values
 
@@ -35,12 +36,29 @@ _NOT_THIS = re.compile(
     r"|不要|别(?!的|人)|勿|省略|不必|不用",
     re.IGNORECASE,
 )
+_UNSAID = re.compile(
+    r"\b(?:do not|don't|don’t|never|avoid|stop|no need to)\s+(?:even |to )?"
+    r"(?:tell|say|mention|offer|talk|speak|promise|repeat|name|explain|bring|discuss)"
+    r"|\b(?:leave out|skip)\b|(?:不要|别|勿|不必|不用)再?(?:提|说|讲|告诉|承诺)|省略",
+    re.IGNORECASE,
+)
 _STATES = re.compile(
     r"\b(?:tell|say|mention|explain|inform|remind|assure|reassure|point out|add|confirm|note|stress|repeat|know)\b"
     r"|\b(?:is|are|was|were|will|can|cannot|may|has|have|had|does|did|gets?|got|must|should|costs?|takes?|comes?|goes"
     r"|arrives?|leaves?|opens?|closes?|starts?|ends?|ships?|applies|counts?|includes?|covers?|needs?|works?|runs?)\b"
     r"|\w['’](?:s|re|ll|ve)\b|[\u3400-\u9fff]",
     re.IGNORECASE,
+)
+_FOR = re.compile(r"\b(?:apologi[sz]e|sorry|apology|thank\w*)\b(.*)", re.IGNORECASE)
+_DEED = re.compile(
+    r"\b(?:we|i|they|he|she|it)\s+(?:just |already |\w+ly )?(\w+ed)\b"
+    r"|\b(?:has|have|had|is|are|was|were|been|be|got|get|gets)\s+(?:(?:now|already|just|also|not|never|been)\s+)*(\w+ed)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\w+")
+_TELLING = frozenset(
+    content_stems("tell say mention explain inform remind assure reassure point add confirm note stress make clear")
+    + content_stems("know nobody none")
 )
 _SHORTER = re.compile(
     r"\b(?:brief|briefly|short|shorter|in short|concise|less|fewer)\b|简短|简洁|简单|少说", re.IGNORECASE
@@ -50,8 +68,9 @@ _SHORTER = re.compile(
 class Permitted:
     """What may be said in an instructed answer: what the sections, the planned answer and the instructions say.
 
-    Also courtesies, and one question about what was spoken of. names: the business's; caller: lower-case words of the
-    caller's name. Making it takes a millisecond or two: see `Asking.look`.
+    Also courtesies, and one question about what was spoken of. What is said to be done must be known in the same word.
+    names: the business's; caller: lower-case words of the caller's name. Making it takes a millisecond or two: see
+    `Asking.look`.
     """
 
     def __init__(
@@ -66,7 +85,8 @@ class Permitted:
         facts = [text for text in map(stated, instructions) if text]
         own = [Result("planned", "", " ".join(planned)), *(Result("instruction", "", one) for one in facts)]
         self._evidence = Evidence([*sections, *own], (*names, *caller))
-        self._caller = caller
+        self._denied = [set(content_stems(one)) - _TELLING for text in facts for one in sentences(text) if denies(one)]
+        self._kind = {*caller, *(word for one in instructions for word in regretted(one))}
         self.windows = self._evidence.windows
         """Texts that what is said must be close to in meaning."""
         self.known = [*(f"{one.heading} {one.text}" for one in sections), *planned, *facts]
@@ -77,11 +97,22 @@ class Permitted:
         """Whether `sentence` may be said, and that of it which rests on something; a courtesy or question does not."""
         if is_question(sentence):
             return Verdict(sentence, reason=may_ask(sentence, self._said)), ""
-        if courteous(sentence, self._caller):
+        if courteous(sentence, self._kind):
             return Verdict(sentence), ""
-        body = after_courtesy(sentence, self._caller)
+        body = after_courtesy(sentence, self._kind)
         found = judge(body, self._evidence)
+        if found.reason is None and not deeds(body) <= self._evidence.words:
+            found = Verdict("", reason="unsupported")
+        if found.reason is None and self._affirms(body):
+            found = Verdict("", reason="negation")
         return Verdict(sentence.removesuffix(body) + found.text, found.source, found.reason), found.text
+
+    def _affirms(self, sentence: str) -> bool:
+        """Whether `sentence` says half of what an instruction denies, and does not deny it."""
+        said = content_stems(sentence)
+        return not denies(sentence) and any(
+            2 * sum(matched(one, said) for one in denied) >= len(denied) for denied in self._denied if denied
+        )
 
 
 def stated(instruction: str) -> str:
@@ -91,12 +122,23 @@ def stated(instruction: str) -> str:
     return " ".join(f"{one[:1].upper()}{one[1:]}." for one in kept)
 
 
+def regretted(instruction: str) -> set[str]:
+    """Lower-case words of what an instruction says to be sorry or thankful for; they may be said with a courtesy."""
+    found = (_FOR.search(clause) for clause in _CLAUSE.split(instruction) if clause)
+    return {word.lower() for match in found if match is not None for word in _WORD.findall(match[1])}
+
+
+def deeds(sentence: str) -> set[str]:
+    """What `sentence` says to be done, as "delivered"; lower-case. An order "out for delivery" is not that yet."""
+    return {(match[1] or match[2]).lower() for match in _DEED.finditer(sentence)}
+
+
 def may_leave_out(instructions: Sequence[str], wording: Sequence[str], planned: Sequence[str]) -> bool:
     """Whether planned sentences may go: an instruction names what is not to be said, or the model says it shorter.
 
     wording: the model's sentences; those that have nothing of the planned ones do not say them shorter.
     """
-    if any(_NOT_THIS.search(one) for one in instructions):
+    if any(_UNSAID.search(one) for one in instructions):
         return True
     said, meant = ({one for text in texts for one in content_stems(text)} for texts in (wording, planned))
     return bool(said & meant) and any(_SHORTER.search(one) for one in instructions)

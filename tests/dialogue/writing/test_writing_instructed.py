@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conversation import SHOP, Answer, Conversation, ManualClock, WordEncoder, gather, in_place
 
 from agent.dialogue.actions import open_actions
@@ -19,8 +20,11 @@ from agent.dialogue.instructing import read_instruction
 from agent.dialogue.loader import load_domain
 from agent.dialogue.writing.contracts import Line
 from agent.dialogue.writing.courtesy import after_courtesy, courteous
+from agent.dialogue.writing.filter import standard_filter
 from agent.dialogue.writing.instructed import Permitted, may_leave_out, stands_for, stated
+from agent.dialogue.writing.tools import Result
 
+ROWS = yaml.safe_load(Path(__file__).with_name("instructed.yaml").read_text("utf-8"))
 ASKS = "What's the five-digit order number?"
 KIND = "I understand how frustrating this is, and I am very sorry for the trouble."
 DEPOT = "say kindly that the parcel is at the Salem depot until May 9"
@@ -279,6 +283,7 @@ def test_only_an_instruction_that_says_so_leaves_something_out() -> None:
     assert may_leave_out(["不要提价格"], [], [])
     assert may_leave_out(["be brief"], ["The tent."], ["The tent costs $90."])
     assert not may_leave_out(["be brief"], ["I am sorry."], ["The tent costs $90."])
+    assert not may_leave_out(["explain it without jargon"], ["I am sorry."], ["The tent costs $90."])
     assert not may_leave_out(["explain the delay"], ["The tent."], ["The tent costs $90."])
 
 
@@ -318,6 +323,20 @@ def test_a_planned_sentence_is_said_if_its_values_and_most_words_are() -> None:
     assert stands_for(["I am sorry.", "Order 42719 is out for delivery, by 8 pm."], text)
     assert not stands_for(["Order 42719 is out for delivery."], text)
     assert not stands_for(["By 8 pm, 42719."], text)
+
+
+@pytest.mark.parametrize(("part", "kept", "passed"), [("made on", (22, 23), (1, 31)), ("unseen", (18, 22), (4, 33))])
+def test_rules_keep_what_is_true_and_refuse_what_is_invented(part: str, kept: Any, passed: Any) -> None:
+    said: dict[str, list[bool]] = {"good": [], "bad": []}
+    for row in (row for row in ROWS if row["part"] == part):
+        sections = [Result(f"s.md#{n}", one["heading"], one["text"]) for n, one in enumerate(row["sections"])]
+        permitted = Permitted([row["instruction"]], row["planned"], sections, [], ("Pine Outfitters",), ())
+        for kind, found in said.items():
+            for sentence in row[kind]:
+                refused = standard_filter().find(sentence, permitted.known)
+                found.append(permitted.judge(sentence)[0].reason is None and refused is None)
+    assert (sum(said["good"]), len(said["good"])) == kept
+    assert (sum(said["bad"]), len(said["bad"])) == passed
 
 
 @pytest.mark.parametrize("text", ["offer", "say:", "tell her", "???", "", "x" * 301])
