@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, Field
 from sqlalchemy import select
 
@@ -13,6 +15,7 @@ from agent.console import kept
 from agent.console.answers import REFUSALS, refused
 from agent.console.api import Body
 from agent.console.backend import Backend
+from agent.console.feed import Message
 from agent.console.guard import TAKEN, Guard, Refused, at_least
 from agent.console.sessions import Signed
 from agent.console.tables import Note
@@ -22,6 +25,8 @@ from agent.records.queries import Row
 SHOWN = ("id", "call_id", "state", "priority", "reason", "caller", "language", "intent", "created_at", "due_at")
 """Columns of a handoff that the list has, beside `by`, `tries`, `tried_at`, `briefing`, `notes`, and `live`: the caller
 is still on the line."""
+READ_S = 5.0
+"""How long what was read stands, where nothing was told: other servers may have changed it."""
 MOST_NOTES = 3
 """Notes of a call that the list has, the latest."""
 LONGEST_NOTE = 2_000
@@ -45,13 +50,27 @@ class Callbacks:
     def __init__(self, backend: Backend, guard: Guard) -> None:
         self._backend = backend
         self._guard = guard
+        self._briefings = callbacks.Briefings()
+        self._reading = asyncio.Lock()
+        self._changes = 0
+        self._read: tuple[int, float, list[Row]] | None = None
+
+    def follow(self, message: Message) -> bool:
+        """Learn from the feed that the list has changed. It wants no message for itself."""
+        self._changes += message.kind == "callbacks"
+        return False
 
     async def listed(self) -> list[Row]:
-        """Those to be made and under way, the most urgent first."""
-        database = self._guard.database
-        rows = await callbacks.list_callbacks(database, now=self._guard.clock.wall())
-        notes = await self._notes([row["call_id"] for row in rows])
-        return [self._shown(row, notes) for row in rows]
+        """Those to be made and under way, most urgent first. All pages ask at once: it is read for them together."""
+        async with self._reading:
+            changes, now_ms = self._changes, self._guard.clock.now_ms()
+            if self._read is None or self._read[0] != changes or now_ms >= self._read[1]:
+                now = self._guard.clock.wall()
+                rows = await callbacks.list_callbacks(self._guard.database, now=now, briefings=self._briefings)
+                notes = await self._notes([row["call_id"] for row in rows])
+                self._read = (changes, now_ms + READ_S * 1000.0, [self._shown(row, notes) for row in rows])
+            rows = self._read[2]
+        return [row | {"live": self._backend.control(row["call_id"]) is not None} for row in rows]
 
     async def change(self, signed: Signed, handoff_id: str, body: CallbackBody) -> dict[str, Any]:
         """Do what `body` says.
@@ -70,6 +89,7 @@ class Callbacks:
             # From now on he may read the call.
             await self._guard.audit(signed.name, TAKEN, row["call_id"], {"handoff": handoff_id})
             answer = self._shown(row, await self._notes([row["call_id"]]))
+            answer["live"] = self._backend.control(row["call_id"]) is not None
         elif do == "release":
             anybodys = at_least(signed.role, "supervisor")
             await callbacks.release(database, handoff_id, None if anybodys else signed.name, now)
@@ -99,18 +119,16 @@ class Callbacks:
 
     def _shown(self, row: Row, notes: Mapping[str, list[Row]]) -> Row:
         names, call_id = (*SHOWN, "by", "tries", "tried_at", "briefing"), row["call_id"]
-        live = self._backend.control(call_id) is not None
-        return {name: row[name] for name in names} | {"notes": notes.get(call_id, []), "live": live}
+        return {name: row[name] for name in names} | {"notes": notes.get(call_id, []), "live": False}
 
 
-def add_callbacks(router: APIRouter, guard: Guard, backend: Backend) -> None:
+def add_callbacks(router: APIRouter, guard: Guard, served: Callbacks) -> None:
     """Serve them under `router`, whose prefix is /console/api, for everybody who takes calls."""
     anybody = Depends(guard.role("agent"))
-    served = Callbacks(backend, guard)
 
     @router.get("/callbacks", dependencies=[anybody])
-    async def listed() -> dict[str, Any]:
-        return {"callbacks": await served.listed()}
+    async def listed() -> JSONResponse:
+        return JSONResponse({"callbacks": await served.listed()})  # as it is: encoding it twice takes long
 
     @router.post("/callbacks/{handoff_id}")
     async def change(handoff_id: str, body: CallbackBody, signed: Signed = anybody) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from agent.console.answers import code_of, sentence
 from agent.console.api import add_accounts
 from agent.console.audio import Audio
 from agent.console.backend import Backend, QueueDesk
-from agent.console.callbacks import add_callbacks
+from agent.console.callbacks import Callbacks, add_callbacks
 from agent.console.calls import Calls, add_calls
 from agent.console.feed import Feed
 from agent.console.guard import Guard
@@ -141,6 +141,7 @@ class Console:
         self.calls = Calls(backend, self.guard, self.parts, self.presence, self.pictures)
         self.sockets = Sockets(backend, self.guard, self.parts, self.presence)
         self.audio = Audio(backend, self.guard, self.parts, self.presence)
+        self.callbacks = Callbacks(backend, self.guard)
         self._followed: Feed | None = None
 
     def follow(self) -> None:
@@ -151,6 +152,7 @@ class Console:
             self.parts.listen(feed)
             feed.subscribe(wanted=self.presence.follow)
             feed.subscribe(wanted=self.pictures.learn)
+            feed.subscribe(wanted=self.callbacks.follow)
             desk = self.backend.desk
             for row in () if desk is None else desk.snapshot()["queue"]:
                 self.parts.moved(row["call"], row["id"], row["state"], row.get("human"))
@@ -161,7 +163,7 @@ class Console:
         router = APIRouter(prefix="/api")
         add_accounts(router, self.guard)
         add_calls(router, self.guard, self.calls)
-        add_callbacks(router, self.guard, self.backend)
+        add_callbacks(router, self.guard, self.callbacks)
         for extra in extras:
             extra(router, self.guard)
         app.include_router(router)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -30,8 +32,30 @@ CallbackOutcome = Literal["reached", "not_reached", "not_needed"]
 """reached, not_needed: done. not_reached: it goes back on the list."""
 
 
-async def list_callbacks(database: Database, limit: int = 200, now: datetime | None = None) -> list[Row]:
-    """Call-backs to be made and those under way (`by` says whose), each with its `briefing`.
+class Briefings:
+    """Briefings of call-backs, each made once: what it rests on does not change while somebody is to be called."""
+
+    def __init__(self, most: int = 1000) -> None:
+        """`most`: how many are kept; the oldest go first."""
+        self._most = most
+        self._made: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
+
+    async def of(self, database: Database, row: Row) -> list[dict[str, Any]]:
+        """The briefing of a handoff. They are made one by one, so that calls have their turn in between."""
+        known = self._made.get(row["id"])
+        if known is None:
+            async with database.engine.connect() as connection:
+                found = await connection.execute(select(Handoff.context).where(Handoff.id == row["id"]))
+            known = self._made[row["id"]] = _briefing(row, found.scalar_one_or_none() or {})
+            while len(self._made) > self._most:
+                self._made.popitem(last=False)
+        return known
+
+
+async def list_callbacks(
+    database: Database, limit: int = 200, now: datetime | None = None, briefings: Briefings | None = None
+) -> list[Row]:
+    """Call-backs to be made and those under way (`by` says whose), each with its `briefing` instead of its context.
 
     Most urgent first, then oldest first. With `now`, those agreed for later (`due_at`) come last, the next one first.
     tries: how often nobody was reached; tried_at: when last, ISO.
@@ -41,10 +65,15 @@ async def list_callbacks(database: Database, limit: int = 200, now: datetime | N
     """
     found: list[Row] = []
     for state in (_S.CALLBACK, _S.CALLING_BACK):
-        found += await list_handoffs(database, state=state.value, limit=limit)
+        found += await list_handoffs(database, state=state.value, limit=limit, whole=False)
     later = "" if now is None else now.isoformat()
     found.sort(key=lambda row: (_later(row, later), -row["priority"], row["created_at"], row["id"]))
-    return [row | {"by": _by(row), "briefing": _briefing(row)} | _tries(row) for row in found[:limit]]
+    made = briefings or Briefings()
+    return [await _shown(database, row, made) for row in found[:limit]]
+
+
+async def _shown(database: Database, row: Row, briefings: Briefings) -> Row:
+    return row | {"by": _by(row), "briefing": await briefings.of(database, row)} | _tries(row)
 
 
 async def count_callbacks(database: Database) -> int:
@@ -71,7 +100,9 @@ async def take(database: Database, handoff_id: str, who: str, now: datetime) -> 
             state = await _state(connection, handoff_id)
             raise TooLate(handoff_id, await _who(connection, handoff_id) if state is _S.CALLING_BACK else "")
         await _step(connection, handoff_id, _S.CALLING_BACK, who, now)
-    return next(row for row in await list_callbacks(database, 1000) if row["id"] == handoff_id)
+    call_id = await call_of(database, handoff_id)
+    rows = await list_handoffs(database, call_id=call_id, limit=1000, whole=False)
+    return await _shown(database, next(row for row in rows if row["id"] == handoff_id), Briefings())
 
 
 async def done(
@@ -232,8 +263,7 @@ def _later(row: Row, now: str) -> str:
     return due if now and row["state"] == _S.CALLBACK.value and due > now else ""
 
 
-def _briefing(row: Row) -> list[dict[str, Any]]:
-    context = row["context"]
+def _briefing(row: Row, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     return brief(
         context.get("transcript") or (),
         intent=row["intent"],

@@ -69,14 +69,17 @@ async def turns_after(database: Database, call_id: str, number: int) -> list[Row
 
 
 async def list_handoffs(
-    database: Database, state: str | None = None, call_id: str | None = None, limit: int = 200
+    database: Database, state: str | None = None, call_id: str | None = None, limit: int = 200, whole: bool = True
 ) -> list[Row]:
     """Handoffs, most urgent first and then oldest first, each with its `steps` (state, at, detail).
+
+    `whole`: with their `context`, which is most of what there is to read.
 
     Raises:
         ValueError: `limit` is out of range.
     """
-    query = select(Handoff.__table__).order_by(Handoff.priority.desc(), Handoff.created_at, Handoff.id)
+    columns = [column for column in Handoff.__table__.columns if whole or column.name != "context"]
+    query = select(*columns).order_by(Handoff.priority.desc(), Handoff.created_at, Handoff.id)
     if state is not None:
         query = query.where(Handoff.state == state)
     if call_id is not None:

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from agent.handoff import callbacks
+
 
 @pytest.fixture
 async def waiting(world):
@@ -111,3 +113,26 @@ async def test_who_may(waiting):
     await bo.post("sign-out")
     assert (await bo.get("callbacks")).status_code == 401
     assert (await bo.post("callbacks/h-1", do="take")).status_code == 401
+
+
+async def test_the_list_is_read_once_for_all_pages(waiting, monkeypatch):
+    bo, cy = await waiting.signed_in("bo"), await waiting.signed_in("cy")
+    waiting.console.follow()
+    read = []
+    list_callbacks = callbacks.list_callbacks
+
+    async def counted(*given, **named):
+        read.append(named["now"])
+        return await list_callbacks(*given, **named)
+
+    monkeypatch.setattr(callbacks, "list_callbacks", counted)
+    answers = await asyncio.gather(*(one.get("callbacks") for one in (bo, cy) * 5))
+    assert {len(answer.json()["callbacks"]) for answer in answers} == {1}
+    assert len(read) == 1
+    await waiting.handoff("h-2", "c-1", "callback")
+    waiting.feed.publish("callbacks", None, {"waiting": 2})
+    assert len((await bo.get("callbacks")).json()["callbacks"]) == 2, "told of, it is read anew"
+    await waiting.handoff("h-3", "c-1", "callback")
+    assert len((await bo.get("callbacks")).json()["callbacks"]) == 2
+    waiting.clock.ahead_s += 6
+    assert len((await bo.get("callbacks")).json()["callbacks"]) == 3, "what other servers did is seen later"

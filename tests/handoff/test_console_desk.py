@@ -162,7 +162,7 @@ async def test_chosen_call_back_keeps_the_context(database: Database) -> None:
         assert told == [(None, {"waiting": 1})]
         (kept,) = await list_callbacks(here.database)
         assert (kept["caller"], kept["by"], kept["tries"]) == ("+12125550123", None, 0)
-        assert kept["context"]["slots"]["order"]["value"] == "54321"
+        assert (await here.row())["context"]["slots"]["order"]["value"] == "54321"
         assert {"text": "Given: order 54321 (verified).", "turns": [1]} in kept["briefing"]
 
 
