@@ -383,6 +383,34 @@ def test_sound_that_comes_unevenly_waits_longer(console: FakeConsole, visit: Ope
     expect(page.get_by_text("the connection broke")).to_be_visible()
 
 
+WAITING = """async ({ first, stall, level, seconds }) => {
+  const { FRAME, JitterBuffer } = await import("/console/static/jitter.js");
+  const [buffer, frame, waits] = [new JitterBuffer(), new Float32Array(FRAME).fill(level), []];
+  for (let n = 0; n < first; n += 1) buffer.put(frame);
+  for (let second = 0; second < seconds; second += 1) {
+    for (let n = 0; n < 50; n += 1) {
+      const late = second === 0 && n >= 10 && n < 10 + stall;
+      if (!late) buffer.put(frame);
+      if (second === 0 && n === 10 + stall) for (let k = 0; k < stall; k += 1) buffer.put(frame);
+      buffer.take();
+    }
+    waits.push(buffer.frames.length * 20);
+  }
+  return waits;
+}"""
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2])
+def test_what_waits_too_long_is_left_out(console: FakeConsole, visit: Open, level: float):
+    page = visit()
+    backlog = page.evaluate(WAITING, {"first": 25, "stall": 0, "level": level, "seconds": 3})
+    assert backlog[0] <= 60, "what was said before one listened"
+    stalled = page.evaluate(WAITING, {"first": 0, "stall": 7, "level": level, "seconds": 12})
+    assert stalled[2 if level == 0.0 else 9] <= 80
+    even = page.evaluate(WAITING, {"first": 0, "stall": 0, "level": level, "seconds": 12})
+    assert max(even) <= 60
+
+
 def test_the_feed_comes_back(console: FakeConsole, visit: Open):
     page = visit()
     expect(page.get_by_text("No calls at the moment.")).to_be_visible()
