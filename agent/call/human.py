@@ -419,7 +419,7 @@ class Bridge:
         """See `agent.call.transcribing.Writes`."""
         self._notes.fault(code, detail)
 
-    def event(self, kind: str, **data: Any) -> None:
+    def event(self, kind: str, /, **data: Any) -> None:
         """See `agent.call.transcribing.Writes`."""
         self._notes.event(kind, **data)
 

@@ -51,7 +51,7 @@ class Notes:
         """A time of the clock as ms since the call began."""
         return round(now_ms - self.began_ms, 1)
 
-    def event(self, kind: str, **data: Any) -> None:
+    def event(self, kind: str, /, **data: Any) -> None:
         """Something happened."""
         if self.record is not None:
             self.record.event(kind, self.at(self._clock.now_ms()), data)

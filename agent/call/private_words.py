@@ -38,14 +38,15 @@ class PrivateWords:
     async def _look(self, number: int, speaker: str, text: str, samples: Samples, first_ms: float) -> None:
         services, notes = self._around.services, self._around.notes
         languages = services.languages if len(services.languages) > 1 else ()
-        hints = RecognitionHints(None, self._around.language, quick=True, languages=languages, words=True)
+        language = self._around.language if languages else services.settings.recognizer.language
+        hints = RecognitionHints(None, language, languages=languages, words=True)
         first, ended = notes.at(first_ms), notes.at(first_ms + len(samples) / _PER_MS)
         spans = private_spans(text, (), first, ended)
         try:
             heard = await services.pool.run(
                 Priority.EMOTION, lambda: services.recognizer.recognize(samples, hints), within_ms=WITHIN_MS
             )
-            if len(private_ranges(heard.text)) == len(private_ranges(text)):
+            if _private(heard.text) == _private(text):  # else its words are not those that were said
                 spans = private_spans(heard.text, heard.words, first, ended)
         except Exception as error:
             notes.fault("private_words_not_found", type(error).__name__)
@@ -53,3 +54,8 @@ class PrivateWords:
             self._looking -= 1
         if notes.private(number, speaker, text, spans):
             self._secrecy.private(spans)
+
+
+def _private(text: str) -> list[str]:
+    """What is private in a text, without the marks between."""
+    return ["".join(filter(str.isalnum, text[start:stop].lower())) for start, stop, _ in private_ranges(text)]

@@ -80,7 +80,7 @@ class Writes(Protocol):
         """The words of a turn are not known."""
         ...
 
-    def event(self, kind: str, **data: Any) -> None:
+    def event(self, kind: str, /, **data: Any) -> None:
         """Something happened."""
         ...
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from browserfakes import Browser, FakeFeed, control_of
+from browserfakes import Browser, FakeFeed, control_of, now_ms, quiet_line
 from callfakes import FakeCall, Phone
+from test_returning import Returned
 from test_taking_over import watched
 from virtual_time import run_virtual
 
 from agent.call.control import NotYours
+from agent.records.muting import LEAD_MS, PAD_MS
 from agent.records.pausing import paused_call
+from models.contracts import Recognition, RecognitionHints, Samples, Word
 
 
 class Tape:
@@ -20,6 +25,7 @@ class Tape:
     def __init__(self) -> None:
         self.runs = True
         self.log: list[str] = []
+        self.muted: list[tuple[float, float]] = []
 
     def pause(self) -> None:
         self.runs = False
@@ -30,6 +36,7 @@ class Tape:
         self.log.append("resume")
 
     def mute(self, from_ms: float, to_ms: float) -> bool:
+        self.muted.append((from_ms, to_ms))
         return True
 
     def caller(self, samples: object, at_ms: float) -> None:
@@ -165,6 +172,141 @@ def test_who_comes_after_a_person_who_was_lost_can_end_the_pause() -> None:
         assert not tape.runs
         control.pause("bo", False)
         assert tape.runs
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+CARD = "my card is 4111 1111 1111 1111 thanks"
+FIRST, LAST = 3, 6
+"""The words of it that are the number."""
+VOICED_MS = 2100.0
+
+
+class Timing:
+    """A recognizer that tells when words were said, where it is asked for that: evenly, as long as there is a voice."""
+
+    def __init__(self, call: FakeCall, instead: str | Exception | None = None) -> None:
+        """`instead`: what is heard then in place of the words, or goes wrong."""
+        self._recognize = call.recognizer.recognize
+        self._instead = instead
+        self.asked = 0
+        call.recognizer.recognize = self.recognize  # type: ignore[method-assign]
+
+    def recognize(self, samples: Samples, hints: RecognitionHints = RecognitionHints()) -> Recognition:  # noqa: B008
+        heard = self._recognize(samples, hints)
+        if not hints.words:
+            return heard
+        self.asked += 1
+        if isinstance(self._instead, Exception):
+            raise self._instead
+        heard = replace(heard, text=self._instead or heard.text)
+        voiced = np.flatnonzero(np.abs(samples) > 0.05) / 16_000
+        texts = heard.text.split()
+        each = (voiced[-1] - voiced[0]) / len(texts)
+        words = [Word(text, voiced[0] + n * each, voiced[0] + (n + 1) * each, 0.9) for n, text in enumerate(texts)]
+        return replace(heard, words=tuple(words))
+
+
+def only_the_number(tape: Tape, began_ms: float) -> None:
+    """Of `CARD`, begun at that time of the call, only the number was silenced."""
+    [(from_ms, to_ms)] = tape.muted
+    each = VOICED_MS / len(CARD.split())
+    assert abs(from_ms - (began_ms + FIRST * each - LEAD_MS)) <= 80
+    assert abs(to_ms - (began_ms + (LAST + 1) * each + PAD_MS)) <= 80
+
+
+@pytest.mark.parametrize("has_it", ["agent", "person"])
+@pytest.mark.parametrize("away", [False, True])
+def test_only_the_private_words_of_a_turn_leave_the_recording(has_it: str, away: bool) -> None:
+    async def main() -> None:
+        call = FakeCall()
+        tape, timing = taped(call), Timing(call)
+        phone = await call.start()
+        began_ms = now_ms()
+        await phone.wait_for_agent()
+        second: Returned | None = None
+        if has_it == "person":
+            await control_of(call).take_over("ana")
+            await phone.wait(300)
+        if away:
+            phone.drop()
+            await asyncio.sleep(6.0)
+            second = Returned(call)
+            phone = second.phone
+            await phone.wait(600)
+        await phone.say("where is my order", 900)
+        await phone.wait(3000)
+        assert timing.asked == 0
+        said = now_ms() - began_ms
+        await phone.say(CARD, VOICED_MS)
+        await phone.wait(3000)
+        assert timing.asked == 1
+        only_the_number(tape, said)
+        [turn] = [turn for (_, who), turn in call.record.turns.items() if who == "caller" and turn.text == CARD]
+        assert abs(turn.started_ms - said) <= 150
+        [span] = turn.reasons["private"]
+        assert (span["kind"], span["from_ms"], span["to_ms"]) == ("card", *(round(at, 1) for at in tape.muted[0]))
+        assert "muted" in call.record.kinds()
+        phone.hang_up()
+        await call.ended()
+        if second is not None:
+            await second.running
+
+    run_virtual(main())
+
+
+def test_a_number_that_a_person_repeats_leaves_the_recording_too() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        tape, _ = taped(call), Timing(call)
+        phone = await call.start()
+        began_ms = now_ms()
+        await phone.wait_for_agent()
+        async with Browser(await control_of(call).take_over("ana"), call) as ana, quiet_line(phone):
+            await ana.wait(600)
+            said = now_ms() - began_ms
+            await ana.say(CARD, VOICED_MS)
+            await ana.wait(2500)
+        only_the_number(tape, said + 60.0)  # what waits of a browser's voice before it is passed on
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("instead", [RuntimeError("the recognizer is gone"), "my card is 4111 1111 1111 thanks"])
+def test_a_turn_whose_words_have_no_sure_times_is_silent_as_a_whole(instead: str | Exception) -> None:
+    async def main() -> None:
+        call = FakeCall()
+        tape, _ = taped(call), Timing(call, instead)
+        phone = await call.start()
+        began_ms = now_ms()
+        await phone.wait_for_agent()
+        said = now_ms() - began_ms
+        await phone.say(CARD, VOICED_MS)
+        await phone.wait_for_agent()
+        [(from_ms, to_ms)] = tape.muted
+        assert from_ms <= said - 400
+        assert to_ms >= said + VOICED_MS + 200
+        assert not call.session.done
+        phone.hang_up()
+        await call.ended()
+
+    run_virtual(main())
+
+
+def test_nothing_is_looked_for_in_a_call_that_is_not_recorded() -> None:
+    async def main() -> None:
+        call = FakeCall()
+        timing = Timing(call)
+        phone = await call.start()
+        await phone.wait_for_agent()
+        await phone.say(CARD, VOICED_MS)
+        await phone.wait_for_agent()
+        assert timing.asked == 0
+        assert "private" not in call.turn(1, "caller").reasons
         phone.hang_up()
         await call.ended()
 
