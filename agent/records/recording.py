@@ -31,9 +31,9 @@ ROOM_MS = 4000
 JITTER_MS = 1000
 """A piece that begins this little before the end of its channel follows on instead of replacing what is there."""
 WAKE_S = 0.25
-"""The thread looks after each recording this often; waking for every 20 ms piece would cost a switch each."""
+"""The thread looks this often whether anything is to be silenced."""
 WRITE_S = 1.0
-"""It writes what came this often, unless something is to be silenced: four times as often costs four times as much."""
+"""It writes what came of each recording this often; waking for every 20 ms piece would cost a switch each."""
 LEAST_REST_S = 0.02
 """The thread rests so long between two looks, so that many calls do not wake it one by one."""
 PENDING_SAMPLES = 20 * RATE
@@ -77,8 +77,7 @@ class StereoRecording:
         self._lock = threading.Lock()
         self._disk = threading.Lock()  # held by whoever writes
         self._closing = self._closed = False
-        self._write_s = time.monotonic() + WRITE_S
-        _scribe.tend(self)
+        _scribe.tend(self, WRITE_S)
 
     def caller(self, samples: Pcm16, at_ms: float) -> None:
         """Samples[n] at 8 kHz heard from the caller; `at_ms` of the first sample, from the start of the call."""
@@ -111,6 +110,9 @@ class StereoRecording:
                 last = self._mutes.pop()
                 start, stop = min(start, last[0]), max(stop, last[1])
             self._mutes.append((start, stop))
+            asked = len(self._mutes) > 1
+        if not asked:
+            _scribe.tend(self, 0.0, again=False)
         return True
 
     def close(self) -> None:
@@ -129,19 +131,11 @@ class StereoRecording:
                 self._fail(error)
             self.lost_samples += self._timeline.late_samples
 
-    def tend(self, now_s: float) -> bool:
-        """Write what is due at `now_s` of the monotonic clock; False once there is nothing more to write, ever.
-
-        Called by the thread of all recordings, every `WAKE_S`.
-        """
-        if self._closing:
-            return False
-        if now_s < self._write_s and not self._mutes:
-            return True
+    def tend(self) -> bool:
+        """Write what is due; False once there is nothing more to write, ever. For the thread of all recordings."""
         with self._disk:
             if self._closing:
                 return False
-            self._write_s = now_s + WRITE_S
             try:
                 self._place_pending()
                 self._timeline.write_until(self._timeline.end - ALIGNMENT_MS * RATE // 1000)
@@ -189,13 +183,13 @@ class _Scribe:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._order = itertools.count()
-        self._due: list[tuple[float, int, StereoRecording]] = []
+        self._due: list[tuple[float, int, StereoRecording, bool]] = []
         self._runs = False
 
-    def tend(self, recording: StereoRecording) -> None:
-        """Look after one more."""
+    def tend(self, recording: StereoRecording, in_s: float, again: bool = True) -> None:
+        """Look after a recording in so many seconds, and `again` every `WRITE_S` while it is open."""
         with self._lock:
-            heapq.heappush(self._due, (time.monotonic() + WAKE_S, next(self._order), recording))
+            heapq.heappush(self._due, (time.monotonic() + in_s, next(self._order), recording, again))
             if not self._runs:
                 self._runs = True
                 threading.Thread(target=self._work, name="recordings", daemon=True).start()
@@ -207,21 +201,18 @@ class _Scribe:
                     self._runs = False
                     return
                 rest_s = self._due[0][0] - time.monotonic()
-            time.sleep(max(LEAST_REST_S, rest_s))
+            time.sleep(min(max(LEAST_REST_S, rest_s), WAKE_S))
             while (taken := self._taken(time.monotonic())) is not None:
-                due, recording = taken
-                if recording.tend(due):
+                due, _, recording, again = taken
+                if recording.tend() and again:
                     with self._lock:
-                        heapq.heappush(self._due, (due + WAKE_S, next(self._order), recording))
+                        heapq.heappush(self._due, (due + WRITE_S, next(self._order), recording, True))
                 time.sleep(0)  # whoever waits for the interpreter goes first
 
-    def _taken(self, now_s: float) -> tuple[float, StereoRecording] | None:
-        """One that is due at `now_s`, and since when."""
+    def _taken(self, now_s: float) -> tuple[float, int, StereoRecording, bool] | None:
+        """What is due at `now_s`, the longest first."""
         with self._lock:
-            if not self._due or self._due[0][0] > now_s:
-                return None
-            due, _, recording = heapq.heappop(self._due)
-            return due, recording
+            return heapq.heappop(self._due) if self._due and self._due[0][0] <= now_s else None
 
 
 _scribe = _Scribe()

@@ -148,29 +148,44 @@ def test_slow_disk_loses_the_oldest_and_stays_bounded(tmp_path: Path) -> None:
 
 def test_what_came_is_on_disk_after_the_alignment(tmp_path: Path) -> None:
     recording = StereoRecording(tmp_path / "a.wav")
-    began = time.monotonic()
     recording.caller(tone(7, 30_000), 0)
-    assert recording.tend(began)
-    assert read_wav(tmp_path / "a.wav").samples.size == 0
-    assert recording.tend(began + module.WRITE_S + 1)
+    assert recording.tend()
     left, _ = read(tmp_path / "a.wav")
     assert left.tolist() == [7] * 14_000
     assert recording.mute(0, 1000)
-    assert recording.tend(began + module.WRITE_S + 1)
+    assert recording.tend()
     left, _ = read(tmp_path / "a.wav")
     assert left.tolist() == [0] * 8000 + [7] * 6000
     recording.close()
-    assert not recording.tend(began + 100)
+    assert not recording.tend()
     left, _ = read(tmp_path / "a.wav")
     assert left.tolist() == [0] * 8000 + [7] * 22_000
 
 
+def test_what_is_to_be_silenced_comes_before_what_is_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scribe = module._Scribe()
+    scribe._runs = True  # no thread: the test looks itself
+    monkeypatch.setattr(module, "_scribe", scribe)
+    recording, other = StereoRecording(tmp_path / "a.wav"), StereoRecording(tmp_path / "b.wav")
+    assert scribe._taken(time.monotonic()) is None
+    assert other.mute(0, 500)
+    taken = scribe._taken(time.monotonic())
+    assert taken is not None
+    assert taken[2:] == (other, False)
+    assert scribe._taken(time.monotonic()) is None
+    later = [scribe._taken(time.monotonic() + 1.0) for _ in range(3)]
+    assert [one and one[2:] for one in later] == [(recording, True), (other, True), None]
+    recording.close()
+    other.close()
+
+
 def test_all_recordings_share_a_thread_that_ends_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAKE_S", 0.01)
     monkeypatch.setattr(module, "LEAST_REST_S", 0.001)
     scribe = module._Scribe()
     monkeypatch.setattr(module, "_scribe", scribe)
-    monkeypatch.setattr(module, "WRITE_S", 0.0)
+    monkeypatch.setattr(module, "WRITE_S", 0.01)
     before = set(threading.enumerate())
     recordings = [StereoRecording(tmp_path / f"{name}.wav") for name in "abc"]
     (thread,) = set(threading.enumerate()) - before
