@@ -341,8 +341,7 @@ class LiveControl:
 
     def human_lost(self, who: str) -> None:
         """See `CallControl.human_lost`."""
-        if not self._bridge.over:
-            self._conversation.people.lost(who)
+        self._conversation.people.lost(who)
 
     def note(self, who: str, text: str) -> None:
         """See `CallControl.note`."""
@@ -353,7 +352,7 @@ class LiveControl:
         self._conversation.people.note(who, text)
 
     def _alive(self) -> None:
-        if self._bridge.over or self._conversation.phase is Phase.CLOSING:
+        if self._conversation.people.over or self._conversation.phase is Phase.CLOSING:
             raise Gone("the call is over")
 
     def _has(self, who: str) -> None:

@@ -217,6 +217,7 @@ class Conversation:
     def close(self, now: float) -> None:
         """The call is over: fix what was heard of a reply that was still playing."""
         self._replies.close(now)
+        self.people.close()
 
     def cut_if_long(self) -> asyncio.Task[str | Exception] | None:
         """Recognize a turn of the caller that has had no pause for too long; returns the task, which the call owns."""

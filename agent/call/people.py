@@ -50,6 +50,7 @@ class People:
         self._entries = entries
         self._ending = ending
         self._secrecy = secrecy
+        self._closed = False
         self._returning = False
         self._awaited: asyncio.Task[None] | None = None
         self._lost_in_transfer: str | None = None
@@ -67,6 +68,15 @@ class People:
         """Whether the caller is being sent elsewhere, or was."""
         there = self._floor.phase is floor.Phase.HUMAN and self._bridge.human is None
         return self._handover.stage == "moving" or (there and not self._returning)
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody can do anything with the call any more."""
+        return self._closed or self._bridge.over
+
+    def close(self) -> None:
+        """The call is over; what was said last may still be written down."""
+        self._closed = True
 
     # Having the call
 
@@ -118,6 +128,8 @@ class People:
 
     def lost(self, who: str) -> None:
         """The console of `who` is gone; where he has the call, another person is looked for."""
+        if self.over:
+            return
         has = self._bridge.human == who
         if has and self._handover.stage == "moving":
             # What becomes of the caller is known in a moment.

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from agent import logs
 from agent.call.control import CallControl, LiveControl
 from agent.call.conversation import Conversation
 from agent.call.gatewayed import MOST_UNHEARD, MOST_WAITING, RESUMABLE, Admission, Ended, Gatewayed
@@ -116,6 +117,7 @@ class Session(Gatewayed):
         now = self.clock.now_ms()
         conversation.hold(now)
         conversation.secrecy.enter()
+        logs.call_id.set(self.call_id)
         for task in (self._reading, self._writing):
             if task is not None:
                 task.cancel()

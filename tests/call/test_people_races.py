@@ -13,6 +13,7 @@ from test_returning import Returned
 from test_waiting_for_people import QueueDesk, agent_turns, waiting
 from virtual_time import run_virtual
 
+from agent import logs
 from agent.call.control import Gone
 from agent.gateways.base import Capabilities, Hangup
 from agent.handoff.contracts import HandoffResult
@@ -334,7 +335,7 @@ def test_who_hangs_up_and_closes_the_page_is_not_looked_for() -> None:
         await phone.wait_for_agent()
         control = control_of(call)
         async with Browser(await control.take_over("ana"), call) as ana:
-            await phone.wait(200)
+            await phone.wait(8000)
             await control.hang_up("ana")
             ana.seat.leave()
             control.human_lost("ana")
@@ -347,6 +348,27 @@ def test_who_hangs_up_and_closes_the_page_is_not_looked_for() -> None:
         await phone.wait(2000)
         ended = await call.ended()
         assert (ended.outcome, ended.reason) == ("handed_off", "human_hung_up")
+
+    run_virtual(main())
+
+
+def test_nobody_is_looked_for_once_the_caller_has_hung_up() -> None:
+    async def main() -> None:
+        desk = QueueDesk()
+        call = FakeCall(desk=desk)
+        phone = await with_ana(call)
+        SlowRecognizer(call)
+        await phone.say("thank you", 900)
+        phone.hang_up()
+        await asyncio.sleep(0.2)
+        assert call.session.done  # what was said last is still being recognized
+        assert not call.record.finished
+        control_of(call).human_lost("ana")
+        with pytest.raises(Gone):
+            await control_of(call).take_over("bo")
+        await call.ended()
+        assert desk.requests == []
+        assert [turn.text for (_, who), turn in call.record.turns.items() if who == "caller"] == ["thank you"]
 
     run_virtual(main())
 
@@ -424,7 +446,7 @@ def test_a_person_lost_while_the_caller_is_sent_on_is_only_replaced_where_that_f
     run_virtual(main())
 
 
-def test_the_logs_of_a_line_that_came_back_know_the_pauses_of_its_call() -> None:
+def test_the_logs_of_a_line_that_came_back_know_its_call_and_the_pauses_of_it() -> None:
     async def main() -> None:
         call = FakeCall()
         found: list[Any] = []
@@ -433,7 +455,7 @@ def test_the_logs_of_a_line_that_came_back_know_the_pauses_of_its_call() -> None
             def heard(self, text: str, complete: bool) -> None: ...
 
             async def respond(self, turn: Any) -> Any:
-                found.append(paused_call.get())
+                found.append((paused_call.get(), logs.call_id.get()))
                 async for part in super().respond(turn):
                     yield part
 
@@ -451,7 +473,8 @@ def test_the_logs_of_a_line_that_came_back_know_the_pauses_of_its_call() -> None
         second.phone.hang_up()
         await call.ended()
         await second.running
-        assert len(found) == 2
-        assert found[0] is found[1] is not None
+        (before, _), (after, call_id) = found
+        assert before is after is not None
+        assert call_id == "c-test"
 
     run_virtual(main())
