@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Listener, RealServer, real_server
+from conftest import Listener, real_server
 from console.pagevoice import CHROMIUM, browser_options
+from consolepage import account, button, sign_in
 
 from agent.clock import RealClock
-from agent.console.accounts import Accounts
-from agent.console.passwords import Passwords
 from agent.lab.line import CallerLine
 from agent.lab.measuring.word_errors import word_errors
 from agent.lab.twilio_caller import TwilioCaller
-from agent.records.database import Database
 from audio.codec import Pcm16
 from audio.resample import resample, to_pcm16
 from audio.wav import write_wav
@@ -35,7 +33,6 @@ pytestmark = [
 SAID = "Hello, this is Dana. I have your order in front of me. What is the number on your letter?"
 MOST_WRONG = 40.0
 """Percent of the words that may be heard wrongly: the voice goes through noise suppression and an 8 kHz line."""
-PASSWORD = "correct horse battery"
 MICROPHONE = 48_000
 """Hz."""
 PAUSE_S = 1.4
@@ -43,11 +40,6 @@ PAUSE_S = 1.4
 REPEATS = 3
 """How often the sentence is listened to at most: on a slow machine the first time may lack its beginning."""
 ANSWER, ORDER = "My order number is 4 2 7 1 9.", "42719"
-
-
-async def account(server: RealServer, name: str, role: str) -> None:
-    async with Database.open(f"sqlite+aiosqlite:///{server.folder / 'records.db'}") as database:
-        await Accounts(database, Passwords(memory_kib=8, rounds=1), RealClock()).add(name, role, PASSWORD)
 
 
 async def spoken(text: str, rate: int) -> Samples:
@@ -97,21 +89,6 @@ async def understood(line: Line, listener: Listener) -> bool:
     return False
 
 
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True)
-
-
-async def signed_in(page, server: RealServer) -> None:
-    await page.goto(f"{server.url}/console")
-    await page.get_by_label("Name").fill("dana")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.keyboard.press("Enter")
-    await async_api.expect(page.get_by_role("heading", name="Live calls")).to_be_visible()
-    await button(page, "Off duty").click()
-    await button(page, "Go on duty").click()
-    await async_api.expect(button(page, "On duty")).to_be_visible()
-
-
 async def write(page, key: str, text: str) -> None:
     """Press the key of a box, write into it, and send it."""
     await page.keyboard.press(key)
@@ -129,7 +106,7 @@ async def test_a_person_is_understood_by_the_caller_and_the_agent_goes_on_from_t
         page = await (await browser.new_context(permissions=["microphone"])).new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        await signed_in(page, server)
+        await sign_in(page, server, "dana")
         transcript = page.get_by_role("log")
         caller = TwilioCaller("+15035550142")
         answer = to_pcm16(await spoken(ANSWER, caller.rate))
