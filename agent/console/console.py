@@ -26,6 +26,7 @@ from agent.console.audio import Audio
 from agent.console.backend import Backend, QueueDesk
 from agent.console.callbacks import Callbacks, add_callbacks
 from agent.console.calls import Calls, add_calls
+from agent.console.facts import Facts
 from agent.console.feed import Feed
 from agent.console.guard import Guard
 from agent.console.parts import Parts
@@ -142,6 +143,7 @@ class Console:
         self.sockets = Sockets(backend, self.guard, self.parts, self.presence)
         self.audio = Audio(backend, self.guard, self.parts, self.presence)
         self.callbacks = Callbacks(backend, self.guard)
+        self.facts = Facts(backend, self.presence)
         self._followed: Feed | None = None
 
     def follow(self) -> None:
@@ -153,6 +155,7 @@ class Console:
             feed.subscribe(wanted=self.presence.follow)
             feed.subscribe(wanted=self.pictures.learn)
             feed.subscribe(wanted=self.callbacks.follow)
+            feed.subscribe(wanted=self.facts.follow)
             desk = self.backend.desk
             for row in () if desk is None else desk.snapshot()["queue"]:
                 self.parts.moved(row["call"], row["id"], row["state"], row.get("human"))

@@ -43,7 +43,7 @@ def _replaces(value: Mapping[str, Any]) -> tuple[str, ...] | None:
     kind, call = value["type"], str(value.get("call"))
     if kind == "caption" and not value.get("final"):
         return kind, call, str(value.get("speaker"))
-    if kind == "state":
+    if kind in ("state", "facts"):
         return kind, call
     return (kind,) if kind in ("agents", "callbacks") else None
 

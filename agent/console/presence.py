@@ -31,6 +31,11 @@ class Presence:
         self._engaged: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def watched(self) -> bool:
+        """Whether any page is connected."""
+        return bool(self._pages)
+
     def keep(self, who: str, call_id: str, seat: Seat) -> None:
         """Keep the seat of a call taken over until its sound is connected."""
         self._seats[who, call_id] = seat

@@ -58,7 +58,8 @@ def shown(
 
 def shown_last(request: HandoffRequest, told: Mapping[str, Any] | None, why: Ending | None) -> dict[str, Any]:
     """A handoff that has left the queue, as it was `told` of before. why: None after a person had it."""
-    before = dict(told or {"id": request.handoff_id, "call": request.call_id})
+    fresh = {"id": request.handoff_id, "call": request.call_id, "reason": request.reason, "caller": request.caller}
+    before = dict(told or fresh)
     state = _S.ENDED if why is None else _LEFT.get(why, _S.UNAVAILABLE)
     return before | {"state": state.value, "position": None, "expected_s": None, "rings": None}
 

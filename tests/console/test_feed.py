@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 from agent.clock import RealClock
@@ -136,3 +137,29 @@ async def test_a_call_that_was_handed_back_is_nobodys():
     feed.publish("state", "c-1", {"with": "human", "human": "bo"})
     feed.publish("state", "c-1", {"with": "agent"})
     assert parts.given("c-1") is None
+
+
+async def test_pages_are_told_what_a_call_knows_where_it_has_changed(world):
+    call = await world.call("c-1")
+    call.state = lambda: {"with": "agent", "intent": "track_order", "slots": dict(slots), "summary": ""}
+    slots = {"order": {"value": "4", "verified": False}}
+    world.console.follow()
+    page = world.feed.subscribe()
+    turn = {"number": 1, "speaker": "caller", "slots": {"order": "4", "yes_no": True}}
+    world.feed.publish("turn", "c-1", turn)
+    await asyncio.sleep(0)
+    assert [message.kind for message in await page.batch()] == ["turn"], "nobody watches"
+    world.console.presence.page_opened("ann")
+    for _ in range(3):
+        world.feed.publish("turn", "c-1", turn)
+    await asyncio.sleep(0)
+    found = await page.batch()
+    assert [message.kind for message in found] == ["turn", "turn", "turn", "facts"]
+    assert found[-1].value["slots"] == slots
+    world.feed.publish("state", "c-1", {"with": "agent", "phase": "listening"})
+    await asyncio.sleep(0)
+    assert [message.kind for message in await page.batch()] == ["state"], "nothing has changed"
+    slots = {"order": {"value": "4", "verified": True}}
+    world.feed.publish("action", "c-1", {"name": "find_order", "ok": True})
+    await asyncio.sleep(0)
+    assert [message.kind for message in await page.batch()] == ["action", "facts"]

@@ -167,7 +167,7 @@ assert.deepEqual([1, 2, 3].map(() => jitter.take()[0]), [1, 2, 3]);
 const faded = jitter.take();
 assert.ok(faded[0] > 0 && faded[FRAME - 1] < 0.02 && jitter.dry === 1 && jitter.target === 4);
 for (let n = 0; n < 40; n += 1) jitter.put(frame(n));
-assert.ok(jitter.frames.length === 10 && jitter.dropped === 30 && jitter.frames[0][0] === 30);
+assert.ok(jitter.frames.length === 5 && jitter.dropped === 35 && jitter.frames[0][0] === 35, "the latest");
 for (let n = 0; n < 1500; n += 1) { jitter.put(frame(n)); jitter.take(); }
 assert.ok(jitter.target === 3 && jitter.frames.length <= 4, `${jitter.target} ${jitter.frames.length}`);
 
@@ -198,6 +198,15 @@ told({ type: "call_ended", outcome: "completed", reason: "goodbye" });
 assert.ok(!detail.live && detail.ended.outcome === "completed");
 for (let n = 2; n < 3000; n += 1) told({ type: "turn", number: n, speaker: "caller", text: "x" });
 assert.equal(detail.turns.length, 2000);
+
+detail.live = true;
+const of = (number, slots) => told({ type: "turn", number, speaker: "caller", text: "x", slots });
+of(2, { order: "5", yes_no: true });
+assert.deepEqual(detail.state.slots, { order: { value: "5", verified: false } });
+told({ type: "facts", slots: { order: { value: "5", verified: true } }, intent: "order_status", summary: "S" });
+assert.ok(detail.state.slots.order.verified && detail.state.summary === "S", "as the call knows it");
+detail.turns.pop();
+detail.live = false;
 
 // The lists: a handoff waits until somebody has it; unknown calls are asked for again; the rest is bounded.
 const all = book.newBook();

@@ -3,6 +3,7 @@
 const MOST_TURNS = 2000;
 const MOST_KEPT = 200;
 const MOST_EMOTIONS = 200;
+const NO_VALUES = new Set(["yes_no"]); // slots that answer a question, and are nothing that a caller gave
 const OPEN = new Set(["offered", "queued", "ringing", "briefing", "human_dropped"]);
 
 /** All live calls, the queue and the people: what the lists show. */
@@ -42,6 +43,7 @@ export function apply(book, message, nowMs) {
       book.alerts = [message, ...book.alerts].slice(0, 20);
       return "alerts";
     case "state":
+    case "facts":
     case "turn":
     case "human":
       if (call === undefined) return message.call == null ? null : "unknown";
@@ -129,6 +131,7 @@ export function applyDetail(detail, message, nowMs) {
       applyToState(detail.state, message, nowMs, detail.topics);
       return true;
     case "state":
+    case "facts":
     case "human":
       applyToState(detail.state, message, nowMs);
       if (message.type === "human") keep(detail.people, fields(message, ["at"]));
@@ -177,13 +180,15 @@ function applyToState(state, message, nowMs, topics = null) {
     Object.assign(state, data);
     if (duration !== undefined) Object.assign(state, { duration_s: duration, seenMs: nowMs });
     if (message.with && message.with !== "human") state.human = null;
+  } else if (message.type === "facts") {
+    Object.assign(state, fields(message));
   } else if (message.type === "human") {
     if (message.event === "took_over") Object.assign(state, { with: "human", human: message.who });
     if (message.event === "handed_back") Object.assign(state, { with: "agent", human: null });
     if (message.event === "lost" && state.human === message.who) Object.assign(state, { with: "queue", human: null });
   } else if (message.speaker === "caller") {
     if (message.intent && (topics === null || topics.has(message.intent))) state.intent = message.intent;
-    for (const [name, value] of Object.entries(message.slots ?? {})) putSlot(state, name, value);
+    for (const [name, value] of Object.entries(message.slots ?? {})) if (!NO_VALUES.has(name)) putSlot(state, name, value);
     const felt = feeling(message.emotion);
     if (felt !== null) {
       state.emotion = [...(state.emotion ?? []).filter((one) => one.turn !== message.number),
