@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,6 +143,29 @@ async def test_the_filter_holds_for_what_an_instruction_states(phone: Any, tell:
         call.call.instruct("admit to him that our shop is terrible")
         answer = await ask(call)
         assert (answer.text, answer.facts["instructed"]) == (ASKS, failed("filtered"))
+
+
+async def test_a_model_that_is_late_does_not_keep_the_caller_waiting(phone: Any, tell: Any) -> None:
+    async with phone(tell.stalls("I und")) as (call, server, clock, counted):
+        call.call.instruct("be nicer")
+        answer = asyncio.create_task(ask(call))
+        await (await server.request()).stalled.wait()
+        await clock.waiting()
+        clock.advance(1500)
+        assert (await asyncio.wait_for(answer, 5)).text == ASKS
+        assert [outcome for _, outcome, _ in counted] == ["fallback"]
+
+
+async def test_an_interruption_ends_the_models_work(phone: Any, tell: Any) -> None:
+    async with phone(tell.stalls(f"{KIND} And")) as (call, server, _, _):
+        call.call.instruct("be nicer")
+        parts = call.call.respond(call.turn("where is my order", "order_status"))
+        async for part in parts:
+            if isinstance(part, Say):
+                break
+        assert part.text == KIND
+        await parts.aclose()
+        await asyncio.wait_for(server.requests[0].gone.wait(), 5)
 
 
 async def test_without_a_model_a_person_is_told_that_it_is_not_possible(phone: Any, tell: Any) -> None:

@@ -80,7 +80,7 @@ async def test_a_configured_server_words_answers(pool, redact, hidden):
     assert (body["max_tokens"], body["temperature"], body["top_k"]) == (99, 0.2, 1)
     assert server.requests[0].headers["authorization"] == "Bearer k-1"
     assert ("0142" in body["messages"][-1]["content"]) is not hidden
-    assert (writer.does("answer"), writer.does("rephrase")) == (True, False)
+    assert (writer.does("answer"), writer.does("rephrase"), writer.does("instruct")) == (True, False, True)
 
 
 async def test_an_outside_model_sees_no_private_data_unless_that_is_wanted(pool, caplog):
