@@ -42,16 +42,16 @@ REPEATS = 3
 ANSWER, ORDER = "My order number is 4 2 7 1 9.", "42719"
 
 
-async def spoken(text: str, rate: int) -> Samples:
-    """`text` by our own voice, at `rate` in Hz."""
-    pieces = [piece async for piece in PiperVoice().speak(text)]
+async def spoken(voice: PiperVoice, text: str, rate: int) -> Samples:
+    """`text` at `rate` in Hz."""
+    pieces = [piece async for piece in voice.speak(text)]
     return resample(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate, rate)
 
 
-async def microphone(path: Path) -> Path:
+async def microphone(voice: PiperVoice, path: Path) -> Path:
     """What the person says, with a pause before and after it."""
     pause = np.zeros(round(PAUSE_S * MICROPHONE), dtype=np.float32)
-    write_wav(path, np.concatenate([pause, await spoken(SAID, MICROPHONE), pause]), MICROPHONE)
+    write_wav(path, np.concatenate([pause, await spoken(voice, SAID, MICROPHONE), pause]), MICROPHONE)
     return path
 
 
@@ -99,7 +99,9 @@ async def write(page, key: str, text: str) -> None:
 async def test_a_person_is_understood_by_the_caller_and_the_agent_goes_on_from_there(tmp_path, sheet, listener):
     expect, wrong = async_api.expect, []
     expect.set_options(timeout=20_000)
-    options = browser_options(tmp_path, await microphone(tmp_path / "dana.wav"))
+    voice = PiperVoice()
+    options = browser_options(tmp_path, await microphone(voice, tmp_path / "dana.wav"))
+    answer = to_pcm16(await spoken(voice, ANSWER, TwilioCaller.rate))
     async with real_server(tmp_path) as server, async_api.async_playwright() as playwright:
         await account(server, "dana", "supervisor")
         browser = await playwright.chromium.launch(**options)
@@ -109,7 +111,6 @@ async def test_a_person_is_understood_by_the_caller_and_the_agent_goes_on_from_t
         await sign_in(page, server, "dana")
         transcript = page.get_by_role("log")
         caller = TwilioCaller("+15035550142")
-        answer = to_pcm16(await spoken(ANSWER, caller.rate))
         async with Line(server.socket("/gateways/twilio"), caller, RealClock(), life_s=150) as line:
             # Watched, and whispered to: the agent's next answer begins as it was told.
             await page.locator("table.calls a").first.click()
