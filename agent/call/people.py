@@ -108,11 +108,11 @@ class People:
         await ended(self._around.spawn(self._return(who, note), "hand-back"))
 
     async def _return(self, who: str, note: str) -> None:
-        """The agent has the call again as soon as what was said last is known, and what was typed last is spoken."""
+        """The agent has the call again as soon as what was typed last is spoken, and what was said last is known."""
         bridge = self._bridge
         try:
-            await bridge.finish()
             await bridge.sayings.quiet(WORDS_S)
+            await bridge.finish()
         finally:
             self._returning = False
         if bridge.over:

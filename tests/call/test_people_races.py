@@ -148,8 +148,11 @@ def test_what_was_typed_before_a_call_is_given_back_is_spoken() -> None:
         text = "I give you back to the assistant now."
         control_of(call).say("ana", text)
         back = asyncio.create_task(control_of(call).hand_back("ana"))
-        await phone.wait(5000)
+        await phone.wait(300)
+        await phone.say("all right", 900)
+        await phone.wait(4000)
         await back
+        assert ("caller", "all right") in call.dialogue.overheard_log
         people = [turn.text for (_, speaker), turn in call.record.turns.items() if speaker == "human"]
         assert people == [text]
         spoken = [at for at, level in ear.heard if at > typed and abs(level - VOICE) < 0.01]
