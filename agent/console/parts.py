@@ -24,6 +24,7 @@ class Parts:
         self._coming: set[str] = set()
         self._handoffs: dict[str, str] = {}
         self._had: OrderedDict[str, set[str]] = OrderedDict()
+        self._parting: Message | None = None
 
     def listen(self, feed: Feed) -> Subscription:
         """Follow `feed`. Do so before anybody else subscribes: each message is then known here first."""
@@ -54,8 +55,8 @@ class Parts:
         return self.waits(call_id) or who in self._had.get(call_id, ())
 
     def may_hear(self, who: str, message: Message) -> bool:
-        """Whether a message is for an agent."""
-        if message.kind in SHARED or message.call_id is None:
+        """Whether a message is for an agent. The one by which a call waits no more is: it takes it off his list."""
+        if message.kind in SHARED or message.call_id is None or message is self._parting:
             return True
         return self.may_see(who, message.call_id)
 
@@ -80,8 +81,10 @@ class Parts:
 
     def _learn(self, message: Message) -> bool:
         call_id, value = message.call_id, message.value
+        self._parting = None
         if call_id is None:
             return False
+        waited = call_id in self._waiting
         human = value.get("human")
         if message.kind == "call_ended":
             self._waiting.pop(call_id, None)
@@ -100,6 +103,8 @@ class Parts:
                 self._waiting.pop(call_id, None)
                 if call_id not in self._coming:
                     self.gave(call_id)
+        if waited and call_id not in self._waiting:
+            self._parting = message
         return False
 
     def moved(self, call_id: str, handoff_id: object, state: object, human: object) -> None:

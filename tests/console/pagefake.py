@@ -106,6 +106,8 @@ class FakeConsole:
         self.whole: dict[str, dict[str, Any]] = {}
         self.queue: list[dict[str, Any]] = []
         self.people: list[dict[str, Any]] = []
+        self.queue_takes_s = 0.0
+        """How long the queue, as it was when it was asked for, is on its way."""
         self.waiting = 0
         """Callers to be called back."""
         self.answers: dict[str, Any] = {}
@@ -167,7 +169,9 @@ class FakeConsole:
         if path == "calls":
             return JSONResponse({"calls": list(self.calls.values())})
         if path in ("queue", "people"):
-            return JSONResponse({"queue": self.queue, "people": self.people, "callbacks": self.waiting})
+            answer = JSONResponse({"queue": self.queue, "people": self.people, "callbacks": self.waiting})
+            await asyncio.sleep(self.queue_takes_s)
+            return answer
         if path.startswith("calls/"):
             found = self.whole.get(path.removeprefix("calls/"))
             return JSONResponse(found) if found else JSONResponse({"code": "not_found", "detail": "no such call"}, 404)

@@ -139,6 +139,19 @@ async def test_a_call_that_was_handed_back_is_nobodys():
     assert parts.given("c-1") is None
 
 
+async def test_agents_hear_that_a_call_waits_no_more():
+    feed, parts = Feed(RealClock()), Parts()
+    parts.listen(feed)
+    page = feed.subscribe(wanted=lambda message: parts.may_hear("bo", message))
+    for last, state in (("state", {"with": "agent"}), ("state", {"with": "human", "human": "cy"}), ("call_ended", {})):
+        feed.publish("state", "c-1", {"with": "queue"})
+        feed.publish(last, "c-1", state)
+        feed.publish("turn", "c-1", {"text": "what only others may know"})
+        kinds = [(message["type"], message.get("with")) for message in waiting(page)]
+        assert kinds[-1] == (last, state.get("with"))
+        assert "turn" not in dict(kinds)
+
+
 async def test_pages_are_told_what_a_call_knows_where_it_has_changed(world):
     call = await world.call("c-1")
     call.state = lambda: {"with": "agent", "intent": "track_order", "slots": dict(slots), "summary": ""}

@@ -710,3 +710,27 @@ def test_the_audit_trail_is_sought_and_read_on(console: FakeConsole, visit: Open
         page.get_by_label("What").select_option("call_taken")
         button(page, "Search").click()
     expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_what_happens_while_the_page_asks_is_not_lost(console: FakeConsole, visit: Open):
+    """A caller begins to ring here while an answer without him is on its way; whom others took is shown no more."""
+    console.me["role"] = "agent"
+    page = visit("queue")
+    button(page, "Off duty").click()
+    page.get_by_role("dialog").get_by_role("button", name="Go on duty").click()
+    console.queue_takes_s = 0.6
+    console.push("reset")
+    page.wait_for_timeout(150)
+    console.calls["c-1"] = call_state("c-1", **{"with": "queue"})
+    console.push("handoff", "c-1", id="h-1", state="ringing", rings="ana", position=1, caller="+1 202 555 0110")
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    page.wait_for_timeout(700)
+    expect(page.get_by_role("alertdialog")).to_contain_text("+1 202 555 0110")
+    console.queue_takes_s = 0.0
+    page.evaluate("location.hash = 'live'")
+    console.push("state", "c-1", **{"with": "queue"})
+    expect(page.locator("table.calls tbody tr")).to_have_count(1)
+    console.calls.clear()
+    console.push("handoff", "c-1", id="h-1", state="bridged", human="bo")
+    expect(page.locator("table.calls tbody tr")).to_have_count(0)
+    expect(page.get_by_role("alertdialog")).to_be_hidden()

@@ -59,6 +59,11 @@ export function waits(handoff) {
   return ["offered", "queued", "ringing"].includes(handoff.state) && !handoff.human;
 }
 
+/** Whether a handoff is in the queue, or on its way to somebody. */
+export function isOpen(handoff) {
+  return OPEN.has(handoff.state);
+}
+
 export function callOf(handoff) {
   return handoff.call ?? handoff.call_id;
 }

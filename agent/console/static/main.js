@@ -2,7 +2,7 @@
 
 import { accountsView, auditView } from "./admin.js";
 import { ApiError, get, onSignedOut, post, setCsrf } from "./api.js";
-import { apply, callOf, newBook, refill, waits } from "./book.js";
+import { apply, callOf, isOpen, newBook, refill, waits } from "./book.js";
 import { callView } from "./call.js";
 import { callbacksView } from "./callbacks.js";
 import { ask, tell } from "./dialogs.js";
@@ -21,6 +21,7 @@ const RANK = { agent: 0, supervisor: 1, admin: 2 };
 const VIEWS = [["live", "agent"], ["queue", "agent"], ["callbacks", "agent"], ["quality", "supervisor"], ["trends", "supervisor"], ["measures", "supervisor"],
   ["accounts", "admin"], ["audit", "admin"]];
 const REFRESH_MS = 60_000;
+const MOST_EARLY = 1000;
 const ARRIVE_MS = 4000; // the seat is asked for by then, even if nobody said that the caller is here
 
 const kept = {
@@ -119,17 +120,30 @@ function showTalk() {
 
 // -- the feed
 
+let early = null; // messages that came while everything was being asked for: they may be newer than the answer
+
 async function refresh() {
+  const mine = (early = []);
   try {
     const [{ calls, topics = [] }, { queue, people, callbacks }] = await Promise.all([get("calls"), get("queue")]);
     refill(app.book, { calls, queue, people, callbacks, topics: topics.length ? topics : null }, performance.now());
+    for (const message of mine) apply(app.book, message, performance.now());
     app.changed("all");
     const given = app.book.queue.find((one) => one.id === app.accepting && one.human === app.me?.name);
     if (given !== undefined) welcome(callOf(given)); // the message that said so was missed
     for (const call of app.book.calls.values()) if (call.human === app.me?.name) arrive(call.call_id);
   } catch (error) {
     if (error.status !== 401) notice(app.told(error), "bad");
+  } finally {
+    if (early === mine) early = null;
   }
+}
+
+/** Whether a message says that somebody else has a call, or nobody any more: agents do not see it then. */
+function leaves(message) {
+  if (app.may("supervisor") || message.human === app.me.name || app.took.has(message.call)) return false;
+  if (message.type === "state") return message.with !== undefined && message.with !== "queue";
+  return message.type === "handoff" && !isOpen(message);
 }
 
 const refreshSoon = soon(refresh, 1000);
@@ -142,9 +156,11 @@ function take(message) {
     return;
   }
   const before = new Set(app.book.queue.filter((one) => ringsHere(app, one)).map((one) => one.id));
+  if (early !== null && early.length < MOST_EARLY) early.push(message);
   const what = apply(app.book, message, performance.now());
   if (what === "unknown") refreshSoon();
   else if (what !== null) app.changed(what);
+  if (leaves(message) && app.book.calls.delete(message.call)) app.changed("calls");
   if (message.type === "handoff" && app.book.queue.some((one) => one.id === message.id && !before.has(one.id) && ringsHere(app, one))) chime();
   if (message.type === "handoff" && message.id === app.accepting && message.human === app.me.name) welcome(message.call);
   const mine = (message.type === "human" && message.event === "took_over" && message.who === app.me.name)
