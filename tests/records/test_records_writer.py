@@ -265,7 +265,7 @@ async def main(folder):
             await connection.execute(sqlalchemy.text("alter table turns rename to gone"))
         call.turn(TurnRecord(1, "caller", "spilled", 1000.0, 1900.0))
         await call.flush()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.6)  # a recording is written once a second
         async with records.database.engine.begin() as connection:
             await connection.execute(sqlalchemy.text("alter table gone rename to turns"))
         os._exit(9)
