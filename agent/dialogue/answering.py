@@ -57,12 +57,22 @@ class Answering:
                     lambda: on.phrasing.question(turn.text, offers, decision.parts, state, here.language),
                 )
         facts |= self._where()
-        parts: list[Part] = decision.parts
-        running = decision.run
         if decision.act is not None:
             async with aclosing(self._actions.run(Need(decision.act, {}), tell=False)) as outcome:
                 async for part in outcome:
                     yield part
+        async with aclosing(self.going_on(decision.parts, decision.run)) as rest:
+            async for part in rest:
+                yield part
+
+    async def going_on(self, parts: list[Part], running: bool = True) -> AsyncGenerator[Part, None]:
+        """`parts`, and what the open task says and does until the caller is needed; nothing of it unless `running`.
+
+        Raises:
+            NotForeseeable: see `parts`.
+        """
+        on, telling, today = self._ongoing, self._telling, self._today
+        state, facts, here = on.state, telling.facts, on.here
         while running:
             more, stop = here.machine.advance(state, today)
             parts = [*parts, *more]

@@ -162,10 +162,9 @@ class CallDialogue:
         """What is said while a person has the call; see `agent.dialogue.person`."""
         person.overheard(self.ongoing, speaker, text, understood)
 
-    async def handed_back(self, who: str, note: str) -> AsyncIterator[Part]:
+    def handed_back(self, who: str, note: str) -> AsyncIterator[Part]:
         """Words for the caller when a person gave the call back; see `agent.dialogue.person`."""
-        async for part in self._give(person.handed_back(self.ongoing, who, note)):
-            yield part
+        return person.handed_back(self.ongoing, who, note)
 
     def instruct(self, text: str) -> str:
         """Follow what a person at a console asks for in the next answer; see `agent.dialogue.instructing`."""

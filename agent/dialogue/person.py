@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
-from agent.dialogue.contracts import Acted, Because, Part, Say
+from agent.dialogue.answering import Answering
+from agent.dialogue.contracts import Acted, CallerTurn, Part, Say
 from agent.dialogue.instructing import BACK, goes_on
 from agent.dialogue.moves import LIKELY
 from agent.dialogue.needs import Need
 from agent.dialogue.ongoing import Ongoing
 from agent.dialogue.reasons import WITHHELD
 from agent.dialogue.state import Pending
-from models.contracts import Understood
+from agent.dialogue.telling import Telling
+from models.contracts import OUT_OF_SCOPE, Understood
 from models.languages import base
 
 
@@ -29,12 +32,13 @@ def overheard(on: Ongoing, speaker: str, text: str, understood: Understood | Non
             state.learn(slot.name, slot.value)
 
 
-def handed_back(on: Ongoing, who: str, note: str) -> list[Part]:
+async def handed_back(on: Ongoing, who: str, note: str) -> AsyncGenerator[Part, None]:
     """Words for the caller when a person gave the call back.
 
-    Open tasks are taken for done by that person, unless the note says to go on with them.
+    Open tasks are taken for done by that person, unless the note says to go on with them: then they do, with what the
+    caller told that person.
     """
-    state, machine = on.state, on.here.machine
+    state = on.state
     state.handed_off = None
     state.failures = state.unclear = 0
     state.wishes.clear()
@@ -44,11 +48,15 @@ def handed_back(on: Ongoing, who: str, note: str) -> list[Part]:
     if not going_on:
         state.frames.clear()
         state.pending = Pending("more")
-    return [
-        Because({"rule": "handed_back", "by": who, "goes_on": going_on}),
-        Say(BACK.get(base(on.here.language), BACK["en"]), "warm"),
-        *machine.questions.put(state, on.today),
-    ]
+    telling = Telling(on, {"rule": "handed_back", "by": who, "goes_on": going_on})
+    parts: list[Part] = [Say(BACK.get(base(on.here.language), BACK["en"]), "warm")]
+    if state.pending is not None:
+        parts += on.here.machine.questions.put(state, on.today)
+    nothing_said = CallerTurn(state.turn, "", Understood(OUT_OF_SCOPE, 0.0))
+    answering = Answering(on, telling, nothing_said, on.today)
+    async with aclosing(answering.going_on(parts, running=state.pending is None)) as rest:
+        async for part in rest:
+            yield part
 
 
 def runnable(on: Ongoing) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ async def test_a_note_may_ask_to_go_on_with_what_was_heard(desk: Desk) -> None:
     assert answer.facts["goes_on"]
     assert call.call.summary()["slots"]["order_number"]["value"] == "42719"
     assert call.call.summary()["intent"] == "order_status"
+    assert "What's the five-digit order number?" not in answer.text
+    assert "42719" in answer.text
 
 
 async def test_after_a_handoff_the_agent_answers_again(desk: Desk) -> None:

@@ -146,7 +146,7 @@ async def test_a_person_is_understood_by_the_caller_and_the_agent_goes_on_from_t
             await page.get_by_role("dialog").get_by_role("button", name="Hand back").click()
             await expect(transcript).to_contain_text("I am back")
             await line.quiet(back)
-            assert "back" in listener.hear(line.heard(back, line.now_ms), caller.rate).lower()
+            assert "delivery" in listener.hear(line.heard(back, line.now_ms), caller.rate).lower()
 
             # Wrapped up.
             await page.get_by_label("How it ended").select_option("resolved")
