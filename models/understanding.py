@@ -39,6 +39,8 @@ SOCIAL = frozenset({"greeting", "thanks", "goodbye", AFFIRM, DENY, "wait", "repe
 _BESIDE_ANSWER = frozenset({"goodbye", "wait", "repeat"})
 """Acts that outweigh the yes or no they come with: "no, that's all, bye"."""
 
+_HARD = frozenset({"angry", "sad"})
+
 _CLEAR = 0.6
 """Probability from which another intent counts although the text holds what was asked for."""
 
@@ -140,6 +142,9 @@ class TurnUnderstanding:
         rest = tuple(row for row in best.ranking if row[0] != intent)
         ranking: Ranking = tuple(sorted(((intent, confidence), *rest), key=lambda row: row[0] != intent))
         emotion = _emotion_of(whole) if self._feels else self._emotion.read(text)
+        if emotion.label in _HARD and "!" not in text and self._only(text):
+            # Such words hold a feeling only by how they are said, which the voice tells: a model reads anger in any no.
+            emotion = TextEmotion("neutral", {**dict.fromkeys(emotion.scores, 0.0), "neutral": 1.0})
         nearest = self._examples.nearest(best.vector, BRIEF) if self._examples is not None else ()
         return Understood(
             intent,

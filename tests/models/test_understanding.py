@@ -152,6 +152,19 @@ def test_emotion_and_completeness_ride_along(understanding: TurnUnderstanding) -
     assert cut.complete < 0.2 < 0.6 < whole.complete
 
 
+@pytest.mark.parametrize("text", ["no", "No, thanks.", "nope", "I don't think so", "that's wrong"])
+def test_a_bare_answer_has_no_anger_of_its_own(understanding: TurnUnderstanding, text: str) -> None:
+    for asked in (True, False):
+        emotion = understanding.understand(text, UnderstandingContext(asked_yes_no=asked)).emotion
+        assert emotion.label == "neutral"
+        assert sum(emotion.scores.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("text", ["no, this is ridiculous", "No! I have been waiting for three weeks!"])
+def test_anger_beside_an_answer_is_anger(understanding: TurnUnderstanding, text: str) -> None:
+    assert understanding.understand(text, UnderstandingContext(asked_yes_no=True)).emotion.label == "angry"
+
+
 def test_social_acts_are_intents_of_the_shop() -> None:
     assert SOCIAL < INTENTS
 
