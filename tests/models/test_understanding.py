@@ -156,7 +156,7 @@ def test_emotion_and_completeness_ride_along(understanding: TurnUnderstanding) -
 def test_a_bare_answer_has_no_anger_of_its_own(understanding: TurnUnderstanding, text: str) -> None:
     for asked in (True, False):
         emotion = understanding.understand(text, UnderstandingContext(asked_yes_no=asked)).emotion
-        assert emotion.label == "neutral"
+        assert emotion.label in {"neutral", "happy"}
         assert sum(emotion.scores.values()) == pytest.approx(1.0)
 
 
