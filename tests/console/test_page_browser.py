@@ -374,6 +374,19 @@ def test_a_call_is_handed_back(console: FakeConsole, visit: Open):
     expect(page.get_by_role("heading", name="Wrap-up")).to_be_visible()
 
 
+def test_who_has_a_call_pauses_its_recording(console: FakeConsole, visit: Open):
+    page = talking(console, visit)
+    pause = button(page, "Pause recording")
+    expect(pause).to_have_attribute("aria-pressed", "false")
+    pause.click()
+    eventually(lambda: console.posts("calls/c-1/pause") == [{"on": True}])
+    console.push("state", "c-1", **{"with": "human"}, human="ana", paused=["person"])
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_text("Not recorded now")).to_be_visible()
+    pause.click()
+    eventually(lambda: console.posts("calls/c-1/pause") == [{"on": True}, {"on": False}])
+
+
 def test_sound_that_comes_unevenly_waits_longer(console: FakeConsole, visit: Open):
     console.jitter = lambda frame: 0.12 if frame % 40 == 0 else 0.0
     page = talking(console, visit)

@@ -90,6 +90,7 @@ export function callView(app, id) {
     h("div", { class: "call-facts" }, detail.live ? withBadge(state)
       : h("span", { class: "badge" }, t("ended"), detail.ended?.outcome ? `: ${codeText(detail.ended.outcome, "outcome")}` : ""),
     detail.live && state.phase ? h("span", { class: "badge" }, codeText(state.phase, "phase")) : null,
+    detail.live && state.paused?.length ? h("span", { class: "badge urgent" }, t("not_recorded")) : null,
     h("span", { class: "clock" }, ticking(state.duration_s, detail.live ? state.seenMs : null)),
     detail.live && state.with === "queue" ? h("span", { class: "badge urgent" }, t("waits"), " ", ticking(state.waiting_s ?? 0, state.waitsMs)) : null));
     showTools();
@@ -136,7 +137,8 @@ export function callView(app, id) {
   function showTools() {
     const { state } = detail;
     const seat = app.talk?.callId === id ? app.talk : null;
-    const facts = JSON.stringify([detail.live, state.with, state.human, seat?.mode, state.gateway]);
+    const paused = (state.paused ?? []).includes("person");
+    const facts = JSON.stringify([detail.live, state.with, state.human, seat?.mode, state.gateway, paused]);
     if (facts === toolsShown) return;
     toolsShown = facts;
     const key = document.activeElement?.dataset?.key;
@@ -146,6 +148,7 @@ export function callView(app, id) {
       !mine && !other && (app.may("supervisor") || state.with === "queue") ? button(t("take_over"), takeOver, { class: "good", dataset: { key: "take" }, "aria-keyshortcuts": "t" }) : null,
       mine && seat?.mode !== "talk" ? button(t("join_with_voice"), () => app.sit(id, "talk"), { class: "good", dataset: { key: "voice" } }) : null,
       mine ? button(t("hand_back"), handBack, { dataset: { key: "back" } }) : null,
+      mine ? button(t("pause_recording"), () => act("pause", { on: !paused }), { dataset: { key: "pause" }, "aria-pressed": String(paused) }) : null,
       mine ? button(t("transfer"), transfer, { dataset: { key: "transfer" } }) : null,
       mine ? button(t("hang_up"), hangUp, { class: "danger", dataset: { key: "hang" } }) : null,
       app.may("supervisor") && !mine ? ["listen", "whisper", "barge"].filter((mode) => mode !== "whisper" || other).map((mode) =>
