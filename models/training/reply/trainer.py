@@ -118,11 +118,15 @@ def train(
     loop = _Loop(recipe, run, accelerator, model, store, watch or Watch(), _padding(base))
     loop.go(progress)
     assert progress.best_step is not None
-    trainable = sum(parameter.numel() for parameter in loop.parameters)
+    trainable, steps = sum(parameter.numel() for parameter in loop.parameters), loop.steps
+    # The wrapped model must not outlive the process group: as its last owner it would end that group's threads while it
+    # holds the interpreter, and they may be waiting for the interpreter.
+    del loop
+    accelerator.free_memory()
     accelerator.end_training()
     return Trained(
         progress,
-        loop.steps,
+        steps,
         store.path(progress.best_step) / ADAPTER,
         run,
         str(accelerator.device),

@@ -1,5 +1,6 @@
 """Fine-tuning tiny models for real: the loss falls, a killed run goes on, and what goes wrong loses nothing."""
 
+import contextlib
 import json
 import math
 import os
@@ -238,7 +239,8 @@ Path(given["out"], f"done-{os.environ.get('RANK', 0)}.json").write_text(json.dum
 def start(arguments, *launcher):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *(launcher or ("-c", CHILD)), json.dumps(arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(make_base, documents, splits, tmp_path):
@@ -276,9 +278,10 @@ def test_two_processes_share_the_steps(make_base, documents, splits, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
     child = start(arguments, *launcher)
     try:
-        _, errors = child.communicate(timeout=300)
+        _, errors = child.communicate(timeout=150)
     finally:
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # the launcher's processes outlive it
     done = [json.loads((tmp_path / "two" / f"done-{rank}.json").read_text()) for rank in (0, 1)]
     assert done == [[8, 2, True], [8, 2, False]], errors
     alone = ReplyRecipe(**recipe | {"batch_size": 4})
