@@ -2,28 +2,14 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 from consolefakes import PASSWORD, Browser, told
-from server.live import healthy, live, scripted
+from peopled import with_people
+from server.live import healthy, live
 
 from agent.console.accounts import Accounts
-from agent.console.feed import Feed
 from agent.console.passwords import Passwords
-from agent.handoff.console_desk import ConsoleDesk
-
-
-@asynccontextmanager
-async def with_people(settings, clock=None):
-    async with scripted(settings, clock) as loaded:
-        feed = Feed(loaded.services.clock)
-        desk = ConsoleDesk(loaded.database, None, None, loaded.services.clock, feed=feed)
-        try:
-            yield replace(loaded, services=replace(loaded.services, feed=feed, desk=desk))
-        finally:
-            await desk.aclose()
 
 
 @pytest.fixture

@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import json
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from consolefakes import PASSWORD
 from pagefake import tone
 from pagevoice import CHROMIUM, browser_options
-from server.live import Typed, eventually, live, scripted
+from peopled import with_people
+from server.live import Typed, eventually, live
 
 from agent.console.accounts import Accounts
-from agent.console.feed import Feed
 from agent.console.passwords import Passwords
-from agent.handoff.console_desk import ConsoleDesk
 
 async_api = pytest.importorskip("playwright.async_api", reason="needs playwright: pip install -e '.[dev]'")
 pytestmark = [
@@ -27,17 +25,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt install chromium"),
 ]
 VOICE_START = {"type": "start", "version": 1, "rate": 16000, "mode": "voice", "caller": "+15035550142"}
-
-
-@asynccontextmanager
-async def with_people(settings, clock=None):
-    async with scripted(settings, clock) as loaded:
-        feed = Feed(loaded.services.clock)
-        desk = ConsoleDesk(loaded.database, None, None, loaded.services.clock, feed=feed)
-        try:
-            yield replace(loaded, services=replace(loaded.services, feed=feed, desk=desk))
-        finally:
-            await desk.aclose()
 
 
 @pytest.fixture
